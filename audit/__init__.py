@@ -1,0 +1,1 @@
+"""Replay and history of the log. May import everything that `projections` may, and it."""

@@ -1,0 +1,246 @@
+"""Every event that the log can hold.
+
+A struct's tag is the stored type name and never changes; neither do the fields of a published tag
+(a new shape gets a new tag and an upcaster in `eventstore/mapper.py`). `tests/unit/test_events.py`
+pins them all. Stored bytes are canonical JSON, see `encode`.
+"""
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every event carries.
+
+    at: RFC 3339, UTC, three digits of a second, `Z`; by: account name; token: its public id;
+    request: id of the HTTP request or command. The last three are empty when there was none.
+    """
+
+    at: str
+    by: str = ""
+    token: str = ""
+    request: str = ""
+
+
+class CrateRegistered(Event, tag="crate.registered.v1"):
+    """A crate's name was taken by its first owner."""
+
+    name: str
+    owner: str
+
+
+class CrateVersionPublished(Event, tag="crate.version_published.v1"):
+    """A `.crate` was accepted. cksum: SHA-256 hex of it, and its blob; readme: blob or empty.
+
+    manifest: a `domain.crate_manifest.CrateManifest` as JSON. published_at: the original time of
+    an imported version, RFC 3339, else empty.
+    """
+
+    name: str
+    version: str
+    cksum: str
+    size_bytes: int
+    manifest: msgspec.Raw
+    readme: str = ""
+    published_at: str = ""
+
+
+class CrateVersionYanked(Event, tag="crate.version_yanked.v1"):
+    """A version is hidden from new resolution."""
+
+    name: str
+    version: str
+
+
+class CrateVersionUnyanked(Event, tag="crate.version_unyanked.v1"):
+    """A yanked version may be chosen again."""
+
+    name: str
+    version: str
+
+
+class CrateOwnerAdded(Event, tag="crate.owner_added.v1"):
+    """An account may now publish, yank and change owners."""
+
+    name: str
+    owner: str
+
+
+class CrateOwnerRemoved(Event, tag="crate.owner_removed.v1"):
+    """An account may no longer change the crate."""
+
+    name: str
+    owner: str
+
+
+class NpmRegistered(Event, tag="npm.registered.v1"):
+    """A package's name was taken by its first owner."""
+
+    name: str
+    owner: str
+
+
+class NpmVersionPublished(Event, tag="npm.version_published.v1"):
+    """A tarball was accepted.
+
+    manifest: the version object without `dist`, `maintainers`, `_npmUser` and `readme`, as JSON;
+    tarball: SHA-256 hex, its blob; shasum: SHA-1 hex; integrity: SRI `sha512-…`; maintainers:
+    owners at that moment; readme: blob or empty; readme_filename: as in the tarball.
+    """
+
+    name: str
+    version: str
+    tarball: str
+    size_bytes: int
+    shasum: str
+    integrity: str
+    file_count: int
+    unpacked_bytes: int
+    manifest: msgspec.Raw
+    maintainers: tuple[str, ...]
+    readme: str = ""
+    readme_filename: str = ""
+    published_at: str = ""
+
+
+class NpmVersionUnpublished(Event, tag="npm.version_unpublished.v1"):
+    """One version was removed; its number stays used."""
+
+    name: str
+    version: str
+
+
+class NpmUnpublished(Event, tag="npm.unpublished.v1"):
+    """The whole package was removed; its version numbers and its owners stay."""
+
+    name: str
+
+
+class NpmDistTagSet(Event, tag="npm.dist_tag_set.v1"):
+    """A dist-tag points to a version."""
+
+    name: str
+    dist_tag: str
+    version: str
+
+
+class NpmDistTagRemoved(Event, tag="npm.dist_tag_removed.v1"):
+    """A dist-tag is gone."""
+
+    name: str
+    dist_tag: str
+
+
+class NpmVersionDeprecated(Event, tag="npm.version_deprecated.v1"):
+    """Installing the version prints the message."""
+
+    name: str
+    version: str
+    message: str
+
+
+class NpmVersionUndeprecated(Event, tag="npm.version_undeprecated.v1"):
+    """The message is gone."""
+
+    name: str
+    version: str
+
+
+class NpmOwnerAdded(Event, tag="npm.owner_added.v1"):
+    """An account may now change the package."""
+
+    name: str
+    owner: str
+
+
+class NpmOwnerRemoved(Event, tag="npm.owner_removed.v1"):
+    """An account may no longer change the package."""
+
+    name: str
+    owner: str
+
+
+class NpmStarred(Event, tag="npm.starred.v1"):
+    """The account `by` likes the package."""
+
+    name: str
+
+
+class NpmUnstarred(Event, tag="npm.unstarred.v1"):
+    """The account `by` took its star back."""
+
+    name: str
+
+
+class AccountRegistered(Event, tag="account.registered.v1"):
+    """An account exists. role: `user` or `admin`. Its password is beside the log, never in it."""
+
+    name: str
+    role: str
+
+
+class AccountPasswordChanged(Event, tag="account.password_changed.v1"):
+    """The password was changed; its hash is beside the log."""
+
+    name: str
+
+
+class AccountRoleChanged(Event, tag="account.role_changed.v1"):
+    """The account became `user` or `admin`."""
+
+    name: str
+    role: str
+
+
+class AccountDisabled(Event, tag="account.disabled.v1"):
+    """The account and its tokens are refused."""
+
+    name: str
+
+
+class TokenIssued(Event, tag="token.issued.v1"):
+    """A token was shown to its owner once.
+
+    sha256: hex of the secret (160 random bits, so the hash tells nothing); token_id: public id;
+    label: for people; scopes and packages: what it is limited to, empty for no limit;
+    expires: RFC 3339 or empty for never.
+    """
+
+    account: str
+    token_id: str
+    sha256: str
+    label: str = ""
+    read_only: bool = False
+    scopes: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    expires: str = ""
+
+
+class TokenRevoked(Event, tag="token.revoked.v1"):
+    """A token is refused from now on."""
+
+    account: str
+    token_id: str
+
+
+class RegistryConfigured(Event, tag="registry.configured.v1"):
+    """What shapes documents: `public_url`, without a trailing slash."""
+
+    public_url: str
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+def encode(value: object) -> bytes:
+    """Return canonical JSON: no blanks, struct fields in order, mapping keys sorted."""
+    return _encoder.encode(value)
+
+
+def tag_of(kind: type[Event]) -> str:
+    """Return the stored type name of an event class, such as `crate.version_yanked.v1`."""
+    tag = kind.__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag
+
+
+EVENTS: dict[str, type[Event]] = {tag_of(kind): kind for kind in Event.__subclasses__()}

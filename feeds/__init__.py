@@ -1,0 +1,1 @@
+"""How events travel from the log to the projectors. May import `domain` and `eventstore`."""
