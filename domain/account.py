@@ -1,0 +1,148 @@
+"""An account and its tokens: what their events add up to, and what may happen to them.
+
+Passwords are not here: their hashes live beside the log, in `eventstore/credentials.py`.
+"""
+
+import re
+
+import msgspec
+
+from packledger.domain.actor import Actor
+from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAllowed, NotFound
+from packledger.domain.events import (
+    AccountDisabled,
+    AccountPasswordChanged,
+    AccountRegistered,
+    AccountRoleChanged,
+    Event,
+    TokenIssued,
+    TokenRevoked,
+)
+
+ROLES = ("user", "admin")
+SCOPES = ("publish-new", "publish-update", "yank", "change-owners", "dist-tags")
+"""What a token can be limited to: crates.io's names, and `dist-tags` for npm's."""
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+
+
+class Account(msgspec.Struct):
+    """An account's state. tokens: public id → label, the live ones only."""
+
+    name: str
+    role: str
+    disabled: bool
+    tokens: dict[str, str]
+
+    def copy(self) -> "Account":
+        """Return a copy that `evolve` may change."""
+        return Account(self.name, self.role, self.disabled, dict(self.tokens))
+
+
+def check_account_name(name: str) -> None:
+    """Refuse a name that would not survive in a URL, an owner list or a log line.
+
+    Raises:
+        Invalid: not 1-64 of a-z, 0-9, `.`, `_`, `-`, with a letter or digit at both ends.
+    """
+    if not _NAME.fullmatch(name):
+        raise Invalid(
+            f"`{name[:64]}` cannot be an account name: use 1 to 64 of a-z, 0-9, `.`, `_` and `-`, "
+            "with a letter or digit first and last"
+        )
+
+
+def evolve(account: Account | None, event: Event) -> Account:
+    """Fold one event of an account's stream into its state, in place."""
+    if isinstance(event, AccountRegistered):
+        return Account(event.name, event.role, False, {})
+    assert account is not None, "an account's stream begins with account.registered"
+    match event:
+        case AccountPasswordChanged():
+            pass
+        case AccountRoleChanged(role=role):
+            account.role = role
+        case AccountDisabled():
+            account.disabled = True
+            account.tokens.clear()
+        case TokenIssued(token_id=token_id, label=label):
+            account.tokens[token_id] = label
+        case TokenRevoked(token_id=token_id):
+            account.tokens.pop(token_id)
+        case _:
+            raise TypeError(f"{type(event).__name__} is no event of an account")
+    return account
+
+
+def decide_register(account: Account | None, actor: Actor, name: str, role: str) -> list[Event]:
+    """Return the event of a new account.
+
+    Raises:
+        Invalid: the name or the role is not one.
+        Conflict: the name is taken.
+    """
+    check_account_name(name)
+    if role not in ROLES:
+        raise Invalid(f"`{role}` is not a role; it is one of {', '.join(ROLES)}")
+    if account is not None:
+        raise Conflict(f"the account name `{name}` is taken; choose another one")
+    return [AccountRegistered(**actor.stamp(), name=name, role=role)]
+
+
+def decide_disable(account: Account | None, actor: Actor, name: str) -> list[Event]:
+    """Return the event that disables an account; none when it is so already.
+
+    Raises:
+        NoSuchAccount: there is none.
+    """
+    account = existing(account, name)
+    return [] if account.disabled else [AccountDisabled(**actor.stamp(), name=name)]
+
+
+def decide_password(account: Account | None, actor: Actor, name: str) -> list[Event]:
+    """Return the event that says a password was changed.
+
+    Raises:
+        NoSuchAccount: there is none.
+    """
+    existing(account, name)
+    return [AccountPasswordChanged(**actor.stamp(), name=name)]
+
+
+def decide_issue(account: Account | None, actor: Actor, issued: TokenIssued) -> list[Event]:
+    """Return the event of a new token.
+
+    Raises:
+        NoSuchAccount: there is none.
+        NotAllowed: the account is disabled.
+        Invalid: an unknown scope.
+    """
+    account = existing(account, issued.account)
+    if account.disabled:
+        raise NotAllowed(f"the account `{account.name}` is disabled; it gets no new tokens")
+    for scope in issued.scopes:
+        if scope not in SCOPES:
+            raise Invalid(f"`{scope}` is not a scope; it is one of {', '.join(SCOPES)}")
+    return [issued]
+
+
+def decide_revoke(account: Account | None, actor: Actor, name: str, token_id: str) -> list[Event]:
+    """Return the event that ends a token.
+
+    Raises:
+        NoSuchAccount, NotFound: no such account or token.
+    """
+    if token_id not in existing(account, name).tokens:
+        raise NotFound(f"`{name}` has no token `{token_id}`")
+    return [TokenRevoked(**actor.stamp(), account=name, token_id=token_id)]
+
+
+def existing(account: Account | None, name: str) -> Account:
+    """Return the account if there is one.
+
+    Raises:
+        NoSuchAccount: there is none.
+    """
+    if account is None:
+        raise NoSuchAccount(name)
+    return account

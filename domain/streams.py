@@ -1,0 +1,46 @@
+"""Which stream an event belongs to, and how a stream of any kind is folded.
+
+One stream per crate, package and account, named by its canonical name, so that the store's own
+uniqueness of (stream, version) protects names, versions, owners and tags at once.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from packledger.domain import account, configuration, crate, npm_package
+from packledger.domain.account import Account
+from packledger.domain.configuration import Configuration
+from packledger.domain.crate import Crate
+from packledger.domain.events import Event, tag_of
+from packledger.domain.npm_package import NpmPackage
+
+type_of_state = {"crate": Crate, "npm": NpmPackage, "account": Account, "registry": Configuration}
+State = Crate | NpmPackage | Account | Configuration
+
+_EVOLVE: dict[str, Callable[[Any, Event], State]] = {
+    "crate": crate.evolve,
+    "npm": npm_package.evolve,
+    "account": account.evolve,
+    "token": account.evolve,
+    "registry": configuration.evolve,
+}
+
+
+def stream_id(kind: str, canonical_name: str = "") -> UUID:
+    """Return the id of a stream. kind: `crate`, `npm`, `account` or `registry`."""
+    assert kind in type_of_state, kind
+    return uuid5(NAMESPACE_URL, f"packledger:{kind}/{canonical_name}")
+
+
+def kind_of(state: State) -> str:
+    """Return the kind of stream that folds to this state."""
+    return next(kind for kind, cls in type_of_state.items() if isinstance(state, cls))
+
+
+def fold(state: State | None, events: Iterable[Event]) -> State | None:
+    """Return the state after the events; the given one is never changed."""
+    fresh = state.copy() if state is not None else None
+    for event in events:
+        fresh = _EVOLVE[tag_of(type(event)).partition(".")[0]](fresh, event)
+    return fresh
