@@ -1,0 +1,85 @@
+# packledger: `make run` serves the registry, `make test` proves it, `make help` lists the rest.
+# Both set up what they need: a virtualenv in .venv from a hash-pinned lock file, and for the tests
+# Node (from the same lock file), npm clients (tests/client/package-lock.json), git and cargo.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+LAYERS := domain eventstore feeds projections audit commands api cli
+# Any Python from 3.11 on; `make PYTHON=/path/to/python run` chooses another.
+PYTHON ?= $(shell for python in python3.11 python3; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; \
+	done)
+# What the tests start (node, npm's scripts) must come from the lock file, whatever the machine has.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH VIRTUAL_ENV
+
+.PHONY: help run test check types bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/run.stamp ## set up and serve the registry (ARGS="--data DIR --listen URL")
+	@exec $(BIN)/packledger serve $(ARGS)
+
+test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp ## set up and run every test (ARGS="-k NAME" for some)
+	@tests/system_tools.sh cargo
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+check: $(VENV)/dev.stamp types ## formatting, lint and types, as CI and reviewers see them
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/dev.stamp ## mypy strict; it cannot follow the editable install, so it gets a tree of links
+	@mkdir -p build/types/packledger
+	@ln -sfn $(addprefix $(CURDIR)/,$(LAYERS)) build/types/packledger/
+	$(BIN)/mypy
+
+bench: $(VENV)/dev.stamp ## measure and print the table of figures
+	$(BIN)/python -m bench $(ARGS)
+
+# Locks carry hashes and no address: each machine uses the index it is configured with.
+PIP_COMPILE = $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
+	--no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+lock: $(VENV)/dev.stamp ## resolve requirements*.lock and the npm clients' lock file anew
+	@mkdir -p build
+	$(PIP_COMPILE) --all-build-deps --output-file requirements.lock pyproject.toml
+	@$(BIN)/python -c 'import tomllib; groups = tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]; \
+		print("-r ../requirements.lock", *groups["dev"], sep="\n")' > build/dev.in
+	$(PIP_COMPILE) --output-file requirements-dev.lock build/dev.in
+	cd tests/client && npm install --package-lock-only --ignore-scripts
+
+clean: ## remove what the other targets made, but no data
+	rm -rf $(VENV) build tests/client/node_modules
+
+# -- set-up, each step once ----------------------------------------------------------------------
+
+$(BIN)/python:
+	@tests/system_tools.sh python "$(PYTHON)"
+	@python="$(PYTHON)"; "$${python:-python3}" -m venv $(VENV)
+
+# Asking for hashes is redundant with a lock full of them, and refuses a lock that lost some.
+define install
+	@echo "installing into $(VENV): $$(sed -n 's/^\([A-Za-z0-9._-]*\)==\([^ ]*\).*/\1 \2/p' $(1) | paste -sd, | sed 's/,/, /g')"
+	@$(BIN)/python -m pip install --quiet --require-hashes -r $(1)
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+endef
+
+$(VENV)/run.stamp: requirements.lock pyproject.toml | $(BIN)/python
+	$(call install,requirements.lock)
+
+$(VENV)/dev.stamp: requirements-dev.lock pyproject.toml | $(BIN)/python
+	$(call install,requirements-dev.lock)
+	@touch $(VENV)/run.stamp
+
+tests/client/node_modules/clients.stamp: tests/client/package-lock.json $(VENV)/dev.stamp
+	@echo "installing npm clients: $$(sed -n 's/^    "\([^"]*\)": "\([0-9.]*\)",\{0,1\}$$/\1 \2/p' tests/client/package.json | paste -sd, | sed 's/,/, /g')"
+	@cd tests/client && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@

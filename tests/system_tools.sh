@@ -1,0 +1,45 @@
+#!/bin/bash
+# What `make` needs from the system. Root on Debian: installed here, by name. Anybody else: the
+# exact command is printed, and we stop; nothing is skipped.
+#
+#   tests/system_tools.sh python PYTHON    a Python from 3.11 on that can make virtualenvs
+#   tests/system_tools.sh cargo            what the client tests drive: git, cc, cargo from 1.84 on
+set -euo pipefail
+
+# Debian's own cargo is too old for crates of this decade; cargo-web is kept recent.
+cargo_is_recent() {
+  local minor
+  minor=$(cargo --version 2>/dev/null | sed -nE 's/^cargo 1\.([0-9]+)\..*/\1/p')
+  [ -n "$minor" ] && [ "$minor" -ge 84 ] && rustc --version >/dev/null 2>&1
+}
+
+missing=()
+case "$1" in
+  python)
+    if [ -z "${2:-}" ]; then
+      missing=(python3 python3-venv)
+    elif ! "$2" -c 'import ensurepip' 2>/dev/null; then
+      missing=(python3-venv)
+    fi
+    ;;
+  cargo)
+    command -v git >/dev/null || missing+=(git)
+    command -v cc >/dev/null || missing+=(gcc libc6-dev)
+    cargo_is_recent || missing+=(cargo-web rustc-web)
+    ;;
+esac
+
+[ ${#missing[@]} -eq 0 ] && exit 0
+command="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+if [ "$(id -u)" -ne 0 ] || ! [ -e /etc/debian_version ]; then
+  echo "missing: ${missing[*]}. Install with: sudo sh -c '$command'" >&2
+  exit 1
+fi
+echo "installing Debian packages: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}"
+if [ "$1" = cargo ] && ! cargo_is_recent; then
+  echo "cargo is still missing or older than 1.84: $(command -v cargo || echo none). Put a recent one first in PATH" >&2
+  exit 1
+fi

@@ -1,0 +1,97 @@
+"""Who may import what: the layers of docs/ARCHITECTURE.md, read from the code itself."""
+
+import ast
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# A module imports from its own folder and from those to its left.
+LAYERS = ["domain", "eventstore", "feeds", "projections", "audit", "commands", "api", "cli"]
+MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
+# A module that could hold anything will.
+BANNED_NAMES = {"utils", "helpers", "manager", "service", "base", "common"}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Dotted names of what the module at `path` imports, in functions and TYPE_CHECKING too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            yield node.module or ""
+            if node.module == "packledger":
+                yield from (f"packledger.{alias.name}" for alias in node.names)
+
+
+def layer(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0]
+
+
+def foreign(path: Path) -> set[str]:
+    """Top-level packages from outside the project and the standard library."""
+    tops = {name.partition(".")[0] for name in imported(path)}
+    return tops - {"packledger", "__future__"} - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_from_its_own_layer_and_those_to_its_left(path: Path) -> None:
+    allowed = LAYERS[: LAYERS.index(layer(path)) + 1]
+    for name in imported(path):
+        first, _, rest = name.partition(".")
+        assert first not in LAYERS, f"`{name}` is a second name of packledger.{name}"
+        if first == "packledger" and rest:
+            assert rest.split(".")[0] in allowed, f"{layer(path)} may not import {name}"
+
+
+def test_the_domain_needs_no_framework_and_no_driver() -> None:
+    used = set(itertools.chain.from_iterable(map(foreign, (ROOT / "domain").rglob("*.py"))))
+    assert used <= {"msgspec", "semver", "nodesemver"}
+
+
+def test_the_domain_does_no_input_or_output_and_reads_no_clock() -> None:
+    outside = {"asyncio", "os", "pathlib", "shutil", "socket", "sqlite3", "subprocess", "tempfile"}
+    outside |= {"random", "secrets", "threading", "time"}
+    for path in (ROOT / "domain").rglob("*.py"):
+        assert not {name.partition(".")[0] for name in imported(path)} & outside, path.name
+        calls = {
+            node.attr
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute)
+        }
+        assert not calls & {"now", "utcnow", "today"}, f"{path.name} reads a clock"
+
+
+@pytest.mark.parametrize(
+    ("package", "homes"),
+    [
+        ("falcon", {"api", "cli/serve.py"}),
+        ("gunicorn", {"cli"}),
+        ("eventsourcing", {"eventstore"}),
+        ("argon2", {"eventstore", "commands"}),
+        ("click", {"cli"}),
+        ("rich", {"cli"}),
+    ],
+)
+def test_a_library_is_imported_only_where_it_is_adapted(package: str, homes: set[str]) -> None:
+    for path in MODULES:
+        if package in foreign(path):
+            where = str(path.relative_to(ROOT))
+            assert layer(path) in homes or where in homes, f"{where} imports {package}"
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    assert [path for path in MODULES if path.stem in BANNED_NAMES] == []
+
+
+def test_modules_stay_readable_in_one_sitting() -> None:
+    long = {
+        str(path.relative_to(ROOT)): count
+        for path in MODULES
+        if (count := len(path.read_text().splitlines())) > 400
+    }
+    assert long == {}

@@ -1,0 +1,82 @@
+"""What is installed equals the tree, and nothing tracked speaks of one machine."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+# Folders that are in the repository without being part of the installed package.
+NOT_INSTALLED = {"bench", "docs", "tests"}
+
+
+def tracked() -> list[str]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    return [name for name in listing.stdout.decode().split("\0") if (ROOT / name).is_file()]
+
+
+def packages() -> list[str]:
+    return [name.removeprefix("packledger.") for name in SETTINGS["tool"]["setuptools"]["packages"]]
+
+
+def test_every_folder_of_python_files_is_installed_and_nothing_else() -> None:
+    folders = {name.rpartition("/")[0] for name in tracked() if name.endswith(".py")}
+    code = {
+        folder.replace("/", ".") for folder in folders if folder.split("/")[0] not in NOT_INSTALLED
+    }
+    assert code == set(packages())
+
+
+def test_every_installed_folder_is_typed_and_says_what_may_live_there() -> None:
+    for name in packages():
+        folder = ROOT / name.replace(".", "/")
+        assert (folder / "py.typed").is_file(), name
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), name
+
+
+def test_coverage_and_makefile_know_every_installed_folder() -> None:
+    assert SETTINGS["tool"]["coverage"]["run"]["source"] == packages()
+    assert f"LAYERS := {' '.join(packages())}" in (ROOT / "Makefile").read_text().splitlines()
+
+
+def test_no_tracked_file_names_a_registry_host_or_a_path_of_one_machine() -> None:
+    # Written so that this file does not match itself.
+    hosts = [
+        "npm[j]s[.](org|com)",
+        "(static|index)[.]crates",
+        "pyp[i][.]org",
+        "pythonhoste[d]",
+        "repo1?[.]maven",
+        "proxy[.]golan[g]",
+        "registry[.]yarnpk[g]",
+    ]
+    paths = ["(^|[^A-Za-z0-9._-])/(work|farm|root)/"]
+    forbidden = re.compile("|".join(hosts + paths), re.MULTILINE)
+    found = {}
+    for name in tracked():
+        text = (ROOT / name).read_bytes().decode("utf-8", "replace")
+        if match := forbidden.search(text):
+            found[name] = match.group()
+    assert found == {}
+
+
+def test_lock_files_pin_by_hash_and_leave_the_index_to_the_machine() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text
+        assert not re.search(r"^--", text, re.MULTILINE), f"{name} sets an option"
+        for pin in re.split(r"\n(?=[a-z])", re.sub(r"(?m)^ *#.*\n?", "", text).strip()):
+            assert re.fullmatch(
+                r"[a-z0-9.-]+==\S+( \\\n +--hash=sha256:[0-9a-f]{64})+", pin.strip()
+            ), pin
+    npm_lock = (ROOT / "tests/client/package-lock.json").read_text()
+    assert '"resolved"' not in npm_lock
+
+
+def test_the_test_lock_contains_the_run_time_lock() -> None:
+    def pins(name: str) -> set[str]:
+        return set(re.findall(r"(?m)^[a-z0-9.-]+==\S+", (ROOT / name).read_text()))
+
+    assert pins("requirements.lock") <= pins("requirements-dev.lock")
