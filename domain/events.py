@@ -21,14 +21,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     request: str = ""
 
 
-class CrateRegistered(Event, tag="crate.registered.v1"):
+class CrateRegistered(Event, frozen=True, tag="crate.registered.v1"):
     """A crate's name was taken by its first owner."""
 
     name: str
     owner: str
 
 
-class CrateVersionPublished(Event, tag="crate.version_published.v1"):
+class CrateVersionPublished(Event, frozen=True, tag="crate.version_published.v1"):
     """A `.crate` was accepted. cksum: SHA-256 hex of it, and its blob; readme: blob or empty.
 
     manifest: a `domain.crate_manifest.CrateManifest` as JSON. published_at: the original time of
@@ -44,42 +44,42 @@ class CrateVersionPublished(Event, tag="crate.version_published.v1"):
     published_at: str = ""
 
 
-class CrateVersionYanked(Event, tag="crate.version_yanked.v1"):
+class CrateVersionYanked(Event, frozen=True, tag="crate.version_yanked.v1"):
     """A version is hidden from new resolution."""
 
     name: str
     version: str
 
 
-class CrateVersionUnyanked(Event, tag="crate.version_unyanked.v1"):
+class CrateVersionUnyanked(Event, frozen=True, tag="crate.version_unyanked.v1"):
     """A yanked version may be chosen again."""
 
     name: str
     version: str
 
 
-class CrateOwnerAdded(Event, tag="crate.owner_added.v1"):
+class CrateOwnerAdded(Event, frozen=True, tag="crate.owner_added.v1"):
     """An account may now publish, yank and change owners."""
 
     name: str
     owner: str
 
 
-class CrateOwnerRemoved(Event, tag="crate.owner_removed.v1"):
+class CrateOwnerRemoved(Event, frozen=True, tag="crate.owner_removed.v1"):
     """An account may no longer change the crate."""
 
     name: str
     owner: str
 
 
-class NpmRegistered(Event, tag="npm.registered.v1"):
+class NpmRegistered(Event, frozen=True, tag="npm.registered.v1"):
     """A package's name was taken by its first owner."""
 
     name: str
     owner: str
 
 
-class NpmVersionPublished(Event, tag="npm.version_published.v1"):
+class NpmVersionPublished(Event, frozen=True, tag="npm.version_published.v1"):
     """A tarball was accepted.
 
     manifest: the version object without `dist`, `maintainers`, `_npmUser` and `readme`, as JSON;
@@ -102,20 +102,20 @@ class NpmVersionPublished(Event, tag="npm.version_published.v1"):
     published_at: str = ""
 
 
-class NpmVersionUnpublished(Event, tag="npm.version_unpublished.v1"):
+class NpmVersionUnpublished(Event, frozen=True, tag="npm.version_unpublished.v1"):
     """One version was removed; its number stays used."""
 
     name: str
     version: str
 
 
-class NpmUnpublished(Event, tag="npm.unpublished.v1"):
+class NpmUnpublished(Event, frozen=True, tag="npm.unpublished.v1"):
     """The whole package was removed; its version numbers and its owners stay."""
 
     name: str
 
 
-class NpmDistTagSet(Event, tag="npm.dist_tag_set.v1"):
+class NpmDistTagSet(Event, frozen=True, tag="npm.dist_tag_set.v1"):
     """A dist-tag points to a version."""
 
     name: str
@@ -123,14 +123,14 @@ class NpmDistTagSet(Event, tag="npm.dist_tag_set.v1"):
     version: str
 
 
-class NpmDistTagRemoved(Event, tag="npm.dist_tag_removed.v1"):
+class NpmDistTagRemoved(Event, frozen=True, tag="npm.dist_tag_removed.v1"):
     """A dist-tag is gone."""
 
     name: str
     dist_tag: str
 
 
-class NpmVersionDeprecated(Event, tag="npm.version_deprecated.v1"):
+class NpmVersionDeprecated(Event, frozen=True, tag="npm.version_deprecated.v1"):
     """Installing the version prints the message."""
 
     name: str
@@ -138,66 +138,66 @@ class NpmVersionDeprecated(Event, tag="npm.version_deprecated.v1"):
     message: str
 
 
-class NpmVersionUndeprecated(Event, tag="npm.version_undeprecated.v1"):
+class NpmVersionUndeprecated(Event, frozen=True, tag="npm.version_undeprecated.v1"):
     """The message is gone."""
 
     name: str
     version: str
 
 
-class NpmOwnerAdded(Event, tag="npm.owner_added.v1"):
+class NpmOwnerAdded(Event, frozen=True, tag="npm.owner_added.v1"):
     """An account may now change the package."""
 
     name: str
     owner: str
 
 
-class NpmOwnerRemoved(Event, tag="npm.owner_removed.v1"):
+class NpmOwnerRemoved(Event, frozen=True, tag="npm.owner_removed.v1"):
     """An account may no longer change the package."""
 
     name: str
     owner: str
 
 
-class NpmStarred(Event, tag="npm.starred.v1"):
+class NpmStarred(Event, frozen=True, tag="npm.starred.v1"):
     """The account `by` likes the package."""
 
     name: str
 
 
-class NpmUnstarred(Event, tag="npm.unstarred.v1"):
+class NpmUnstarred(Event, frozen=True, tag="npm.unstarred.v1"):
     """The account `by` took its star back."""
 
     name: str
 
 
-class AccountRegistered(Event, tag="account.registered.v1"):
+class AccountRegistered(Event, frozen=True, tag="account.registered.v1"):
     """An account exists. role: `user` or `admin`. Its password is beside the log, never in it."""
 
     name: str
     role: str
 
 
-class AccountPasswordChanged(Event, tag="account.password_changed.v1"):
+class AccountPasswordChanged(Event, frozen=True, tag="account.password_changed.v1"):
     """The password was changed; its hash is beside the log."""
 
     name: str
 
 
-class AccountRoleChanged(Event, tag="account.role_changed.v1"):
+class AccountRoleChanged(Event, frozen=True, tag="account.role_changed.v1"):
     """The account became `user` or `admin`."""
 
     name: str
     role: str
 
 
-class AccountDisabled(Event, tag="account.disabled.v1"):
+class AccountDisabled(Event, frozen=True, tag="account.disabled.v1"):
     """The account and its tokens are refused."""
 
     name: str
 
 
-class TokenIssued(Event, tag="token.issued.v1"):
+class TokenIssued(Event, frozen=True, tag="token.issued.v1"):
     """A token was shown to its owner once.
 
     sha256: hex of the secret (160 random bits, so the hash tells nothing); token_id: public id;
@@ -215,14 +215,14 @@ class TokenIssued(Event, tag="token.issued.v1"):
     expires: str = ""
 
 
-class TokenRevoked(Event, tag="token.revoked.v1"):
+class TokenRevoked(Event, frozen=True, tag="token.revoked.v1"):
     """A token is refused from now on."""
 
     account: str
     token_id: str
 
 
-class RegistryConfigured(Event, tag="registry.configured.v1"):
+class RegistryConfigured(Event, frozen=True, tag="registry.configured.v1"):
     """What shapes documents: `public_url`, without a trailing slash."""
 
     public_url: str

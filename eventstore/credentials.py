@@ -1,0 +1,127 @@
+"""Password hashes and e-mail addresses: beside the log, in its file and its backup, never in it.
+
+An immutable, replicated log must not hold what can be guessed offline or must one day be
+forgotten. A credential is written before the event that needs it.
+"""
+
+import hashlib
+import secrets
+import sqlite3
+from pathlib import Path
+
+import argon2
+
+from packledger.domain.errors import NotAuthenticated, Unavailable
+from packledger.eventstore.append_lock import AppendLock
+
+_HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+"""OWASP's minimum for argon2id: 19 MiB, two passes; about 20 ms.
+
+Source: https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
+"""
+
+_NOBODY = _HASHER.hash(secrets.token_hex(16))
+"""Verified for unknown accounts, so that an answer takes as long as for a known one."""
+
+
+class Credentials:
+    """One table of accounts, and the one-time setup code."""
+
+    def __init__(self, path: Path, append_lock: AppendLock) -> None:
+        self._path, self._lock = path, append_lock
+        with self._connect() as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS credentials (account TEXT PRIMARY KEY,"
+                " password_hash TEXT NOT NULL, email TEXT NOT NULL)"
+            )
+            connection.execute("CREATE TABLE IF NOT EXISTS setup_code (sha256 TEXT PRIMARY KEY)")
+        connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    def _write(self, *statements: tuple[str, tuple[str, ...]]) -> int:
+        try:
+            with self._lock.held():
+                connection = self._connect()
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    changed = [connection.execute(*one).rowcount for one in statements]
+                    connection.execute("COMMIT")
+                finally:
+                    connection.close()
+        except sqlite3.OperationalError as error:
+            raise Unavailable(
+                f"the registry cannot write its accounts now; try again later: {error}"
+            ) from error
+        return changed[-1]
+
+    def _one(self, statement: str, *values: str) -> tuple[str, ...] | None:
+        connection = self._connect()
+        try:
+            row: tuple[str, ...] | None = connection.execute(statement, values).fetchone()
+        finally:
+            connection.close()
+        return row
+
+    def set_password(self, account: str, password: str) -> None:
+        """Store an account's password hash; its e-mail address stays as it is."""
+        self._write(
+            (
+                "INSERT INTO credentials VALUES (?, ?, '') ON CONFLICT (account)"
+                " DO UPDATE SET password_hash = excluded.password_hash",
+                (account, _HASHER.hash(password)),
+            )
+        )
+
+    def add(self, account: str, password: str, email: str = "") -> bool:
+        """Store a new account's credentials unless it has some; return whether they were stored.
+
+        Two registrations of one name race here, and only one of them may set the password.
+        """
+        hashed = _HASHER.hash(password)
+        statement = "INSERT INTO credentials VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        return self._write((statement, (account, hashed, email))) == 1
+
+    def email(self, account: str) -> str:
+        """Return an account's e-mail address, empty when none is known."""
+        row = self._one("SELECT email FROM credentials WHERE account = ?", account)
+        return row[0] if row else ""
+
+    def check_password(self, account: str, password: str) -> None:
+        """Refuse a wrong password; takes about 20 ms, so not for the event loop.
+
+        Raises:
+            NotAuthenticated: unknown account or wrong password; the sentence does not say which.
+        """
+        row = self._one("SELECT password_hash FROM credentials WHERE account = ?", account)
+        try:
+            _HASHER.verify(row[0] if row else _NOBODY, password)
+        except argon2.exceptions.VerificationError as error:
+            raise NotAuthenticated("incorrect account name or password") from error
+        if row is None:
+            raise NotAuthenticated("incorrect account name or password")
+
+    def new_setup_code(self) -> str:
+        """Replace the one-time setup code and return it: 20 letters and digits."""
+        alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
+        code = "-".join("".join(secrets.choice(alphabet) for _ in range(5)) for _ in range(4))
+        self._write(
+            ("DELETE FROM setup_code", ()), ("INSERT INTO setup_code VALUES (?)", (_digest(code),))
+        )
+        return code
+
+    def claim_setup_code(self, code: str) -> bool:
+        """Use the setup code up; return whether it was the right one."""
+        return self._write(("DELETE FROM setup_code WHERE sha256 = ?", (_digest(code),))) == 1
+
+    def void_setup_code(self) -> None:
+        """Forget the setup code: there is an administrator now."""
+        self._write(("DELETE FROM setup_code", ()))
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.strip().lower().encode()).hexdigest()

@@ -1,0 +1,234 @@
+"""The log: load a stream, decide, append, and read everything back in order.
+
+`execute` is the one way to change the registry. It decides on a state at a stream version and
+appends at that version; whoever loses the race loads again and decides again.
+"""
+
+import random
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+from eventsourcing.application import Application
+from eventsourcing.persistence import (
+    ApplicationRecorder,
+    InfrastructureFactory,
+    IntegrityError,
+    Mapper,
+    Notification,
+    PersistenceError,
+)
+from eventsourcing.utils import Environment
+
+from packledger.domain.errors import TooLarge, Unavailable
+from packledger.domain.events import Event
+from packledger.domain.streams import fold, stream_id
+from packledger.eventstore.mapper import (
+    EventMapper,
+    StreamEvent,
+    StreamSnapshot,
+    decode_event,
+    snapshot_tag,
+)
+from packledger.eventstore.sqlite_recorder import DataVersion, SQLiteLogFactory
+
+SNAPSHOT_EVERY = 100
+CACHED_STREAMS = 2_000
+"""Per process; a thin state of 10 versions is about 3 KB, so about 6 MB when full."""
+STATE_LIMIT_BYTES = 512 * 1024
+"""Of one stored event. The largest index line known, of `web-sys`, is 59 KB."""
+DEADLINE_S = 5.0
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """An event in its place: its position in the log and its version in its stream, both ≥ 1."""
+
+    position: int
+    version: int
+    event: Event
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A stream as it was at a version; version 0 and no state when it does not exist."""
+
+    version: int
+    state: Any
+
+
+class Decision(Protocol):
+    """Decides what happens to a stream: its state and version in, new events out; pure."""
+
+    def __call__(self, state: Any, version: int, /) -> Sequence[Event]:
+        """Return the events to append; none if nothing is to change."""
+        ...
+
+
+class Log(Application[UUID]):
+    """The registry's event log in one SQLite file."""
+
+    name = "registry"
+    is_snapshotting_enabled = True
+
+    def __init__(
+        self,
+        path: Path,
+        clock_s: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._path = path
+        self._clock_s, self._sleep = clock_s, sleep
+        self._cache: OrderedDict[UUID, Loaded] = OrderedDict()
+        self._cache_lock = threading.Lock()
+        super().__init__()
+
+    def construct_env(self, name: str, env: Any = None) -> Environment:
+        """Return the library's settings: ours alone, nothing from the process's environment."""
+        return Environment(name, {"IS_SNAPSHOTTING_ENABLED": "y", **(env or {})})
+
+    def construct_factory(self, env: Environment) -> InfrastructureFactory[Any]:
+        """Return the factory of the recorders."""
+        self.sqlite = SQLiteLogFactory(self._path, env)
+        return self.sqlite
+
+    def construct_mapper(self) -> Mapper[UUID]:
+        """Return the bridge to our events."""
+        return EventMapper(self.construct_transcoder())
+
+    def close(self) -> None:
+        """Close every connection."""
+        super().close()
+        self.factory.close()
+
+    def load(self, kind: str, canonical_name: str = "") -> Loaded:
+        """Return a stream's state. Never changed afterwards: safe to share between threads."""
+        stream = stream_id(kind, canonical_name)
+        with self._cache_lock:
+            start = self._cache.get(stream)
+        if start is None:
+            start = self._snapshot(kind, stream)
+        tail = [saved.event for saved in self._stream(stream, start.version)]
+        if not tail:
+            self._remember(stream, start)
+            return start
+        loaded = Loaded(start.version + len(tail), fold(start.state, tail))
+        self._remember(stream, loaded)
+        return loaded
+
+    def _stream(self, stream: UUID, after: int) -> Iterator[StreamEvent]:
+        return self.events.get(stream, gt=after)  # type: ignore[return-value]
+
+    def _snapshot(self, kind: str, stream: UUID) -> Loaded:
+        assert self.snapshots is not None
+        newest = self.snapshots.recorder.select_events(stream, desc=True, limit=1)
+        if not newest or newest[0].topic != snapshot_tag(kind):
+            return Loaded(0, None)
+        snapshot = self.mapper.to_domain_event(newest[0])
+        assert isinstance(snapshot, StreamSnapshot)
+        return Loaded(snapshot.originator_version, snapshot.state)
+
+    def _remember(self, stream: UUID, loaded: Loaded) -> None:
+        with self._cache_lock:
+            known = self._cache.get(stream)
+            if known is None or known.version <= loaded.version:
+                self._cache[stream] = loaded
+            self._cache.move_to_end(stream)
+            if len(self._cache) > CACHED_STREAMS:
+                self._cache.popitem(last=False)
+
+    def execute(self, kind: str, canonical_name: str, decide: Decision) -> list[Recorded]:
+        """Decide on a stream and append what was decided; at most `DEADLINE_S` of losing races.
+
+        Raises:
+            RegistryError: from `decide`; nothing was appended.
+            Unavailable: the store cannot be written, or every attempt lost its race.
+        """
+        deadline_s = self._clock_s() + DEADLINE_S
+        attempt = 0
+        while True:
+            loaded = self.load(kind, canonical_name)
+            events = decide(loaded.state, loaded.version)
+            try:
+                return self._append(kind, canonical_name, loaded, events)
+            except IntegrityError as error:
+                attempt += 1
+                if self._clock_s() > deadline_s:
+                    raise Unavailable(
+                        f"`{canonical_name}` is being changed by many at once; try again"
+                    ) from error
+                self._sleep(random.uniform(0, min(0.1, 0.002 * 2**attempt)))  # noqa: S311
+            except PersistenceError as error:
+                raise Unavailable(
+                    "the registry cannot write its event log now (disk full or locked); "
+                    f"try again later: {error}"
+                ) from error
+
+    def _append(
+        self, kind: str, canonical_name: str, loaded: Loaded, events: Sequence[Event]
+    ) -> list[Recorded]:
+        if not events:
+            return []
+        stream = stream_id(kind, canonical_name)
+        saved = [
+            StreamEvent(stream, version, event)
+            for version, event in enumerate(events, loaded.version + 1)
+        ]
+        rows = [self.mapper.to_stored_event(event) for event in saved]
+        for row in rows:
+            if len(row.state) > STATE_LIMIT_BYTES:
+                raise TooLarge(
+                    f"`{canonical_name}`: its metadata takes {len(row.state)} bytes, "
+                    f"the limit is {STATE_LIMIT_BYTES}; shorten the manifest"
+                )
+        positions = self.recorder.insert_events(rows)
+        assert positions is not None
+        after = Loaded(loaded.version + len(events), fold(loaded.state, events))
+        self._remember(stream, after)
+        if after.version // SNAPSHOT_EVERY > loaded.version // SNAPSHOT_EVERY:
+            self._take_snapshot(stream, after)
+        return [
+            Recorded(position, event.originator_version, event.event)
+            for position, event in zip(positions, saved, strict=True)
+        ]
+
+    def _take_snapshot(self, stream: UUID, loaded: Loaded) -> None:
+        assert self.snapshots is not None
+        try:
+            self.snapshots.put([StreamSnapshot(stream, loaded.version, loaded.state)])
+        except PersistenceError:
+            # The command is committed; a missing or doubled snapshot only makes a load slower.
+            return
+
+    def read(self, after: int, limit: int, until: int | None = None) -> list[Recorded]:
+        """Return at most `limit` events with positions in (after, until], in order.
+
+        Raises:
+            UnknownEvent: a newer release wrote one of them.
+        """
+        rows = self.log_recorder.select_notifications(after, limit, until, inclusive_of_start=False)
+        return [_recorded(row) for row in rows]
+
+    def stream(self, kind: str, canonical_name: str = "") -> list[Event]:
+        """Return every event of one stream, oldest first."""
+        return [saved.event for saved in self._stream(stream_id(kind, canonical_name), 0)]
+
+    def last_position(self) -> int:
+        """Return the position of the newest event, 0 for an empty log."""
+        return self.log_recorder.max_notification_id() or 0
+
+    def watch(self) -> DataVersion:
+        """Return a watch on commits by others; it belongs to the caller, who closes it."""
+        return DataVersion(self._path)
+
+    @property
+    def log_recorder(self) -> ApplicationRecorder:
+        """The recorder of the total order."""
+        return self.recorder
+
+
+def _recorded(row: Notification) -> Recorded:
+    return Recorded(row.id, row.originator_version, decode_event(row.topic, row.state))

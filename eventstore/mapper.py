@@ -1,0 +1,91 @@
+"""The only bridge between our events and the `eventsourcing` library.
+
+Stored names are literal tags, found in one table; a name from the database is never imported.
+An event whose tag was superseded is decoded by its old struct and lifted by an upcaster.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from eventsourcing.persistence import Mapper, StoredEvent
+
+from packledger.domain.events import EVENTS, Event, encode, tag_of
+from packledger.domain.streams import State, kind_of, type_of_state
+
+SNAPSHOT_SCHEMA = 1
+"""Part of a snapshot's tag: one written by another schema is not read but folded anew."""
+
+
+class StreamEvent(msgspec.Struct, frozen=True):
+    """An event in its place in a stream, in the shape that the library saves."""
+
+    originator_id: UUID
+    originator_version: int
+    event: Event
+
+
+class StreamSnapshot(msgspec.Struct, frozen=True):
+    """A stream's folded state at a version, in the shape that the library saves."""
+
+    originator_id: UUID
+    originator_version: int
+    state: State
+
+
+DECODERS: dict[str, Callable[[bytes], Event]] = {
+    tag: msgspec.json.Decoder(kind).decode for tag, kind in EVENTS.items()
+}
+"""Tag → decoder. An upcaster is one more entry: old tag → a function that returns the new event."""
+
+_SNAPSHOT_DECODERS: dict[str, Callable[[bytes], State]] = {
+    f"{kind}.snapshot.v{SNAPSHOT_SCHEMA}": msgspec.json.Decoder(cls).decode
+    for kind, cls in type_of_state.items()
+}
+
+
+class UnknownEvent(Exception):
+    """The log holds an event that this release does not know: a newer release wrote it."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(f"unknown event `{tag}` in the log; run the release that wrote it")
+
+
+def decode_event(tag: str, state: bytes) -> Event:
+    """Return the event stored under a tag.
+
+    Raises:
+        UnknownEvent: no decoder for the tag.
+        msgspec.ValidationError: the bytes do not fit the tag: the store is damaged.
+    """
+    decoder = DECODERS.get(tag)
+    if decoder is None:
+        raise UnknownEvent(tag)
+    return decoder(state)
+
+
+def snapshot_tag(kind: str) -> str:
+    """Return the stored name of a snapshot of a stream of this kind."""
+    return f"{kind}.snapshot.v{SNAPSHOT_SCHEMA}"
+
+
+class EventMapper(Mapper[UUID]):
+    """Translates stream events and snapshots to stored rows and back."""
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        """Return the row of a `StreamEvent` or `StreamSnapshot`."""
+        if isinstance(domain_event, StreamSnapshot):
+            tag, body = snapshot_tag(kind_of(domain_event.state)), encode(domain_event.state)
+        else:
+            tag, body = tag_of(type(domain_event.event)), encode(domain_event.event)
+        return StoredEvent(domain_event.originator_id, domain_event.originator_version, tag, body)
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        """Return the `StreamEvent` or `StreamSnapshot` of a row."""
+        stream, version = stored_event.originator_id, stored_event.originator_version
+        assert isinstance(stream, UUID)
+        snapshot = _SNAPSHOT_DECODERS.get(stored_event.topic)
+        if snapshot is not None:
+            return StreamSnapshot(stream, version, snapshot(stored_event.state))
+        return StreamEvent(stream, version, decode_event(stored_event.topic, stored_event.state))

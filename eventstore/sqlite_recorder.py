@@ -1,0 +1,181 @@
+"""The event store on one SQLite file: WAL, `synchronous=FULL`, positions without gaps.
+
+An append is one transaction under the append lock; once it returns, the events survive a power
+loss. Positions are an explicit INTEGER PRIMARY KEY: the library's own table leaves them an implicit
+rowid, which VACUUM or a dump may renumber.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eventsourcing.persistence import (
+    InfrastructureFactory,
+    Notification,
+    OperationalError,
+    PersistenceError,
+    StoredEvent,
+)
+from eventsourcing.sqlite import (
+    SQLiteAggregateRecorder,
+    SQLiteApplicationRecorder,
+    SQLiteConnection,
+    SQLiteConnectionPool,
+    SQLiteDatastore,
+    SQLiteFactory,
+)
+from eventsourcing.utils import Environment
+
+from packledger.eventstore.append_lock import AppendLock
+
+LOCK_TIMEOUT_S = 30
+
+
+class DurablePool(SQLiteConnectionPool):
+    """Connections whose commit returns after the disk has it."""
+
+    def _create_connection(self) -> SQLiteConnection:
+        connection = super()._create_connection()
+        connection._sqlite_conn.execute("PRAGMA synchronous=FULL")
+        return connection
+
+
+class _DurableInsert(SQLiteAggregateRecorder):
+    """Inserts under the append lock, and leaves no transaction open when a commit fails."""
+
+    append_lock: AppendLock
+
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        """Append in one durable transaction and return the positions.
+
+        Raises:
+            IntegrityError: a (stream, version) is taken; nothing was appended.
+            OperationalError: the file cannot be written; nothing was appended.
+        """
+        with (
+            self.append_lock.held(),
+            self.datastore.get_connection(commit=True) as connection,
+        ):
+            try:
+                with connection.transaction(commit=True) as cursor:
+                    return self._insert_events(cursor, stored_events)
+            except PersistenceError:
+                # A COMMIT that fails (disk full) leaves the transaction open in the pool.
+                if connection._sqlite_conn.in_transaction:
+                    connection._sqlite_conn.rollback()
+                raise
+
+
+class SQLiteSnapshotRecorder(_DurableInsert):
+    """Keeps snapshots of streams; all of them may be lost."""
+
+    def __init__(self, datastore: SQLiteDatastore, append_lock: AppendLock) -> None:
+        super().__init__(datastore, "stored_snapshots")
+        self.append_lock = append_lock
+
+
+class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
+    """Appends and reads the one table of events."""
+
+    def __init__(self, datastore: SQLiteDatastore, append_lock: AppendLock) -> None:
+        super().__init__(datastore, "stored_events")
+        self.append_lock = append_lock
+        self.insert_events_statement = (
+            "INSERT INTO stored_events (originator_id, originator_version, topic, state)"
+            " VALUES (?, ?, ?, ?)"
+        )
+        self.select_max_notification_id_statement = (
+            "SELECT coalesce(max(position), 0) FROM stored_events"
+        )
+
+    def construct_create_table_statements(self) -> list[str]:
+        """Return the table's definition."""
+        return [
+            "CREATE TABLE IF NOT EXISTS stored_events (position INTEGER PRIMARY KEY,"
+            " originator_id TEXT NOT NULL, originator_version INTEGER NOT NULL,"
+            " topic TEXT NOT NULL, state BLOB NOT NULL,"
+            " UNIQUE (originator_id, originator_version))"
+        ]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Return at most `limit` events from position `start` (or after it) to `stop`, in order."""
+        first = 1 if start is None else start if inclusive_of_start else start + 1
+        last = 2**63 - 1 if stop is None else stop
+        chosen = f" AND topic IN ({','.join('?' * len(topics))})" if topics else ""
+        statement = (
+            "SELECT position, originator_id, originator_version, topic, state"  # noqa: S608
+            f" FROM stored_events WHERE position BETWEEN ? AND ?{chosen} ORDER BY position LIMIT ?"
+        )
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute(statement, (first, last, *topics, limit))
+            return [
+                Notification(
+                    id=row[0],
+                    originator_id=self.convert_originator_id(row[1]),
+                    originator_version=row[2],
+                    topic=row[3],
+                    state=row[4],
+                )
+                for row in cursor.fetchall()
+            ]
+
+
+class SQLiteLogFactory(SQLiteFactory):
+    """What the library asks for recorders."""
+
+    def __init__(self, path: Path, env: Environment) -> None:
+        InfrastructureFactory.__init__(self, env)
+        self.append_lock = AppendLock(path.with_suffix(".lock"))
+        self.datastore = SQLiteDatastore(str(path), lock_timeout=LOCK_TIMEOUT_S)
+        self.datastore.pool.close()
+        self.datastore.pool = DurablePool(
+            db_name=str(path), lock_timeout=LOCK_TIMEOUT_S, pool_timeout=LOCK_TIMEOUT_S
+        )
+
+    def application_recorder(self) -> SQLiteLogRecorder:
+        """Return the recorder of the log, its table created."""
+        recorder = SQLiteLogRecorder(self.datastore, self.append_lock)
+        recorder.create_table()
+        return recorder
+
+    def aggregate_recorder(self, purpose: str = "events") -> SQLiteSnapshotRecorder:
+        """Return the recorder of the snapshots, its table created."""
+        assert purpose == "snapshots", purpose
+        recorder = SQLiteSnapshotRecorder(self.datastore, self.append_lock)
+        recorder.create_table()
+        return recorder
+
+
+class DataVersion:
+    """Notices a commit by any other connection or process, for 3 µs a look.
+
+    Source: https://www.sqlite.org/pragma.html#pragma_data_version
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._seen: int | None = None
+
+    def changed(self) -> bool:
+        """Return whether the file was committed to since the last call; true at first."""
+        try:
+            seen: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            raise OperationalError(error) from error
+        changed, self._seen = seen != self._seen, seen
+        return changed
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
