@@ -1,0 +1,45 @@
+"""A registry to test against: a real server, started once per module or fresh for one test."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from running_registry import RunningRegistry
+
+StartRegistry = Callable[..., RunningRegistry]
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
+    """A running registry with the accounts alice and bob; tests share it by using own names."""
+    running = RunningRegistry(tmp_path_factory.mktemp("registry"), registration="open")
+    yield from _opened(running)
+
+
+@pytest.fixture
+def start_registry(tmp_path: Path) -> Iterator[StartRegistry]:
+    """Start a registry of one's own: `start_registry(max_crate_bytes=…)`."""
+    started: list[RunningRegistry] = []
+
+    def start(**settings: object) -> RunningRegistry:
+        running = RunningRegistry(tmp_path / f"registry-{len(started)}", **settings)
+        started.append(running)
+        running.start()
+        for name in ("alice", "bob"):
+            running.add_user(name)
+        return running
+
+    yield start
+    for running in started:
+        running.close()
+
+
+def _opened(running: RunningRegistry) -> Iterator[RunningRegistry]:
+    try:
+        running.start()
+        for name in ("alice", "bob"):
+            running.add_user(name)
+        yield running
+    finally:
+        running.close()

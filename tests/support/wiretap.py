@@ -1,0 +1,133 @@
+"""A loopback relay that passes bytes unchanged and keeps the head of every request and answer.
+
+Clients talk to the relay, and the registry's public URL names it, so that what a client asked for,
+how often and with which headers can be asserted without trusting the server's own log.
+"""
+
+import re
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+_REQUEST = re.compile(rb"(GET|HEAD|PUT|POST|DELETE) (\S+) HTTP/1\.1\r\n((?:[^\r\n]+\r\n)*)\r\n")
+_ANSWER = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)[^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n")
+# Longer than any head: what is older in the buffer is body.
+_TAIL_BYTES = 64 * 1024
+
+
+def _headers(block: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in block.decode("latin-1").splitlines())
+    return {name.strip().lower(): value.strip() for name, _, value in lines}
+
+
+@dataclass
+class Exchange:
+    """One request and, once it arrived, its answer; header names in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    status: int = 0
+    answer_headers: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} {self.status}"
+
+
+class _Conversation:
+    """The exchanges of one connection; answers come in the order of the requests."""
+
+    def __init__(self, everything: list[Exchange]) -> None:
+        self._everything = everything
+        self._unanswered: list[Exchange] = []
+
+    def request(self, match: re.Match[bytes]) -> None:
+        exchange = Exchange(match[1].decode(), match[2].decode("latin-1"), _headers(match[3]))
+        self._unanswered.append(exchange)
+        self._everything.append(exchange)
+
+    def answer(self, match: re.Match[bytes]) -> None:
+        if self._unanswered:
+            exchange = self._unanswered.pop(0)
+            exchange.answer_headers = _headers(match[2])
+            exchange.status = int(match[1])
+
+
+def _pump(
+    source: socket.socket,
+    sink: socket.socket,
+    pattern: re.Pattern[bytes],
+    note: Callable[[re.Match[bytes]], None],
+) -> None:
+    buffer = b""
+    try:
+        while data := source.recv(65536):
+            buffer += data
+            end = 0
+            for match in pattern.finditer(buffer):
+                note(match)
+                end = match.end()
+            buffer = buffer[end:][-_TAIL_BYTES:]
+            sink.sendall(data)
+    except OSError:
+        # One side went away: the other side learns it from the shutdown below.
+        buffer = b""
+    for end_of in (sink, source):
+        try:
+            end_of.shutdown(socket.SHUT_WR if end_of is sink else socket.SHUT_RD)
+        except OSError:
+            continue
+
+
+class Wiretap:
+    """The relay; `exchanges` grows while clients talk, `clear()` forgets what was said."""
+
+    def __init__(self, upstream_port: int) -> None:
+        self.exchanges: list[Exchange] = []
+        tap = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                conversation = _Conversation(tap.exchanges)
+                with socket.create_connection(("127.0.0.1", upstream_port), timeout=30) as server:
+                    server.settimeout(None)
+                    up = threading.Thread(
+                        target=_pump,
+                        args=(self.request, server, _REQUEST, conversation.request),
+                        daemon=True,
+                    )
+                    up.start()
+                    _pump(server, self.request, _ANSWER, conversation.answer)
+                    up.join(timeout=5)
+
+        class Relay(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+            request_queue_size = 128
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """A client that meets a stopped server sees its connection close; no more."""
+
+        self._relay = Relay(("127.0.0.1", 0), Handler)
+        self.port: int = self._relay.server_address[1]
+        threading.Thread(target=self._relay.serve_forever, daemon=True).start()
+
+    def clear(self) -> None:
+        self.exchanges.clear()
+
+    def said(self, prefix: str = "") -> list[str]:
+        """`METHOD path status` of every exchange whose path starts with `prefix`, in order."""
+        return [str(one) for one in self.exchanges if one.path.startswith(prefix)]
+
+    @contextmanager
+    def listening(self) -> Iterator[list[Exchange]]:
+        """Forget what was said, then collect what is said within the block."""
+        self.clear()
+        yield self.exchanges
+
+    def close(self) -> None:
+        self._relay.shutdown()
+        self._relay.server_close()
