@@ -55,13 +55,18 @@ class TarEntry:
 
 
 def iter_tar_gz(
-    file: BinaryIO, *, max_unpacked_bytes: int, max_entries: int = 100_000
+    file: BinaryIO,
+    *,
+    max_unpacked_bytes: int,
+    max_entries: int = 100_000,
+    allow_global_headers: bool = True,
 ) -> Iterator[TarEntry]:
     """Yield the members in order; each must be read before the next one is taken.
 
     `max_unpacked_bytes` bounds the whole tar stream, headers and padding included. Links, devices
     and sparse files are yielded with their kind: refusing them is the caller's business, and so
-    is looking at paths (`safe_parts`). A directory has no contents.
+    is looking at paths (`safe_parts`). A directory has no contents. Global headers: tar-rs unpacks
+    them as files, so cargo fails on them; archives made by git have one.
 
     Raises:
         Invalid: not gzip, not tar, damaged, truncated, or readable in two ways.
@@ -74,6 +79,8 @@ def iter_tar_gz(
         count += 1
         if count > max_entries:
             raise TooLarge(f"the archive has more than {max_entries} entries")
+        if block[156:157] == b"g" and not allow_global_headers:
+            raise damaged("it has a pax global header")
         if block[156:157] in b"xgLK":
             meta.add(block, stream)
             continue

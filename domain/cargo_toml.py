@@ -116,7 +116,7 @@ def parse_cargo_toml(toml: bytes) -> CargoToml:
 def _load(toml: bytes) -> dict[str, Any]:
     if len(toml) > MAX_CARGO_TOML_BYTES:
         raise TooLarge(f"`Cargo.toml` is over {MAX_CARGO_TOML_BYTES} bytes; make it smaller")
-    if _DEEP_KEY.search(toml) is not None:
+    if any(line.count(b".") >= 50 and _DEEP_KEY.search(line) for line in toml.split(b"\n")):
         raise Invalid("`Cargo.toml` has a key of 50 parts or more; write shorter keys")
     try:
         return tomllib.loads(toml.decode())

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from packledger.domain.crate_manifest import CrateDependency, CrateManifest
+from packledger.domain.crate_dependencies import CrateDependency
+from packledger.domain.crate_manifest import CrateManifest
 from packledger.domain.events import encode
 
 Features = dict[str, tuple[str, ...]]

@@ -1,0 +1,257 @@
+"""Read a `.crate` and judge it: the archive as cargo will unpack it, then the manifest inside.
+
+cargo skips `..` and follows links without a word, and of two entries of one path takes the last;
+others take the first. So what would unpack differently anywhere is refused.
+Source: https://doc.rust-lang.org/cargo/reference/registries.html
+"""
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import msgspec
+
+from packledger.commands.crate_upload import CrateMetadata
+from packledger.commands.tar_reader import TarEntry, iter_tar_gz, shown
+from packledger.domain.cargo_toml import MAX_CARGO_TOML_BYTES
+from packledger.domain.crate_manifest import CrateManifest, read_cargo_toml
+from packledger.domain.crate_names import check_crate_name
+from packledger.domain.errors import Invalid, TooLarge
+from packledger.domain.versions import parse_version
+
+MAX_ENTRIES = 100_000
+"""Files, and folders stated or implied. The largest crates hold near 10,000."""
+MAX_PATHS_BYTES = 16 << 20
+"""All paths together, as each is kept to find duplicates: 160 bytes for each of `MAX_ENTRIES`."""
+MAX_README_BYTES = 64 << 10
+"""What is kept for display."""
+README_NAMES = ("README.md", "README.txt", "README")
+"""cargo's own search order when a manifest names none."""
+
+_MAX_READMES = 8
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+class CrateArchive(msgspec.Struct, frozen=True):
+    """What the archive holds. readmes: by name, the files in the root whose name says so."""
+
+    cargo_toml: bytes
+    readmes: dict[str, bytes]
+    file_count: int
+    unpacked_bytes: int
+
+
+class ReadCrate(msgspec.Struct, frozen=True):
+    """A `.crate` that was accepted. readme: UTF-8 cut to `MAX_README_BYTES`, None without one."""
+
+    manifest: CrateManifest
+    readme: bytes | None
+    file_count: int
+    unpacked_bytes: int
+
+
+def read_crate(
+    file: BinaryIO,
+    metadata: CrateMetadata,
+    own_index_urls: frozenset[str],
+    max_unpacked_bytes: int,
+) -> ReadCrate:
+    """Judge a `.crate` and return what it says; `file` is seekable and read from its start.
+
+    Raises:
+        Invalid: cargo could not use it, or it is not the crate that the request says.
+        TooLarge: a limit was passed.
+    """
+    check_crate_name(metadata.name)
+    parse_version(metadata.vers)
+    archive = read_crate_archive(file, metadata.name, metadata.vers, max_unpacked_bytes)
+    manifest = read_cargo_toml(archive.cargo_toml, own_index_urls)
+    said, meant = f"{metadata.name}@{metadata.vers}", f"{manifest.name}@{manifest.version}"
+    if said != meant:
+        raise Invalid(
+            f"the upload is for `{said}`, but the `Cargo.toml` in its archive says `{meant}`; "
+            "publish with `cargo publish`"
+        )
+    readme = _readme(file, archive, manifest, max_unpacked_bytes)
+    return ReadCrate(manifest, readme, archive.file_count, archive.unpacked_bytes)
+
+
+def read_crate_archive(
+    file: BinaryIO, name: str, version: str, max_unpacked_bytes: int
+) -> CrateArchive:
+    """Check every entry of a `.crate` and return the few files that the registry reads.
+
+    Memory stays bounded whatever the archive holds.
+
+    Raises:
+        Invalid: damaged, a path outside `NAME-VERSION/`, a link or device, a path used twice, no
+            manifest or two.
+        TooLarge: unpacked size, number of entries or manifest over the limit.
+    """
+    file.seek(0)
+    found = _Found(f"{name}-{version}", max_unpacked_bytes)
+    for entry in _entries(file, max_unpacked_bytes):
+        found.add(entry)
+    if found.cargo_toml is None:
+        raise Invalid(f"the archive has no `{name}-{version}/Cargo.toml`; let cargo package it")
+    return CrateArchive(found.cargo_toml, found.readmes, found.file_count, found.unpacked_bytes)
+
+
+class _Found:
+    """What was seen so far. kinds: lower-case path within the crate, and whether it is a folder."""
+
+    def __init__(self, folder: str, max_unpacked_bytes: int) -> None:
+        self.cargo_toml: bytes | None = None
+        self.readmes: dict[str, bytes] = {}
+        self.file_count = 0
+        self.unpacked_bytes = 0
+        self._folder = folder
+        self._prefix = f"{folder}/"
+        self._kinds: dict[str, bool] = {"": True}
+        self._paths_bytes = 0
+        self._max_unpacked_bytes = max_unpacked_bytes
+
+    def add(self, entry: TarEntry) -> None:
+        path = self._path_inside(entry)
+        if entry.kind == "dir":
+            self._place(path, entry, is_folder=True)
+            return
+        if entry.kind != "file":
+            raise Invalid(
+                f"`{shown(entry.path)}` in the archive is a link or a special file; a crate may "
+                "hold files and folders only"
+            )
+        if self._is_cased_readme(path, entry):
+            return
+        self._place(path, entry, is_folder=False)
+        self.file_count += 1
+        self.unpacked_bytes += entry.size
+        if self.unpacked_bytes > self._max_unpacked_bytes:  # before a bomb is unpacked to find out
+            raise TooLarge(
+                f"the archive unpacks to more than {self._max_unpacked_bytes} bytes; exclude "
+                "large files from the package"
+            )
+        if "/" not in path:
+            self._look_at(path, entry)
+
+    def _path_inside(self, entry: TarEntry) -> str:
+        """Return the path below the crate's folder, empty for the folder itself."""
+        path = entry.path.removesuffix("/") if entry.kind == "dir" else entry.path
+        if path != self._folder and not path.startswith(self._prefix):
+            raise Invalid(
+                f"the archive's path `{shown(path)}` is outside `{self._prefix}`; let cargo "
+                "package it"
+            )
+        inside = path[len(self._prefix) :]
+        parts = f"/{inside}/" if path != self._folder else ""
+        if "//" in parts or "/./" in parts or "/../" in parts:
+            raise Invalid(
+                f"the archive's path `{shown(path)}` has an empty part, `.` or `..`; let cargo "
+                "package it"
+            )
+        if _UNUSABLE.search(inside) is not None:
+            raise Invalid(
+                f"the archive's path `{shown(path)}` has a backslash or a control character; "
+                "rename the file"
+            )
+        return inside
+
+    def _place(self, path: str, entry: TarEntry, *, is_folder: bool) -> None:
+        """Note the path and its folders; a file's may not be there yet, in any case of letters."""
+        key = path.lower()
+        known = self._kinds.get(key)
+        if known is not None and not (known and is_folder):
+            raise Invalid(
+                f"the archive holds `{shown(entry.path)}` twice, or with another case of letters, "
+                "or as a file and a folder; rename or exclude one"
+            )
+        if known is None:
+            self._note(key, entry, is_folder)
+        while key := key.rpartition("/")[0]:
+            known = self._kinds.get(key)
+            if known:
+                break
+            if known is False:
+                raise Invalid(
+                    f"`{shown(entry.path)}` in the archive lies in something that is a file; "
+                    "rename or exclude one"
+                )
+            self._note(key, entry, is_folder=True)
+
+    def _is_cased_readme(self, path: str, entry: TarEntry) -> bool:
+        """Tell a second `README.md` of other case and the same content.
+
+        cargo packs both when the manifest spells the name otherwise than a file system that ignores
+        case; crates published from macOS have it.
+        """
+        twins = [text for name, text in self.readmes.items() if name.lower() == path.lower()]
+        if path in self.readmes or not twins or entry.size > MAX_README_BYTES:
+            return False
+        return entry.read(MAX_README_BYTES) == twins[0]
+
+    def _note(self, key: str, entry: TarEntry, is_folder: bool) -> None:
+        self._kinds[key] = is_folder
+        self._paths_bytes += len(key)
+        if len(self._kinds) > MAX_ENTRIES or self._paths_bytes > MAX_PATHS_BYTES:
+            raise TooLarge(
+                f"the archive holds more than {MAX_ENTRIES} files and folders, or "
+                f"{MAX_PATHS_BYTES} bytes of paths, up to `{shown(entry.path)}`; exclude some"
+            )
+
+    def _look_at(self, name: str, entry: TarEntry) -> None:
+        """Keep the manifest and what may be the readme of the files in the crate's root."""
+        lower = name.lower()
+        if lower == "cargo.toml":
+            self._take_manifest(name, entry)
+        elif lower == ".cargo-ok":
+            raise Invalid(
+                "the archive holds `.cargo-ok`, by which cargo marks what it has unpacked; "
+                "exclude it"
+            )
+        elif lower.startswith("readme") and len(self.readmes) < _MAX_READMES:
+            self.readmes[name] = entry.read(MAX_README_BYTES)
+
+    def _take_manifest(self, name: str, entry: TarEntry) -> None:
+        if name not in {"Cargo.toml", "cargo.toml"}:
+            raise Invalid(f"the manifest in the archive is called `{name}`; call it `Cargo.toml`")
+        if entry.size > MAX_CARGO_TOML_BYTES:
+            raise TooLarge(
+                f"`Cargo.toml` has {entry.size} bytes; {MAX_CARGO_TOML_BYTES} are allowed, make it "
+                "smaller"
+            )
+        self.cargo_toml = entry.read(entry.size)
+
+
+def _entries(file: BinaryIO, max_unpacked_bytes: int) -> Iterator[TarEntry]:
+    return iter_tar_gz(
+        file,
+        max_unpacked_bytes=max_unpacked_bytes,
+        max_entries=MAX_ENTRIES,
+        allow_global_headers=False,
+    )
+
+
+def _readme(
+    file: BinaryIO, archive: CrateArchive, manifest: CrateManifest, max_unpacked_bytes: int
+) -> bytes | None:
+    """Return the readme that the manifest names, or that cargo would have found."""
+    wanted = manifest.readme_file
+    names = README_NAMES if wanted is None else (wanted.removeprefix("./"),)
+    for name in names:
+        if name in archive.readmes:
+            return _utf8(archive.readmes[name])
+    if not wanted:
+        return None
+    # rare: a file of another name, or not in the root, is looked for in a second pass
+    path = f"{manifest.name}-{manifest.version}/{names[0]}"
+    file.seek(0)
+    for entry in _entries(file, max_unpacked_bytes):
+        if entry.path == path and entry.kind == "file":
+            return _utf8(entry.read(MAX_README_BYTES))
+    return None
+
+
+def _utf8(text: bytes) -> bytes:
+    """Return valid UTF-8: a character cut in two at the end is dropped, others are replaced."""
+    valid = text.decode(errors="replace").removesuffix("\ufffd").encode()
+    return valid[:MAX_README_BYTES].decode(errors="ignore").encode()
