@@ -1,0 +1,74 @@
+"""How documents and files leave: ETag and 304, gzip when asked for, files in pieces."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import BinaryIO
+
+import falcon.asgi
+
+from packledger.projections.documents import Document
+
+REVALIDATE = "no-cache"
+FOREVER = "public, max-age=31536000, immutable"
+"""For tarballs: a version never gets other bytes."""
+PRIVATE = "private, no-store"
+"""For answers about the caller: npm's cache key is the URL, not the credential."""
+PIECE_BYTES = 256 * 1024
+
+
+def answer_document(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, document: Document, vary: str
+) -> None:
+    """Answer with a document, compressed if the client can, or 304 if it has it already."""
+    resp.set_headers({"etag": document.etag, "cache-control": REVALIDATE, "vary": vary})
+    wanted = req.get_header("if-none-match")
+    if wanted is not None and has_etag(wanted, document.etag):
+        resp.status = 304
+        return
+    if accepts_gzip(req.get_header("accept-encoding") or ""):
+        resp.set_header("content-encoding", "gzip")
+        resp.data = document.gzip
+    else:
+        resp.data = document.body
+
+
+def has_etag(if_none_match: str, etag: str) -> bool:
+    """Return whether `If-None-Match` holds the ETag, compared weakly.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
+    """
+    opaque = etag.removeprefix("W/")
+    if if_none_match in (etag, opaque, "*"):
+        return True
+    return any(one.strip().removeprefix("W/") == opaque for one in if_none_match.split(","))
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Return whether gzip is acceptable: named, or by `*`, and not with `q=0`."""
+    best: bool | None = None
+    for part in accept_encoding.lower().split(","):
+        name, _, parameters = part.partition(";")
+        name = name.strip()
+        if name in ("gzip", "x-gzip", "*") and (name != "*" or best is None):
+            best = parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return bool(best)
+
+
+async def answer_file(resp: falcon.asgi.Response, file: BinaryIO, size_bytes: int) -> None:
+    """Answer with a file's bytes, never held whole in memory; closes the file."""
+    resp.content_length = size_bytes
+    if size_bytes <= PIECE_BYTES:
+        try:
+            resp.data = await asyncio.to_thread(file.read)
+        finally:
+            file.close()
+        return
+    resp.stream = _pieces(file)
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    try:
+        while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+            yield piece
+    finally:
+        file.close()

@@ -1,0 +1,125 @@
+"""Who is asking: the token alone (cargo), `Bearer TOKEN` (both), `Basic user:password` (npm)."""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+
+import falcon.asgi
+import msgspec
+
+from packledger.commands.registry import rfc3339
+from packledger.domain.errors import NotAuthenticated
+from packledger.domain.permissions import Identity
+from packledger.eventstore.credentials import Credentials
+from packledger.projections.accounts import account_of, token_of
+from packledger.projections.model_reader import ModelReader
+
+CACHED_TOKENS = 1_000
+PASSWORDS_AT_ONCE = 2
+"""Each password check takes a core for 20 ms and 19 MiB."""
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    state: tuple[int, int]
+    identity: Identity
+
+
+class Authenticator:
+    """Finds the identity of a request. Lives on the event loop of one process."""
+
+    def __init__(
+        self, accounts: ModelReader, credentials: Credentials, now: Callable[[], datetime]
+    ) -> None:
+        self._accounts, self._credentials, self._now = accounts, credentials, now
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+        self._passwords = asyncio.Semaphore(PASSWORDS_AT_ONCE)
+
+    async def identify(self, req: falcon.asgi.Request) -> Identity | None:
+        """Return who asks, None when nobody says.
+
+        Raises:
+            NotAuthenticated: a credential that is not accepted.
+        """
+        header = req.get_header("authorization")
+        if header is None:
+            return None
+        scheme, _, rest = header.strip().partition(" ")
+        if scheme.lower() == "basic":
+            return await self._by_password(rest)
+        if rest and scheme.lower() != "bearer":
+            raise NotAuthenticated(
+                "the authorization scheme is not known here; send the token alone or as Bearer"
+            )
+        return self.by_token(rest.strip() or scheme)
+
+    async def require(self, req: falcon.asgi.Request) -> Identity:
+        """Return who asks.
+
+        Raises:
+            NotAuthenticated: nobody, or a credential that is not accepted.
+        """
+        identity = await self.identify(req)
+        if identity is None:
+            raise NotAuthenticated("this needs a token; log in first, or pass one with the request")
+        return identity
+
+    def by_token(self, secret: str) -> Identity:
+        """Return whose token this is.
+
+        Raises:
+            NotAuthenticated: unknown, revoked or expired.
+        """
+        digest = hashlib.sha256(secret.encode()).hexdigest()
+        state = self._accounts.state()
+        seen = self._seen.get(digest)
+        if seen is None or seen.state != state:
+            seen = _Seen(state, self._look_up(digest))
+            self._seen[digest] = seen
+            if len(self._seen) > CACHED_TOKENS:
+                self._seen.popitem(last=False)
+        seen.identity.check_fresh(rfc3339(self._now()))
+        return seen.identity
+
+    def _look_up(self, digest: str) -> Identity:
+        row = token_of(self._accounts.db(), digest)
+        if row is None:
+            self._seen.pop(digest, None)
+            raise NotAuthenticated(
+                "the token is not valid: it is unknown or was revoked; log in again"
+            )
+        return Identity(
+            account=row.account,
+            admin=row.role == "admin",
+            token=row.token_id,
+            read_only=row.read_only,
+            scopes=tuple(row.scopes),
+            packages=tuple(row.packages),
+            expires=row.expires,
+        )
+
+    async def _by_password(self, encoded: str) -> Identity:
+        try:
+            text = base64.b64decode(encoded, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+            raise NotAuthenticated(
+                "the Basic credentials are not base64 of user:password"
+            ) from error
+        account, _, password = text.partition(":")
+        return await self.by_password(account, password)
+
+    async def by_password(self, account: str, password: str) -> Identity:
+        """Return the account with this password; takes 20 ms in a thread.
+
+        Raises:
+            NotAuthenticated: unknown account, wrong password, or disabled.
+        """
+        async with self._passwords:
+            await asyncio.to_thread(self._credentials.check_password, account, password)
+        row = account_of(self._accounts.db(), account)
+        if row is None or row.disabled:
+            raise NotAuthenticated(f"the account `{account}` is disabled; ask an administrator")
+        return Identity(account=account, admin=row.role == "admin")

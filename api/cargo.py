@@ -1,0 +1,244 @@
+"""The cargo protocol: sparse index, downloads, and the web API that cargo itself uses.
+
+Source: https://doc.rust-lang.org/cargo/reference/registry-index.html and registry-web-api.html
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import falcon
+import falcon.asgi
+import msgspec
+
+from packledger.api.answers import FOREVER, PRIVATE, answer_document, answer_file
+from packledger.api.bodies import pieces, read_json, too_large
+from packledger.api.context import Context
+from packledger.commands import crates
+from packledger.commands.crate_upload import MAX_METADATA_BYTES, CrateUpload
+from packledger.domain.crate_names import index_path
+from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion
+from packledger.eventstore.blobs import BlobWriter
+from packledger.projections.accounts import account_of
+from packledger.projections.documents import render
+from packledger.projections.search import CARGO, search
+from packledger.projections.sparse_index import crate_file_of, head_of
+
+MAX_PER_PAGE = 100
+Request = falcon.asgi.Request
+Response = falcon.asgi.Response
+
+
+class IndexConfig:
+    """`config.json`: where downloads and the web API are."""
+
+    def __init__(self, public_url: str) -> None:
+        base = f"{public_url}/cargo"
+        body = msgspec.json.encode(
+            {"dl": f"{base}/crates/{{crate}}/{{version}}/download", "api": base}
+        )
+        self._document = render(body)
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Answer the document."""
+        resp.content_type = "application/json"
+        answer_document(req, resp, self._document, vary="accept-encoding")
+
+
+class IndexFiles:
+    """One crate's lines, at `se/rd/serde` and the shorter forms."""
+
+    def __init__(self, context: Context) -> None:
+        self._documents = context.index_files
+
+    async def on_get(self, req: Request, resp: Response, a: str, b: str, c: str = "") -> None:
+        """Answer the file; 404 says "no such crate" to cargo, and only 404 may."""
+        key = c or b
+        document = self._documents.cached(key)
+        if document is None:
+            if index_path(key) != "/".join(filter(None, (a, b, c))):
+                raise NoSuchPackage(key)
+            document = await asyncio.to_thread(self._documents.load, key)
+        if document is None:
+            raise NoSuchPackage(key)
+        resp.content_type = "text/plain"
+        answer_document(req, resp, document, vary="accept-encoding")
+
+
+class Downloads:
+    """A `.crate`, yanked or not: lock files must go on working."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def on_get(self, req: Request, resp: Response, crate: str, version: str) -> None:
+        """Answer the bytes that were uploaded, without any content encoding."""
+        found = crate_file_of(self._context.sparse_index.db(), crate, version)
+        if found is None:
+            raise NoSuchVersion(crate, version)
+        blobs = self._context.registry.blobs
+        file = await asyncio.to_thread(blobs.open, found.cksum)
+        resp.content_type = "application/gzip"
+        resp.set_header("cache-control", FOREVER)
+        resp.set_header("etag", f'"{found.cksum}"')
+        await answer_file(resp, file, blobs.size_bytes(found.cksum))
+
+
+class Publish:
+    """`PUT /crates/new`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def on_put(self, req: Request, resp: Response) -> None:
+        """Publish a crate, within the 30 s that cargo waits: nothing heavy follows the append."""
+        context = self._context
+        identity = await context.authenticator.require(req)
+        actor = context.actor(req, identity)
+        async with self._blob() as blob:
+            upload = CrateUpload(blob, context.registry.limits.crate_bytes)
+            await self._receive(req, upload)
+            await context.run(
+                lambda: crates.publish(context.registry, identity, actor, upload, blob)
+            )
+        resp.media = {"warnings": {"invalid_categories": [], "invalid_badges": [], "other": []}}
+
+    @asynccontextmanager
+    async def _blob(self) -> AsyncIterator[BlobWriter]:
+        blob = await asyncio.to_thread(self._context.registry.blobs.writer)
+        try:
+            yield blob
+        finally:
+            await asyncio.to_thread(blob.discard)
+
+    async def _receive(self, req: Request, upload: CrateUpload) -> None:
+        limits = self._context.registry.limits
+        limit_bytes = limits.crate_bytes + MAX_METADATA_BYTES + 8
+        if req.content_length is not None and req.content_length > limit_bytes:
+            raise too_large("the `.crate` file", limits.crate_bytes)
+        async for piece in pieces(req, limit_bytes, "the upload"):
+            await asyncio.to_thread(upload.feed, piece)
+        upload.finish()
+
+
+class Yank:
+    """`DELETE …/yank` and `PUT …/unyank`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def on_delete_yank(self, req: Request, resp: Response, crate: str, version: str) -> None:
+        """Yank a version. cargo needs the body: a 204 makes it fail."""
+        await self._set(req, crate, version, yanked=True)
+        resp.media = {"ok": True}
+
+    async def on_put_unyank(self, req: Request, resp: Response, crate: str, version: str) -> None:
+        """Unyank a version."""
+        await self._set(req, crate, version, yanked=False)
+        resp.media = {"ok": True}
+
+    async def _set(self, req: Request, crate: str, version: str, *, yanked: bool) -> None:
+        context = self._context
+        identity = await context.authenticator.require(req)
+        actor = context.actor(req, identity)
+        await context.run(
+            lambda: crates.set_yanked(context.registry, identity, actor, crate, version, yanked)
+        )
+
+
+class OwnerNames(msgspec.Struct):
+    """The body that names owners."""
+
+    users: list[str]
+
+
+class Owners:
+    """`GET`, `PUT` and `DELETE …/owners`; cargo sends a body with DELETE."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def on_get(self, req: Request, resp: Response, crate: str) -> None:
+        """List the owners. `id` must be a 32-bit number, or cargo fails."""
+        await self._context.authenticator.require(req)
+        head = head_of(self._context.sparse_index.db(), crate)
+        if head is None:
+            raise NoSuchPackage(crate)
+        accounts = [account_of(self._context.accounts.db(), owner) for owner in head.owners]
+        resp.media = {
+            "users": [
+                {"id": account.number, "login": account.name, "name": None, "email": None}
+                for account in accounts
+                if account is not None
+            ]
+        }
+        resp.set_header("cache-control", PRIVATE)
+
+    async def on_put(self, req: Request, resp: Response, crate: str) -> None:
+        """Add owners. cargo prints `msg` and panics on `ok: false`."""
+        names = await self._change(req, crate, adding=True)
+        said = f"{', '.join(names)} may now publish and yank versions of `{crate}`"
+        resp.media = {"ok": True, "msg": said}
+
+    async def on_delete(self, req: Request, resp: Response, crate: str) -> None:
+        """Remove owners."""
+        names = await self._change(req, crate, adding=False)
+        said = f"{', '.join(names)} may no longer change `{crate}`"
+        resp.media = {"ok": True, "msg": said}
+
+    async def _change(self, req: Request, crate: str, *, adding: bool) -> list[str]:
+        context = self._context
+        identity = await context.authenticator.require(req)
+        actor = context.actor(req, identity)
+        names = (await read_json(req, OwnerNames, "the list of owners")).users
+        if not names:
+            raise Invalid("the list of owners is empty; name at least one account")
+        change = {"add": names} if adding else {"remove": names}
+        await context.run(
+            lambda: crates.change_owners(context.registry, identity, actor, crate, **change)
+        )
+        return names
+
+
+class Search:
+    """`GET /crates?q=…&per_page=…&page=…`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Answer one page of hits and the true total, which cargo prints."""
+        limit = req.get_param_as_int("per_page", min_value=1, max_value=MAX_PER_PAGE) or 10
+        page = req.get_param_as_int("page", min_value=1, max_value=1_000_000) or 1
+        text = req.get_param("q") or ""
+        reader = self._context.search
+        hits, total = await asyncio.to_thread(
+            lambda: search(reader.db(), CARGO, text, limit, (page - 1) * limit)
+        )
+        resp.media = {
+            "crates": [
+                {
+                    "name": hit.name,
+                    "max_version": hit.summary.version,
+                    "description": hit.summary.description or None,
+                }
+                for hit in hits
+            ],
+            "meta": {"total": total},
+        }
+
+
+def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> None:
+    """Add everything below `/cargo`."""
+    index = IndexFiles(context)
+    app.add_route("/cargo/index/config.json", IndexConfig(context.registry.public_url))
+    app.add_route("/cargo/index/{a}/{b}", index)
+    app.add_route("/cargo/index/{a}/{b}/{c}", index)
+    app.add_route("/cargo/crates/{crate}/{version}/download", Downloads(context))
+    api = "/cargo/api/v1/crates"
+    app.add_route(api, Search(context))
+    app.add_route(f"{api}/new", Publish(context))
+    app.add_route(f"{api}/{{crate}}/owners", Owners(context))
+    yank = Yank(context)
+    app.add_route(f"{api}/{{crate}}/{{version}}/yank", yank, suffix="yank")
+    app.add_route(f"{api}/{{crate}}/{{version}}/unyank", yank, suffix="unyank")

@@ -1,0 +1,50 @@
+"""A request id for every request, and a log line for every change and every failure."""
+
+import logging
+import re
+import secrets
+import time
+from typing import Any
+
+import falcon.asgi
+
+log = logging.getLogger("packledger.requests")
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TOKEN_IN_PATH = re.compile(r"(/-/user/token/|/tokens/token/)[^/?]+")
+
+
+class Requests:
+    """Falcon middleware; the log never holds a token, a query or a body."""
+
+    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Give the request its id: the proxy's, if it sent a harmless one."""
+        given = req.get_header("x-request-id")
+        request_id = given if given and _SAFE_ID.fullmatch(given) else secrets.token_hex(8)
+        req.context.request_id = request_id
+        req.context.began_s = time.perf_counter()
+
+    async def process_response(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: Any, ok: bool
+    ) -> None:
+        """Say what happened, unless it was an ordinary read."""
+        resp.set_header("x-request-id", req.context.request_id)
+        status = resp.status_code
+        ordinary = req.method in {"GET", "HEAD"} and status < 500
+        level = logging.DEBUG if ordinary else logging.ERROR if status >= 500 else logging.INFO
+        if not log.isEnabledFor(level):
+            return
+        duration_ms = (time.perf_counter() - req.context.began_s) * 1000
+        path = _TOKEN_IN_PATH.sub(r"\1…", req.path)
+        log.log(
+            level,
+            "%s %s answered %d",
+            req.method,
+            path,
+            status,
+            extra={
+                "request": req.context.request_id,
+                "duration_ms": round(duration_ms, 2),
+                "received_bytes": req.content_length or 0,
+            },
+        )

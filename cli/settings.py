@@ -1,0 +1,151 @@
+"""The settings: one TOML file < environment `PACKLEDGER_*` < flags.
+
+Source of the file's format: https://toml.io/en/v1.0.0
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from packledger.commands.limits import MIB
+
+PREFIX = "PACKLEDGER_"
+DEFAULT_LISTEN = "http://127.0.0.1:8765"
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class BadSettings(Exception):
+    """A sentence about a setting that cannot be used."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that can be set; each key's comment is its documentation."""
+
+    data: str = "packledger-data"
+    """The data directory."""
+    listen: list[str] = [DEFAULT_LISTEN]
+    """Where to listen: `http://HOST:PORT`, one or several."""
+    public_url: str = ""
+    """The URL that clients use; it is written into documents. Default: the first `listen`."""
+    registration: Literal["closed", "open"] = "closed"
+    """Whether `npm login` with a new name creates an account."""
+    workers: Positive = 2
+    """Web worker processes: one for each core."""
+    max_crate_bytes: Positive = 32 * MIB
+    """The largest `.crate`, compressed."""
+    max_unpacked_bytes: Positive = 512 * MIB
+    """The most that an uploaded archive may unpack to."""
+    max_npm_body_bytes: Positive = 128 * MIB
+    """The largest body of `npm publish`: base64 makes a tarball a third larger."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """`info` logs every change and every failure; `debug` every request."""
+
+
+KEYS = Settings.__struct_fields__
+
+
+def load(config: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
+    """Return the settings of a file, the environment and flags, the later the stronger.
+
+    Relative paths of the file are relative to it. Flags that are None do not count.
+
+    Raises:
+        BadSettings: an unknown key or a value that cannot be used.
+    """
+    values: dict[str, Any] = {}
+    if config is not None:
+        values |= _from_file(config)
+    values |= _from_environment(environment)
+    values |= {key: value for key, value in flags.items() if value is not None}
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadSettings(f"a setting cannot be used: {error}") from error
+    return _completed(settings)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise BadSettings(f"the settings file `{path}` cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(f"the settings file `{path}` is not TOML: {error}") from error
+    for key in values:
+        _check_known(key, f"`{path}`")
+    if isinstance(values.get("data"), str):
+        values["data"] = str(path.parent / values["data"])
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, text in environment.items():
+        if not name.startswith(PREFIX):
+            continue
+        key = name.removeprefix(PREFIX).lower()
+        _check_known(key, "the environment", shown=name)
+        values[key] = text.split(",") if key == "listen" else text
+    return values
+
+
+def _check_known(key: str, where: str, shown: str = "") -> None:
+    if key in KEYS:
+        return
+    near = difflib.get_close_matches(key, KEYS, n=1)
+    hint = f"; did you mean `{near[0]}`?" if near else f"; the keys are {', '.join(KEYS)}"
+    raise BadSettings(f"unknown setting `{shown or key}` in {where}{hint}")
+
+
+def _completed(settings: Settings) -> Settings:
+    """Check what depends on several keys, and fill in the public URL."""
+    if not settings.listen:
+        raise BadSettings("`listen` needs at least one URL such as `http://127.0.0.1:8765`")
+    hosts = [address(one)[0] for one in settings.listen]
+    public_url = settings.public_url.rstrip("/")
+    if not public_url:
+        if any(host not in _LOOPBACK for host in hosts):
+            raise BadSettings(
+                "`public_url` is required when a listener is not on loopback: it is the URL that "
+                "clients use, such as `https://registry.example.com`"
+            )
+        public_url = settings.listen[0].rstrip("/")
+    parts = urlsplit(public_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+        raise BadSettings(
+            f"`public_url` must be http:// or https:// and a host, not `{public_url}`"
+        )
+    return msgspec.structs.replace(settings, public_url=public_url)
+
+
+def address(listen: str) -> tuple[str, int]:
+    """Return the host and port of a `listen` value; port 0 lets the system choose.
+
+    Raises:
+        BadSettings: it is not `http://HOST:PORT`.
+    """
+    try:
+        parts = urlsplit(listen)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or port is None or parts.scheme != "http" or parts.path not in {"", "/"}:
+        raise BadSettings(f"`listen` must look like `http://127.0.0.1:8765`, not `{listen}`")
+    return host, port
+
+
+def from_environment(config: Path | None, flags: Mapping[str, Any]) -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        BadSettings: as `load`.
+    """
+    return load(config, os.environ, flags)

@@ -1,0 +1,161 @@
+"""The composition root: the only place that knows which adapters run."""
+
+from pathlib import Path
+
+from packledger.cli.settings import Settings
+from packledger.commands.limits import Limits
+from packledger.commands.registry import Registry
+from packledger.domain import configuration
+from packledger.domain.errors import NotFound
+from packledger.domain.events import RegistryConfigured
+from packledger.eventstore.blobs import DiskBlobs
+from packledger.eventstore.credentials import Credentials
+from packledger.eventstore.log import Log
+from packledger.feeds.store_feed import StoreFeed
+from packledger.projections.accounts import Accounts
+from packledger.projections.board import Board
+from packledger.projections.generation import Generations
+from packledger.projections.model_reader import ModelReader
+from packledger.projections.packuments import Packuments
+from packledger.projections.projector import Projector
+from packledger.projections.read_model import Projection
+from packledger.projections.rebuild import Outcome, Progress, no_progress, rebuild, stamp_of
+from packledger.projections.search import Search
+from packledger.projections.sparse_index import SparseIndex
+
+ALL_PROJECTIONS: dict[str, type[Projection]] = {
+    kind.name: kind for kind in (SparseIndex, Packuments, Search, Accounts)
+}
+
+
+class Places:
+    """Where things are in a data directory."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.events = data / "events.sqlite"
+        self.blobs = data / "blobs"
+        self.read = data / "read"
+        self.run = data / "run"
+        self.board = self.run / "board"
+
+    def create(self) -> None:
+        """Create the directory, readable by its owner alone."""
+        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.run.mkdir(exist_ok=True)
+
+
+def open_registry(settings: Settings, *, create: bool) -> Registry:
+    """Open the write side of a data directory. Call it after any fork.
+
+    Raises:
+        NotFound: there is no registry, and none is to be created.
+    """
+    places = Places(Path(settings.data))
+    if not create and not places.events.exists():
+        raise NotFound(
+            f"there is no registry in `{places.data}`; check --data, or start one with "
+            "`packledger serve`"
+        )
+    places.create()
+    log = Log(places.events)
+    blobs = DiskBlobs(places.blobs)
+    blobs.create()
+    return Registry(
+        log=log,
+        blobs=blobs,
+        credentials=Credentials(places.events, log.sqlite.append_lock),
+        board=Board(places.board),
+        limits=Limits(
+            settings.max_crate_bytes, settings.max_unpacked_bytes, settings.max_npm_body_bytes
+        ),
+        public_url=settings.public_url,
+        own_index_urls=_own_index_urls(log, settings.public_url),
+    )
+
+
+def _own_index_urls(log: Log, public_url: str) -> frozenset[str]:
+    """Return the index URLs that mean this registry: today's, and those it had before."""
+    configured = [one for one in log.stream("registry") if isinstance(one, RegistryConfigured)]
+    urls = {public_url, *(one.public_url for one in configured)}
+    return frozenset(f"sparse+{url}/cargo/index/" for url in urls)
+
+
+def configure(registry: Registry) -> None:
+    """Record what shapes documents, if it changed, so that the log alone explains them."""
+    actor = registry.actor("")
+    registry.execute(
+        "registry",
+        "",
+        lambda state, version: configuration.decide_configure(state, actor, registry.public_url),
+    )
+
+
+def close_registry(registry: Registry) -> None:
+    """Close the files of the write side."""
+    registry.log.close()
+    registry.board.close()
+
+
+def open_reader(settings: Settings, board: Board, projection: str) -> ModelReader:
+    """Open the read side of one projection."""
+    kind = ALL_PROJECTIONS[projection]
+    generations = Generations(Places(Path(settings.data)).read, projection)
+    return ModelReader(generations, board, kind.name, kind.schema)
+
+
+def open_projector(settings: Settings, registry: Registry) -> Projector:
+    """Open the projector of every projection on the store's own feed."""
+    projections = [kind() for kind in ALL_PROJECTIONS.values()]
+    places = Places(Path(settings.data))
+    return Projector(StoreFeed(registry.log), projections, places.read, registry.board)
+
+
+def catch_up(settings: Settings, registry: Registry) -> None:
+    """Bring the read models up to the log when no projector runs to do it."""
+    if registry.board.projector_lives():
+        registry.wait_for(registry.log.last_position())
+        return
+    projector = open_projector(settings, registry)
+    try:
+        projector.catch_up()
+    finally:
+        projector.close()
+
+
+def is_stale(settings: Settings, projection: str) -> bool:
+    """Return whether a projection's live generation is of another schema or renderer than ours."""
+    generations = Generations(Places(Path(settings.data)).read, projection)
+    return generations.live() > 0 and stamp_of(generations) != (
+        ALL_PROJECTIONS[projection].schema,
+        ALL_PROJECTIONS[projection].renderer,
+    )
+
+
+def run_rebuild(
+    settings: Settings,
+    registry: Registry,
+    projection: str,
+    *,
+    check: bool = False,
+    progress: Progress = no_progress,
+) -> Outcome:
+    """Rebuild one projection, or with `check` only compare, whether or not `serve` runs."""
+    feed = StoreFeed(registry.log)
+    try:
+        return rebuild(
+            feed,
+            ALL_PROJECTIONS[projection](),
+            Places(Path(settings.data)).read,
+            registry.board,
+            check=check,
+            progress=progress,
+        )
+    finally:
+        feed.close()
+
+
+def sweep_uploads(registry: Registry) -> None:
+    """Remove what killed uploads left behind long ago."""
+    if isinstance(registry.blobs, DiskBlobs):
+        registry.blobs.sweep_uploads()

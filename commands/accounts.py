@@ -1,0 +1,171 @@
+"""Accounts and tokens: register, set up, disable, issue, revoke.
+
+A credential is written before the event that needs it, like a blob.
+"""
+
+import hashlib
+import secrets
+import string
+from collections.abc import Sequence
+from datetime import timedelta
+
+from packledger.commands.registry import Registry, rfc3339
+from packledger.domain import account
+from packledger.domain.account import Account, check_account_name
+from packledger.domain.actor import Actor
+from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAuthenticated
+from packledger.domain.events import TokenIssued
+
+SECRET_PREFIX = "plk_"  # noqa: S105 - not a secret: what secret scanners look for
+SECRET_LENGTH = 40
+"""Letters and digits after the prefix: 238 random bits, so a fast hash of it is safe to keep."""
+MIN_PASSWORD = 8
+MAX_PASSWORD = 1024
+
+
+def register(
+    registry: Registry, actor: Actor, name: str, password: str, role: str = "user", email: str = ""
+) -> None:
+    """Create an account.
+
+    Raises:
+        Invalid: a name, role or password that cannot be used.
+        Conflict: the name is taken.
+    """
+    check_account_name(name)
+    check_password_length(password)
+    # Decided once without the event, so that a taken name keeps its password.
+    account.decide_register(registry.log.load("account", name).state, actor, name, role)
+    if not registry.credentials.add(name, password, email):
+        _continue_registration(registry, name, password)
+    registry.execute(
+        "account", name, lambda state, version: account.decide_register(state, actor, name, role)
+    )
+    if role == "admin":
+        registry.credentials.end_setup()
+
+
+def _continue_registration(registry: Registry, name: str, password: str) -> None:
+    """Go on after a registration that died between its credential and its event.
+
+    Only with the same password: it may as well be another one that runs right now.
+    """
+    try:
+        registry.credentials.check_password(name, password)
+    except NotAuthenticated as error:
+        raise Conflict(f"the account name `{name}` is taken; choose another one") from error
+
+
+def check_password_length(password: str) -> None:
+    """Refuse a password that is too short to keep anybody out, or absurdly long.
+
+    Raises:
+        Invalid: not 8 to 1024 characters.
+    """
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        raise Invalid(f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")
+
+
+def claim_setup(registry: Registry, actor: Actor, code: str, name: str, password: str) -> None:
+    """Create the first administrator with the one-time setup code.
+
+    Raises:
+        NotAuthenticated: not the code, or it was used.
+        Invalid, Conflict: as `register`; the code stays valid.
+    """
+    check_account_name(name)
+    check_password_length(password)
+    account.decide_register(registry.log.load("account", name).state, actor, name, "admin")
+    if not registry.credentials.claim_setup(code):
+        raise NotAuthenticated(
+            "this is not the setup code, or it was used; `packledger serve` prints it at its start"
+        )
+    register(registry, actor, name, password, role="admin")
+
+
+def change_password(registry: Registry, actor: Actor, name: str, password: str) -> None:
+    """Set another password; tokens stay valid.
+
+    Raises:
+        NoSuchAccount: there is none.
+        Invalid: a password that cannot be used.
+    """
+    check_password_length(password)
+    account.existing(registry.log.load("account", name).state, name)
+    registry.credentials.set_password(name, password)
+    registry.execute(
+        "account", name, lambda state, version: account.decide_password(state, actor, name)
+    )
+
+
+def disable(registry: Registry, actor: Actor, name: str) -> None:
+    """Refuse an account and its tokens from now on.
+
+    Raises:
+        NoSuchAccount: there is none.
+    """
+    registry.execute(
+        "account", name, lambda state, version: account.decide_disable(state, actor, name)
+    )
+
+
+def issue_token(  # noqa: PLR0913, PLR0917 - what a token can be limited to
+    registry: Registry,
+    actor: Actor,
+    name: str,
+    label: str = "",
+    read_only: bool = False,
+    scopes: Sequence[str] = (),
+    packages: Sequence[str] = (),
+    expires_days: int | None = None,
+) -> tuple[str, TokenIssued]:
+    """Return a new secret, to be shown once, and what the log holds of it.
+
+    Raises:
+        NoSuchAccount, NotAllowed, Invalid: as `domain.account.decide_issue`.
+    """
+    if expires_days is not None and not 1 <= expires_days <= 3650:
+        raise Invalid("a token expires after 1 to 3650 days, or never")
+    expires = rfc3339(registry.now() + timedelta(days=expires_days)) if expires_days else ""
+    alphabet = string.ascii_letters + string.digits
+    secret = SECRET_PREFIX + "".join(secrets.choice(alphabet) for _ in range(SECRET_LENGTH))
+    issued = TokenIssued(
+        **actor.stamp(),
+        account=name,
+        token_id=secrets.token_hex(6),
+        sha256=hashlib.sha256(secret.encode()).hexdigest(),
+        label=label[:100],
+        read_only=read_only,
+        scopes=tuple(scopes),
+        packages=tuple(packages),
+        expires=expires,
+    )
+    registry.execute(
+        "account", name, lambda state, version: account.decide_issue(state, actor, issued)
+    )
+    return secret, issued
+
+
+def revoke_token(registry: Registry, actor: Actor, name: str, token_id: str) -> None:
+    """End a token; when this returns it is refused, unless the projector is down.
+
+    Raises:
+        NoSuchAccount, NotFound: no such account or token.
+    """
+    registry.execute(
+        "account",
+        name,
+        lambda state, version: account.decide_revoke(state, actor, name, token_id),
+    )
+
+
+def check_accounts_exist(registry: Registry, names: Sequence[str]) -> None:
+    """Refuse owners that are no accounts.
+
+    Raises:
+        NoSuchAccount: one of them is not, or is disabled.
+    """
+    for name in names:
+        state: Account | None = registry.log.load("account", name).state
+        if state is None or state.disabled:
+            raise NoSuchAccount(name)

@@ -1,0 +1,100 @@
+"""What a user may do with crates."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from packledger.commands.accounts import check_accounts_exist
+from packledger.commands.crate_archive import read_crate
+from packledger.commands.crate_upload import CrateUpload
+from packledger.commands.readmes import store_readme
+from packledger.commands.registry import Registry
+from packledger.domain import crate
+from packledger.domain.actor import Actor
+from packledger.domain.crate_names import canonical_crate_name, check_crate_name
+from packledger.domain.events import CrateVersionPublished, encode
+from packledger.domain.permissions import Identity
+from packledger.domain.versions import parse_version
+from packledger.eventstore.blobs import BlobWriter
+
+CARGO = "cargo"
+
+
+def publish(
+    registry: Registry, identity: Identity, actor: Actor, upload: CrateUpload, blob: BlobWriter
+) -> CrateVersionPublished:
+    """Publish an upload that was received whole into `blob`; the caller discards what is left.
+
+    Raises:
+        RegistryError: the sentence says why; nothing is visible.
+    """
+    name, version = upload.metadata.name, upload.metadata.vers
+    check_crate_name(name)
+    parse_version(version)
+    stream = canonical_crate_name(name)
+    state = registry.log.load("crate", stream).state
+    identity.check_may("publish-update" if state else "publish-new", CARGO, name)
+    # Before the archive is read: the cheap answer first, and nothing is stored for it.
+    crate.check_publish(state, actor, name, version)
+    with blob.reader() as file:
+        found = read_crate(
+            file, upload.metadata, registry.own_index_urls, registry.limits.unpacked_bytes
+        )
+    published = CrateVersionPublished(
+        **actor.stamp(),
+        name=name,
+        version=version,
+        cksum=blob.commit(),
+        size_bytes=blob.size_bytes,
+        manifest=msgspec.Raw(encode(found.manifest)),
+        readme=store_readme(registry.blobs, found.readme),
+    )
+    registry.execute(
+        "crate", stream, lambda state, _: crate.decide_publish(state, actor, published)
+    )
+    return published
+
+
+def set_yanked(
+    registry: Registry, identity: Identity, actor: Actor, name: str, version: str, yanked: bool
+) -> None:
+    """Yank or unyank a version; does nothing when it is so already.
+
+    Raises:
+        RegistryError: no such crate or version, or no right to it.
+    """
+    identity.check_may("yank", CARGO, name)
+    registry.execute(
+        "crate",
+        canonical_crate_name(name),
+        lambda state, _: crate.decide_yank(state, actor, name, version, yanked),
+    )
+
+
+def change_owners(
+    registry: Registry,
+    identity: Identity,
+    actor: Actor,
+    name: str,
+    *,
+    add: Sequence[str] = (),
+    remove: Sequence[str] = (),
+) -> None:
+    """Add and remove owners of a crate.
+
+    Raises:
+        RegistryError: no such crate or account, no right to it, or nobody would remain.
+    """
+    identity.check_may("change-owners", CARGO, name)
+    crate.decide_owners(_state(registry, name), actor, name, add, remove)
+    check_accounts_exist(registry, add)
+    registry.execute(
+        "crate",
+        canonical_crate_name(name),
+        lambda state, _: crate.decide_owners(state, actor, name, add, remove),
+    )
+
+
+def _state(registry: Registry, name: str) -> crate.Crate | None:
+    state: crate.Crate | None = registry.log.load("crate", canonical_crate_name(name)).state
+    return state

@@ -1,0 +1,95 @@
+"""The projector's board: a small file, mapped by every process, that says how far it is.
+
+A command waits on it, a web worker compares it with what it cached, `/health` reads it. It is only
+a hint: checkpoints live with the rows, and the board is written anew from them. A slot is 8 bytes,
+aligned, so it is read and written whole.
+"""
+
+import mmap
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SPARSE_INDEX = "sparse-index"
+PACKUMENTS = "packuments"
+SEARCH = "search"
+ACCOUNTS = "accounts"
+PROJECTIONS = (SPARSE_INDEX, PACKUMENTS, SEARCH, ACCOUNTS)
+"""Every projection, in the order of their slots; only ever appended to."""
+
+RUNNING, FAILED = 1, 2
+HEARTBEAT_LATE_S = 2.0
+"""A projector that has been silent for this long is taken to be down, and nobody waits for it."""
+
+_HEARTBEAT, _FIRST, _PER_PROJECTION = 0, 8, 8
+_POSITION, _GENERATION, _STATE = 0, 1, 2
+_SIZE_BYTES = 4096
+
+
+class Board:
+    """The mapped file. Written by the projector and by a rebuild that swaps; read by everybody."""
+
+    def __init__(self, path: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(fd).st_size < _SIZE_BYTES:
+                os.ftruncate(fd, _SIZE_BYTES)
+            self._map = mmap.mmap(fd, _SIZE_BYTES)
+        finally:
+            os.close(fd)
+        self._slots = memoryview(self._map).cast("Q")
+        self._clock_s = clock_s
+
+    def close(self) -> None:
+        """Unmap the file."""
+        self._slots.release()
+        self._map.close()
+
+    def beat(self) -> None:
+        """Say that the projector lives."""
+        self._slots[_HEARTBEAT] = int(self._clock_s() * 1000)
+
+    def stop(self) -> None:
+        """Say that the projector ended, so that nobody waits for it."""
+        self._slots[_HEARTBEAT] = 0
+
+    def projector_lives(self) -> bool:
+        """Return whether the projector was heard of lately."""
+        beat_s = self._slots[_HEARTBEAT] / 1000
+        return beat_s > 0 and self._clock_s() - beat_s < HEARTBEAT_LATE_S
+
+    def position(self, projection: str) -> int:
+        """Return the last position that a projection has committed."""
+        return self._slots[_slot(projection, _POSITION)]
+
+    def set_position(self, projection: str, position: int) -> None:
+        """Say that a projection committed up to a position."""
+        self._slots[_slot(projection, _POSITION)] = position
+
+    def generation(self, projection: str) -> int:
+        """Return a number that changes whenever a projection's files are swapped."""
+        return self._slots[_slot(projection, _GENERATION)]
+
+    def set_generation(self, projection: str, generation: int) -> None:
+        """Say which generation of a projection is live."""
+        self._slots[_slot(projection, _GENERATION)] = generation
+
+    def failed(self, projection: str) -> bool:
+        """Return whether a projection stopped at an event that it cannot apply."""
+        return self._slots[_slot(projection, _STATE)] == FAILED
+
+    def set_failed(self, projection: str, failed: bool) -> None:
+        """Say whether a projection stopped."""
+        self._slots[_slot(projection, _STATE)] = FAILED if failed else RUNNING
+
+    def waiting_for(self, position: int) -> list[str]:
+        """Return the healthy projections that have not reached a position."""
+        return [
+            name for name in PROJECTIONS if self.position(name) < position and not self.failed(name)
+        ]
+
+
+def _slot(projection: str, field: int) -> int:
+    return _FIRST + PROJECTIONS.index(projection) * _PER_PROJECTION + field

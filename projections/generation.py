@@ -1,0 +1,86 @@
+"""The files of one projection: generations side by side, one of them live.
+
+    read/<projection>/current        text: the live generation's number
+    read/<projection>/000007/model.sqlite
+    read/<projection>/lock           held while a page is applied and while generations are swapped
+
+A rebuild writes a new generation beside the live one and swaps by renaming `current`. Readers
+never see half a generation; the one before stays until the next swap, for readers that still have
+it open.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from packledger.eventstore.blobs import sync_directory
+
+
+class Generations:
+    """One projection's folder."""
+
+    def __init__(self, root: Path, projection: str) -> None:
+        self._folder = root / projection
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the projection's lock: only its holder writes the live generation or swaps."""
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def rebuilding(self) -> Iterator[None]:
+        """Hold the right to build a new generation: one rebuild of a projection at a time."""
+        with (self._folder / "rebuild.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def live(self) -> int:
+        """Return the live generation's number, 0 when there is none."""
+        try:
+            return int((self._folder / "current").read_text())
+        except FileNotFoundError:
+            return 0
+
+    def model(self, generation: int) -> Path:
+        """Return a generation's SQLite file."""
+        return self._folder / f"{generation:06d}" / "model.sqlite"
+
+    def prepare(self) -> int:
+        """Create an empty folder for a new generation and return its number.
+
+        What an interrupted rebuild left there is removed.
+        """
+        generation = self.live() + 1
+        folder = self.model(generation).parent
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return generation
+
+    def swap(self, generation: int) -> None:
+        """Make a generation the live one, atomically; call with the lock held."""
+        before = self.live()
+        temporary = self._folder / "current.new"
+        temporary.write_text(str(generation))
+        temporary.rename(self._folder / "current")
+        sync_directory(self._folder)
+        for path in self._folder.iterdir():
+            if path.is_dir() and int(path.name) not in {before, generation}:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def discard(self, generation: int) -> None:
+        """Remove a generation that will not be used."""
+        shutil.rmtree(self.model(generation).parent, ignore_errors=True)
+
+    def stamp(self) -> tuple[int, int]:
+        """Return what changes when `current` is replaced: its inode and modification time."""
+        try:
+            status = os.stat(self._folder / "current")  # noqa: PTH116 - hot path
+        except FileNotFoundError:
+            return (0, 0)
+        return status.st_ino, status.st_mtime_ns

@@ -1,0 +1,64 @@
+"""Head rows: the small part of each document that changes, cached between pages.
+
+A head is read once, changed in memory by the events of a page, and written once.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import msgspec
+
+Head = TypeVar("Head", bound=msgspec.Struct)
+
+CACHED_HEADS = 4_096
+"""Kept after they were written: about 1 KB each."""
+
+
+class Heads(Generic[Head]):
+    """Heads of one table `(name TEXT PRIMARY KEY, head BLOB)`."""
+
+    def __init__(self, table: str, kind: type[Head]) -> None:
+        self._select = f"SELECT head FROM {table} WHERE name = ?"  # noqa: S608 - our own constant
+        self._upsert = f"INSERT OR REPLACE INTO {table} VALUES (?, ?)"  # noqa: S608
+        self._decode: Callable[[bytes], Head] = msgspec.json.Decoder(kind).decode
+        self._encode = msgspec.json.Encoder().encode
+        self._clean: dict[str, Head] = {}
+        self._dirty: dict[str, Head] = {}
+
+    def get(self, db: sqlite3.Connection, name: str) -> Head | None:
+        """Return a head to be changed in place, or None; it is written at the next flush."""
+        head = self._dirty.get(name)
+        if head is not None:
+            return head
+        head = self._clean.pop(name, None)
+        if head is None:
+            row = db.execute(self._select, (name,)).fetchone()
+            if row is None:
+                return None
+            head = self._decode(row[0])
+        self._dirty[name] = head
+        return head
+
+    def add(self, name: str, head: Head) -> None:
+        """Add the head of a new document."""
+        self._dirty[name] = head
+
+    def kept(self) -> int:
+        """Return how many heads wait to be written."""
+        return len(self._dirty)
+
+    def flush(self, db: sqlite3.Connection) -> None:
+        """Write the changed heads."""
+        encode = self._encode
+        db.executemany(self._upsert, [(name, encode(head)) for name, head in self._dirty.items()])
+        if len(self._clean) + len(self._dirty) > CACHED_HEADS:
+            self._clean.clear()
+        if len(self._dirty) <= CACHED_HEADS:
+            self._clean.update(self._dirty)
+        self._dirty.clear()
+
+    def forget(self) -> None:
+        """Drop everything."""
+        self._clean.clear()
+        self._dirty.clear()

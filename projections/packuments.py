@@ -1,0 +1,288 @@
+"""Packuments: per npm package a head, and a fragment of each form for every version.
+
+A publish writes one row, however many versions there are; a document is put together when it is
+read. The public URL is part of every document, so it is folded from the log like the rest.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from packledger.domain.events import (
+    Event,
+    NpmDistTagRemoved,
+    NpmDistTagSet,
+    NpmOwnerAdded,
+    NpmOwnerRemoved,
+    NpmRegistered,
+    NpmStarred,
+    NpmUnpublished,
+    NpmUnstarred,
+    NpmVersionDeprecated,
+    NpmVersionPublished,
+    NpmVersionUndeprecated,
+    NpmVersionUnpublished,
+    RegistryConfigured,
+)
+from packledger.domain.npm_package import LATEST
+from packledger.eventstore.blobs import BlobStore
+from packledger.feeds.feed import Recorded
+from packledger.projections.board import PACKUMENTS
+from packledger.projections.heads import Heads
+from packledger.projections.packument_form import (
+    PackumentHead,
+    VersionRow,
+    abbreviated_fragment,
+    assemble_abbreviated,
+    assemble_full,
+    full_fragment,
+    version_object,
+)
+
+_OF_NPM = (
+    NpmDistTagRemoved,
+    NpmDistTagSet,
+    NpmOwnerAdded,
+    NpmOwnerRemoved,
+    NpmStarred,
+    NpmUnpublished,
+    NpmUnstarred,
+    NpmVersionDeprecated,
+    NpmVersionPublished,
+    NpmVersionUndeprecated,
+    NpmVersionUnpublished,
+)
+_decode_head = msgspec.json.Decoder(PackumentHead).decode
+
+
+class Tarball(msgspec.Struct, frozen=True):
+    """Where a version's bytes are. digest: SHA-256 hex."""
+
+    digest: str
+    size_bytes: int
+
+
+class Packuments:
+    """Folds npm packages into heads and fragments."""
+
+    name = PACKUMENTS
+    schema = 1
+    renderer = 1
+    tables = """
+        CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL);
+        CREATE TABLE versions (position INTEGER PRIMARY KEY, name TEXT NOT NULL,
+            version TEXT NOT NULL, published_at TEXT NOT NULL, deprecated TEXT NOT NULL,
+            tarball TEXT NOT NULL, size_bytes INTEGER NOT NULL, readme TEXT NOT NULL,
+            readme_filename TEXT NOT NULL, full_form BLOB NOT NULL, abbreviated BLOB NOT NULL);
+        CREATE UNIQUE INDEX versions_by_name ON versions (name, version);
+        CREATE TABLE configuration (id INTEGER PRIMARY KEY, public_url TEXT NOT NULL,
+            position INTEGER NOT NULL)
+    """
+
+    def __init__(self) -> None:
+        self._heads = Heads("packages", PackumentHead)
+        self._published: list[tuple[str | int | bytes, ...]] = []
+
+    def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
+        """Fold a page of events."""
+        for recorded in page:
+            event = recorded.event
+            if isinstance(event, _OF_NPM):
+                head = self._heads.get(db, event.name)
+                assert head is not None, event.name
+                head.revision, head.modified = recorded.version, event.at
+                self._fold(db, head, event, recorded.position)
+            elif isinstance(event, NpmRegistered):
+                head = PackumentHead(event.name, 1, event.at, event.at, {}, [event.owner], [])
+                self._heads.add(event.name, head)
+            elif isinstance(event, RegistryConfigured):
+                row = (1, event.public_url, recorded.position)
+                db.execute("INSERT OR REPLACE INTO configuration VALUES (?, ?, ?)", row)
+
+    def _fold(self, db: sqlite3.Connection, head: PackumentHead, event: Event, at: int) -> None:
+        match event:
+            case NpmVersionPublished():
+                head.unpublished_at = head.unpublished_by = ""
+                self._published.append(_row(at, event))
+            case NpmDistTagSet(dist_tag=tag, version=version):
+                head.dist_tags[tag] = version
+            case NpmDistTagRemoved(dist_tag=tag):
+                head.dist_tags.pop(tag)
+            case NpmOwnerAdded(owner=owner):
+                head.maintainers.append(owner)
+            case NpmOwnerRemoved(owner=owner):
+                head.maintainers.remove(owner)
+            case NpmStarred(by=account):
+                head.stars.append(account)
+            case NpmUnstarred(by=account):
+                head.stars.remove(account)
+            case _:
+                self._flush_published(db)
+                _change_versions(db, head, event)
+
+    def _flush_published(self, db: sqlite3.Connection) -> None:
+        db.executemany(
+            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._published
+        )
+        self._published.clear()
+
+    def flush(self, db: sqlite3.Connection) -> None:
+        """Write what was kept."""
+        self._flush_published(db)
+        self._heads.flush(db)
+
+    def kept(self) -> int:
+        """Return how many rows wait to be written."""
+        return self._heads.kept() + len(self._published)
+
+    def forget(self) -> None:
+        """Drop what was kept and cached."""
+        self._heads.forget()
+        self._published.clear()
+
+    def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
+        """Yield both forms of every packument, READMEs by their digest, and where tarballs are."""
+        for (name,) in db.execute("SELECT name FROM packages ORDER BY name"):
+            yield f"{name} 1 abbreviated", abbreviated_of(db, name) or b""
+            yield f"{name} 2 full", full_of(db, name, None) or b""
+            rows = db.execute(
+                "SELECT version, tarball, size_bytes, readme FROM versions WHERE name = ?"
+                " ORDER BY position",
+                (name,),
+            )
+            yield f"{name} 3 tarballs", repr(rows.fetchall()).encode()
+
+
+def _row(position: int, event: NpmVersionPublished) -> tuple[str | int | bytes, ...]:
+    return (
+        position,
+        event.name,
+        event.version,
+        event.published_at or event.at,
+        "",
+        event.tarball,
+        event.size_bytes,
+        event.readme,
+        event.readme_filename,
+        full_fragment(event),
+        abbreviated_fragment(event),
+    )
+
+
+def _change_versions(db: sqlite3.Connection, head: PackumentHead, event: Event) -> None:
+    """Change version rows; fragments of unpublished versions go, their times stay."""
+    deprecate = "UPDATE versions SET deprecated = ? WHERE name = ? AND version = ?"
+    empty = "UPDATE versions SET full_form = x'', abbreviated = x'', deprecated = '' WHERE name = ?"
+    match event:
+        case NpmVersionDeprecated(version=version, message=message):
+            db.execute(deprecate, (message, head.name, version))
+        case NpmVersionUndeprecated(version=version):
+            db.execute(deprecate, ("", head.name, version))
+        case NpmVersionUnpublished(version=version):
+            db.execute(f"{empty} AND version = ?", (head.name, version))
+        case NpmUnpublished(at=at, by=by):
+            head.dist_tags.clear()
+            head.unpublished_at, head.unpublished_by = at, by
+            db.execute(empty, (head.name,))
+
+
+def public_url_of(db: sqlite3.Connection) -> str:
+    """Return the public URL that documents carry, as of the checkpoint."""
+    row = db.execute("SELECT public_url FROM configuration").fetchone()
+    return row[0] if row else ""
+
+
+def head_of(db: sqlite3.Connection, name: str) -> PackumentHead | None:
+    """Return a package's head."""
+    row = db.execute("SELECT head FROM packages WHERE name = ?", (name,)).fetchone()
+    return _decode_head(row[0]) if row else None
+
+
+def revision_of(db: sqlite3.Connection, name: str) -> tuple[int, int] | None:
+    """Return what changes with a package's documents, None if there is no such package."""
+    row: tuple[int, int] | None = db.execute(
+        "SELECT head ->> 'revision', (SELECT position FROM configuration) FROM packages"
+        " WHERE name = ?",
+        (name,),
+    ).fetchone()
+    return row
+
+
+def _version_rows(db: sqlite3.Connection, name: str, form: str) -> list[VersionRow]:
+    return db.execute(
+        f"SELECT version, published_at, {form}, deprecated FROM versions"  # noqa: S608 - constant
+        " WHERE name = ? ORDER BY position",
+        (name,),
+    ).fetchall()
+
+
+def abbreviated_of(db: sqlite3.Connection, name: str) -> bytes | None:
+    """Return the abbreviated packument, None if the package was never published."""
+    head = head_of(db, name)
+    if head is None:
+        return None
+    return assemble_abbreviated(head, _version_rows(db, name, "abbreviated"), public_url_of(db))
+
+
+def full_of(db: sqlite3.Connection, name: str, blobs: BlobStore | None) -> bytes | None:
+    """Return the full packument, None if the package was never published.
+
+    Without a blob store the README's digest stands for its text.
+
+    Raises:
+        MissingBlob: the README's blob was lost.
+    """
+    head = head_of(db, name)
+    if head is None:
+        return None
+    rows = _version_rows(db, name, "full_form")
+    latest, readme = None, ("", "")
+    shown = head.dist_tags.get(LATEST)
+    if shown is not None:
+        latest = version_of(db, name, shown)
+        readme = _readme_of(db, name, shown, blobs)
+    return assemble_full(head, rows, latest, readme, public_url_of(db))
+
+
+def _readme_of(
+    db: sqlite3.Connection, name: str, version: str, blobs: BlobStore | None
+) -> tuple[str, str]:
+    digest, filename = db.execute(
+        "SELECT readme, readme_filename FROM versions WHERE name = ? AND version = ?",
+        (name, version),
+    ).fetchone()
+    if not digest or blobs is None:
+        return digest, filename
+    with blobs.open(digest) as file:
+        return file.read().decode(errors="replace"), filename
+
+
+def version_of(db: sqlite3.Connection, name: str, version: str) -> bytes | None:
+    """Return one version object, None if it is not there or was unpublished."""
+    row = db.execute(
+        "SELECT version, published_at, full_form, deprecated FROM versions"
+        " WHERE name = ? AND version = ?",
+        (name, version),
+    ).fetchone()
+    return version_object(name, row, public_url_of(db)) if row and row[2] else None
+
+
+def tarball_of(db: sqlite3.Connection, name: str, version: str) -> Tarball | None:
+    """Return where a version's tarball is, None if it is not there or was unpublished."""
+    row = db.execute(
+        "SELECT tarball, size_bytes FROM versions"
+        " WHERE name = ? AND version = ? AND full_form <> x''",
+        (name, version),
+    ).fetchone()
+    return Tarball(*row) if row else None
+
+
+def starred_by(db: sqlite3.Connection, account: str) -> list[str]:
+    """Return the packages that carry an account's star, by name."""
+    rows = db.execute(
+        "SELECT name FROM packages, json_each(head, '$.stars') AS star WHERE star.value = ?"
+        " ORDER BY name",
+        (account,),
+    )
+    return [name for (name,) in rows]

@@ -1,0 +1,129 @@
+"""A read model: one SQLite file whose rows and checkpoint commit together.
+
+`synchronous=NORMAL`: a power loss may take the last commits with it, rows and checkpoint alike, and
+the projector applies those events again. Nothing here is truth.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from packledger.feeds.feed import Recorded
+
+
+class Projection(Protocol):
+    """How one read model is folded from the log. Belongs to one thread.
+
+    `renderer` changes when the same events shall give other bytes, `schema` when the tables change.
+    """
+
+    name: str
+    schema: int
+    renderer: int
+    tables: str
+
+    def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
+        """Fold a page of events. May keep rows in memory until `flush`."""
+        ...
+
+    def flush(self, db: sqlite3.Connection) -> None:
+        """Write everything that `apply` kept."""
+        ...
+
+    def kept(self) -> int:
+        """Return how many rows `apply` keeps."""
+        ...
+
+    def forget(self) -> None:
+        """Drop all that is kept and cached: a rollback happened, or somebody else wrote."""
+        ...
+
+    def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
+        """Yield (key, uncompressed bytes) of all that a reader could see, in order of the key."""
+        ...
+
+
+class Gap(Exception):
+    """The feed skipped a position; applying what follows would corrupt the read model."""
+
+
+class ReadModel:
+    """The writer's side of a read model's file."""
+
+    def __init__(self, path: Path, projection: Projection) -> None:
+        self._projection = projection
+        self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.execute("PRAGMA synchronous=NORMAL")
+        with self._transaction():
+            self.db.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER)")
+            if self._meta("position") is None:
+                for statement in filter(str.strip, projection.tables.split(";")):
+                    self.db.execute(statement)
+                rows = {"position": 0, "schema": projection.schema, "renderer": projection.renderer}
+                self.db.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
+        self._expected = self.position()
+
+    def _meta(self, key: str) -> int | None:
+        row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def position(self) -> int:
+        """Return the checkpoint: the last position applied."""
+        return self._meta("position") or 0
+
+    def stamp(self) -> tuple[int, int]:
+        """Return the schema and renderer versions that the file was written with."""
+        return self._meta("schema") or 0, self._meta("renderer") or 0
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.db.execute("COMMIT")
+        except BaseException:
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+            self._projection.forget()
+            raise
+
+    def apply(self, page: Sequence[Recorded], keep_rows: int = 0) -> int:
+        """Apply the events of a page that are new here; return the checkpoint, committed.
+
+        Rows may stay in memory while there are fewer than `keep_rows`: only for a rebuild, whose
+        file nobody reads and which starts anew if it is interrupted.
+
+        Raises:
+            Gap: the page does not continue the checkpoint.
+        """
+        with self._transaction():
+            position = self.position()
+            if position != self._expected:
+                self._projection.forget()
+            fresh = [recorded for recorded in page if recorded.position > position]
+            if fresh and fresh[0].position != position + 1:
+                raise Gap(
+                    f"{self._projection.name} is at position {position}, the feed continues with "
+                    f"{fresh[0].position}"
+                )
+            if fresh:
+                position = fresh[-1].position
+                self._projection.apply(self.db, fresh)
+                if self._projection.kept() >= keep_rows:
+                    self._projection.flush(self.db)
+                self.db.execute("UPDATE meta SET value = ? WHERE key = 'position'", (position,))
+        self._expected = position
+        return position
+
+    def flush(self) -> None:
+        """Write the rows that `apply` kept in memory."""
+        with self._transaction():
+            self._projection.flush(self.db)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._projection.forget()
+        self.db.close()

@@ -1,0 +1,255 @@
+"""Search over both ecosystems: SQLite's FTS5, one document per crate or package.
+
+A name that is the query comes first, then names that begin with it, then by relevance (bm25, the
+name weighing most). Equal ranks are ordered by name, so that pages do not overlap.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from packledger.domain.crate_manifest import CrateManifest
+from packledger.domain.events import (
+    CrateOwnerAdded,
+    CrateOwnerRemoved,
+    CrateRegistered,
+    CrateVersionPublished,
+    CrateVersionUnyanked,
+    CrateVersionYanked,
+    Event,
+    NpmDistTagSet,
+    NpmOwnerAdded,
+    NpmOwnerRemoved,
+    NpmRegistered,
+    NpmUnpublished,
+    NpmVersionPublished,
+)
+from packledger.domain.npm_manifest import NpmSummary
+from packledger.domain.npm_package import LATEST, highest
+from packledger.feeds.feed import Recorded
+from packledger.projections.board import SEARCH
+from packledger.projections.heads import Heads
+
+CARGO, NPM = "cargo", "npm"
+_WORD = re.compile(r"\w+")
+
+
+class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a search answer says of one version. by: who published it."""
+
+    version: str
+    date: str
+    by: str
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+    license: str = ""
+    homepage: str = ""
+    repository: str = ""
+    author: str = ""
+
+
+class SearchHead(msgspec.Struct):
+    """A crate or package. shown: the version that stands for it, empty when none is visible."""
+
+    id: int
+    name: str
+    owners: list[str]
+    shown: str = ""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """One hit."""
+
+    name: str
+    owners: list[str]
+    summary: Summary
+
+
+class Search:
+    """Folds both ecosystems into searchable documents."""
+
+    name = SEARCH
+    schema = 1
+    renderer = 1
+    tables = """
+        CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL);
+        CREATE TABLE versions (key TEXT NOT NULL, version TEXT NOT NULL, hidden INTEGER NOT NULL,
+            summary BLOB NOT NULL, PRIMARY KEY (key, version));
+        CREATE TABLE found (id INTEGER PRIMARY KEY, ecosystem TEXT NOT NULL, name TEXT NOT NULL,
+            owners BLOB NOT NULL, summary BLOB NOT NULL);
+        CREATE INDEX found_by_name ON found (ecosystem, name);
+        CREATE VIRTUAL TABLE words USING fts5 (name, keywords, description,
+            tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')
+    """
+
+    def __init__(self) -> None:
+        self._heads = Heads("packages", SearchHead)
+        self._touched: dict[str, None] = {}
+
+    def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
+        """Fold a page of events."""
+        for recorded in page:
+            event = recorded.event
+            match event:
+                case CrateRegistered(name=name, owner=owner):
+                    self._heads.add(f"cargo:{name}", SearchHead(recorded.position, name, [owner]))
+                case NpmRegistered(name=name, owner=owner):
+                    self._heads.add(f"npm:{name}", SearchHead(recorded.position, name, [owner]))
+                case CrateVersionPublished():
+                    self._publish_crate(db, event)
+                case NpmVersionPublished():
+                    _keep(db, f"npm:{event.name}", event.version, _npm_summary(event))
+                case CrateVersionYanked() | CrateVersionUnyanked():
+                    self._set_yanked(db, event)
+                case _:
+                    self._change(db, event)
+
+    def _head(self, db: sqlite3.Connection, key: str) -> SearchHead:
+        head = self._heads.get(db, key)
+        assert head is not None, key
+        self._touched[key] = None
+        return head
+
+    def _publish_crate(self, db: sqlite3.Connection, event: CrateVersionPublished) -> None:
+        key = f"cargo:{event.name}"
+        _keep(db, key, event.version, _crate_summary(event))
+        head = self._head(db, key)
+        head.shown = highest([event.version, head.shown]) if head.shown else event.version
+
+    def _set_yanked(
+        self, db: sqlite3.Connection, event: CrateVersionYanked | CrateVersionUnyanked
+    ) -> None:
+        key = f"cargo:{event.name}"
+        db.execute(
+            "UPDATE versions SET hidden = ? WHERE key = ? AND version = ?",
+            (isinstance(event, CrateVersionYanked), key, event.version),
+        )
+        rows = db.execute("SELECT version FROM versions WHERE key = ? AND NOT hidden", (key,))
+        visible = [row[0] for row in rows]
+        self._head(db, key).shown = highest(visible) if visible else ""
+
+    def _change(self, db: sqlite3.Connection, event: Event) -> None:
+        match event:
+            case NpmDistTagSet(name=name, dist_tag=tag, version=version) if tag == LATEST:
+                self._head(db, f"npm:{name}").shown = version
+            case NpmUnpublished(name=name):
+                self._head(db, f"npm:{name}").shown = ""
+            case CrateOwnerAdded(name=name, owner=owner):
+                self._head(db, f"cargo:{name}").owners.append(owner)
+            case NpmOwnerAdded(name=name, owner=owner):
+                self._head(db, f"npm:{name}").owners.append(owner)
+            case CrateOwnerRemoved(name=name, owner=owner):
+                self._head(db, f"cargo:{name}").owners.remove(owner)
+            case NpmOwnerRemoved(name=name, owner=owner):
+                self._head(db, f"npm:{name}").owners.remove(owner)
+            case _:
+                pass
+
+    def flush(self, db: sqlite3.Connection) -> None:
+        """Write the changed documents."""
+        for key in self._touched:
+            head = self._head(db, key)
+            db.execute("DELETE FROM words WHERE rowid = ?", (head.id,))
+            db.execute("DELETE FROM found WHERE id = ?", (head.id,))
+            if head.shown:
+                _write(db, key, head)
+        self._touched.clear()
+        self._heads.flush(db)
+
+    def kept(self) -> int:
+        """Return how many documents wait to be written."""
+        return self._heads.kept()
+
+    def forget(self) -> None:
+        """Drop what was kept and cached."""
+        self._heads.forget()
+        self._touched.clear()
+
+    def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
+        """Yield every hit that a search could give, by ecosystem and name, and its words."""
+        rows = db.execute(
+            "SELECT ecosystem || ':' || found.name, owners, summary,"
+            " words.name || ' ' || words.keywords || ' ' || words.description"
+            " FROM found LEFT JOIN words ON words.rowid = found.id ORDER BY 1"
+        )
+        for key, owners, summary, words in rows:
+            yield key, b"\n".join((owners, summary, (words or "").encode()))
+
+
+def _keep(db: sqlite3.Connection, key: str, version: str, summary: Summary) -> None:
+    row = (key, version, 0, msgspec.json.encode(summary))
+    db.execute("INSERT INTO versions VALUES (?, ?, ?, ?)", row)
+
+
+def _write(db: sqlite3.Connection, key: str, head: SearchHead) -> None:
+    row = db.execute(
+        "SELECT summary FROM versions WHERE key = ? AND version = ?", (key, head.shown)
+    ).fetchone()
+    summary = msgspec.json.decode(row[0], type=Summary)
+    ecosystem = key.partition(":")[0]
+    owners = msgspec.json.encode(head.owners)
+    db.execute(
+        "INSERT INTO found VALUES (?, ?, ?, ?, ?)", (head.id, ecosystem, head.name, owners, row[0])
+    )
+    words = (head.id, head.name, " ".join(summary.keywords), summary.description)
+    db.execute("INSERT INTO words (rowid, name, keywords, description) VALUES (?, ?, ?, ?)", words)
+
+
+def _crate_summary(event: CrateVersionPublished) -> Summary:
+    manifest = msgspec.json.decode(event.manifest, type=CrateManifest)
+    return Summary(
+        version=event.version,
+        date=event.published_at or event.at,
+        by=event.by,
+        description=manifest.description or "",
+        keywords=tuple(manifest.keywords),
+        license=manifest.license or "",
+        homepage=manifest.homepage or "",
+        repository=manifest.repository or "",
+    )
+
+
+def _npm_summary(event: NpmVersionPublished) -> Summary:
+    manifest = msgspec.json.decode(event.manifest, type=NpmSummary)
+    return Summary(
+        version=event.version,
+        date=event.published_at or event.at,
+        by=event.by,
+        description=manifest.description,
+        keywords=tuple(manifest.keywords),
+    )
+
+
+def search(
+    db: sqlite3.Connection, ecosystem: str, text: str, limit: int, offset: int = 0
+) -> tuple[list[Found], int]:
+    """Return one page of hits and the true total. text: anything a user types."""
+    exact = text.strip()
+    match = " ".join(f'"{word}"*' for word in _WORD.findall(exact))
+    if match:
+        total = db.execute(_COUNT_MATCHES, (match, ecosystem)).fetchone()[0]
+        values = (match, ecosystem, exact, exact, exact, limit, offset)
+        rows = db.execute(_SELECT_MATCHES, values)
+    else:
+        total = db.execute(_COUNT_ALL, (ecosystem,)).fetchone()[0]
+        rows = db.execute(_SELECT_ALL, (ecosystem, limit, offset))
+    hits = [
+        Found(name, msgspec.json.decode(owners), msgspec.json.decode(summary, type=Summary))
+        for name, owners, summary in rows
+    ]
+    return hits, total
+
+
+_MATCHES = " FROM words JOIN found ON found.id = words.rowid WHERE words MATCH ? AND ecosystem = ?"
+_COUNT_MATCHES = "SELECT count(*)" + _MATCHES
+_SELECT_MATCHES = (
+    f"SELECT found.name, owners, summary{_MATCHES} ORDER BY found.name <> ?,"
+    " substr(found.name, 1, length(?)) <> ?, bm25(words, 10.0, 4.0, 1.0), found.name"
+    " LIMIT ? OFFSET ?"
+)
+_COUNT_ALL = "SELECT count(*) FROM found WHERE ecosystem = ?"
+_SELECT_ALL = (
+    "SELECT name, owners, summary FROM found WHERE ecosystem = ? ORDER BY name LIMIT ? OFFSET ?"
+)

@@ -1,0 +1,157 @@
+"""The sparse index: per crate one line per version, oldest first.
+
+A publish writes one fragment row, however many versions there are; the file is put together when it
+is read. Source: https://doc.rust-lang.org/cargo/reference/registry-index.html
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from packledger.domain.crate_manifest import CrateManifest
+from packledger.domain.events import (
+    CrateOwnerAdded,
+    CrateOwnerRemoved,
+    CrateRegistered,
+    CrateVersionPublished,
+    CrateVersionUnyanked,
+    CrateVersionYanked,
+)
+from packledger.feeds.feed import Recorded
+from packledger.projections.board import SPARSE_INDEX
+from packledger.projections.heads import Heads
+from packledger.projections.index_entry import index_file, render_entry
+
+_manifest = msgspec.json.Decoder(CrateManifest).decode
+
+
+class CrateHead(msgspec.Struct):
+    """What changes about a crate. revision: position of the last event that touched it."""
+
+    name: str
+    owners: list[str]
+    revision: int
+
+
+class CrateFile(msgspec.Struct, frozen=True):
+    """Where a version's bytes are. cksum: SHA-256 hex."""
+
+    name: str
+    version: str
+    cksum: str
+
+
+class SparseIndex:
+    """Folds crates into heads and fragments."""
+
+    name = SPARSE_INDEX
+    schema = 1
+    renderer = 1
+    tables = """
+        CREATE TABLE crates (name TEXT PRIMARY KEY, head BLOB NOT NULL);
+        CREATE TABLE versions (position INTEGER PRIMARY KEY, name TEXT NOT NULL,
+            version TEXT NOT NULL, cksum TEXT NOT NULL, yanked INTEGER NOT NULL,
+            fragment BLOB NOT NULL);
+        CREATE UNIQUE INDEX versions_by_name ON versions (name, version)
+    """
+
+    def __init__(self) -> None:
+        self._heads = Heads("crates", CrateHead)
+        self._published: list[tuple[int, str, str, str, int, bytes]] = []
+
+    def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
+        """Fold a page of events."""
+        for recorded in page:
+            event = recorded.event
+            match event:
+                case CrateVersionPublished():
+                    self._publish(recorded.position, event)
+                case CrateRegistered(name=name, owner=owner):
+                    self._heads.add(name.lower(), CrateHead(name, [owner], 0))
+                case CrateVersionYanked() | CrateVersionUnyanked():
+                    self._set_yanked(db, event)
+                case CrateOwnerAdded(name=name, owner=owner):
+                    self._head(db, name).owners.append(owner)
+                case CrateOwnerRemoved(name=name, owner=owner):
+                    self._head(db, name).owners.remove(owner)
+                case _:
+                    continue
+            self._head(db, event.name).revision = recorded.position
+
+    def _head(self, db: sqlite3.Connection, name: str) -> CrateHead:
+        head = self._heads.get(db, name.lower())
+        assert head is not None, name
+        return head
+
+    def _publish(self, position: int, event: CrateVersionPublished) -> None:
+        fragment = render_entry(
+            _manifest(event.manifest), event.cksum, event.published_at or event.at
+        )
+        row = (position, event.name.lower(), event.version, event.cksum, 0, fragment)
+        self._published.append(row)
+
+    def _set_yanked(
+        self, db: sqlite3.Connection, event: CrateVersionYanked | CrateVersionUnyanked
+    ) -> None:
+        self._flush_published(db)
+        db.execute(
+            "UPDATE versions SET yanked = ? WHERE name = ? AND version = ?",
+            (isinstance(event, CrateVersionYanked), event.name.lower(), event.version),
+        )
+
+    def _flush_published(self, db: sqlite3.Connection) -> None:
+        db.executemany("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)", self._published)
+        self._published.clear()
+
+    def flush(self, db: sqlite3.Connection) -> None:
+        """Write what was kept."""
+        self._flush_published(db)
+        self._heads.flush(db)
+
+    def kept(self) -> int:
+        """Return how many rows wait to be written."""
+        return self._heads.kept() + len(self._published)
+
+    def forget(self) -> None:
+        """Drop what was kept and cached."""
+        self._heads.forget()
+        self._published.clear()
+
+    def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
+        """Yield every index file and every crate's head."""
+        for name, head in db.execute("SELECT name, head FROM crates ORDER BY name"):
+            yield f"{name} head", head
+            yield name, index_file_of(db, name) or b""
+
+
+def revision_of(db: sqlite3.Connection, name: str) -> int | None:
+    """Return the position of the last event of a crate, None if there is no such crate.
+
+    name: in lower case, as index paths are.
+    """
+    row = db.execute("SELECT head ->> 'revision' FROM crates WHERE name = ?", (name,)).fetchone()
+    return row[0] if row else None
+
+
+def index_file_of(db: sqlite3.Connection, name: str) -> bytes | None:
+    """Return a crate's index file, None if it has no versions. name: in lower case."""
+    rows = db.execute(
+        "SELECT fragment, yanked FROM versions WHERE name = ? ORDER BY position", (name,)
+    ).fetchall()
+    return index_file(rows) if rows else None
+
+
+def head_of(db: sqlite3.Connection, name: str) -> CrateHead | None:
+    """Return a crate's head by its exact name."""
+    row = db.execute("SELECT head FROM crates WHERE name = ?", (name.lower(),)).fetchone()
+    head = msgspec.json.decode(row[0], type=CrateHead) if row else None
+    return head if head is not None and head.name == name else None
+
+
+def crate_file_of(db: sqlite3.Connection, name: str, version: str) -> CrateFile | None:
+    """Return where a published version's bytes are, yanked or not; any case of the name."""
+    row = db.execute(
+        "SELECT cksum FROM versions WHERE name = ? AND version = ?", (name.lower(), version)
+    ).fetchone()
+    return CrateFile(name, version, row[0]) if row else None
