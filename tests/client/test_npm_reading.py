@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from npm_client import NpmClient, npm_project, packument, published
+from npm_client import NpmClient, npm_project, published
 from running_registry import RunningRegistry
 
 pytestmark = pytest.mark.client
@@ -20,11 +20,12 @@ EACH = pytest.mark.parametrize("command", ["npm", "pnpm"])
 
 ABBREVIATED = "application/vnd.npm.install-v1+json"
 NPM_ASKS = f"{ABBREVIATED}; q=1.0, application/json; q=0.8, */*"
-ALLOWED = set(
-    "name version deprecated dependencies acceptDependencies optionalDependencies devDependencies "
-    "bundleDependencies bundledDependencies peerDependencies peerDependenciesMeta bin directories "
-    "dist engines _hasShrinkwrap hasInstallScript funding cpu os libc".split()
-)
+ALLOWED = {
+    "name", "version", "deprecated", "dependencies", "acceptDependencies",
+    "optionalDependencies", "devDependencies", "bundleDependencies", "bundledDependencies",
+    "peerDependencies", "peerDependenciesMeta", "bin", "directories", "dist", "engines",
+    "_hasShrinkwrap", "hasInstallScript", "funding", "cpu", "os", "libc",
+}  # fmt: skip
 
 
 def test_the_form_follows_the_accept_header(registry: RunningRegistry) -> None:

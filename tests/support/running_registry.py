@@ -76,7 +76,9 @@ class RunningRegistry:
         deadline = time.monotonic() + START_TIMEOUT_S
         answer = "nothing"
         while time.monotonic() < deadline:
-            assert self._process.poll() is None, f"serve ended:\n{self.log.read_text()}"
+            if self._process.poll() is not None:
+                self._process = None
+                raise AssertionError(f"serve ended:\n{self.log.read_text()}")
             try:
                 health = httpx.get(f"{listen}/health", timeout=5)
             except httpx.TransportError as error:
