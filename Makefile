@@ -18,6 +18,11 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 # What the tests start (node, npm's scripts) must come from the lock file, whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Node brings its own list of authorities; a registry behind a company's is in the system's.
+SYSTEM_CA := $(wildcard /etc/ssl/certs/ca-certificates.crt)
+ifneq ($(SYSTEM_CA),)
+export NODE_EXTRA_CA_CERTS ?= $(SYSTEM_CA)
+endif
 unexport PYTHONPATH VIRTUAL_ENV
 
 .PHONY: help run test check types bench lock clean
@@ -68,7 +73,7 @@ $(BIN)/python:
 define install
 	@echo "installing into $(VENV): $$(sed -n 's/^\([A-Za-z0-9._-]*\)==\([^ ]*\).*/\1 \2/p' $(1) | paste -sd, | sed 's/,/, /g')"
 	@$(BIN)/python -m pip install --quiet --require-hashes -r $(1)
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 endef
 
