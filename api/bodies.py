@@ -7,7 +7,7 @@ import tempfile
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import falcon.asgi
 import msgspec
@@ -164,6 +164,6 @@ async def spooled(
         yield mapped
 
 
-def _write(file: "tempfile._TemporaryFileWrapper[bytes]", piece: bytes) -> None:
+def _write(file: BinaryIO, piece: bytes) -> None:
     with disk_errors_as_refusals():
         file.write(piece)

@@ -36,6 +36,8 @@ class Context:
     """Commands run here: the event loop never waits for a disk write, a hash or an archive."""
     uploads: asyncio.Semaphore
     """Bounds how many npm bodies are decoded at once."""
+    spool_folder: str
+    """Where request bodies go that are too large for memory; on the disk of the blobs."""
 
     async def run(self, command: Callable[[], Result]) -> Result:
         """Run a command in the pool and return what it returns."""

@@ -19,6 +19,7 @@ from packledger.domain.errors import (
     RegistryError,
     TooLarge,
     Unavailable,
+    WrongPassword,
 )
 
 log = logging.getLogger("packledger.api")
@@ -47,8 +48,14 @@ def body_of(path: str, sentence: str) -> bytes:
     return msgspec.json.encode({"error": sentence})
 
 
-def challenge_of(path: str, public_url: str) -> str:
-    """Return the `WWW-Authenticate` value that makes a path's client ask for a token."""
+def challenge_of(path: str, public_url: str, error: RegistryError) -> str:
+    """Return the `WWW-Authenticate` value that makes a path's client say the right thing.
+
+    npm says "your authentication token seems to be invalid" at `Bearer`, "incorrect or missing
+    password" at `Basic`.
+    """
+    if isinstance(error, WrongPassword):
+        return "Basic"
     if path.startswith("/cargo/"):
         return f'Cargo login_url="{public_url}/cargo/me"'
     return "Bearer"
@@ -76,8 +83,7 @@ class ErrorAnswers:
         """Answer a refusal with its sentence."""
         status = status_of(error)
         if status == 401:
-            challenge = getattr(error, "challenge", challenge_of(req.path, self._public_url))
-            resp.set_header("www-authenticate", challenge)
+            resp.set_header("www-authenticate", challenge_of(req.path, self._public_url, error))
         elif status == 503:
             resp.set_header("retry-after", RETRY_AFTER_S)
             log.error("cannot serve: %s", error.sentence, extra={"request": req.context.request_id})

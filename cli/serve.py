@@ -72,7 +72,7 @@ def _with_real_ports(settings: Settings, sockets: list[socket.socket]) -> Settin
         return settings
     real = f"{first[:-2]}:{sockets[0].getsockname()[1]}"
     public_url = real if settings.public_url == first else settings.public_url
-    return msgspec.structs.replace(settings, listen=[real], public_url=public_url)
+    return msgspec.structs.replace(settings, listen=(real,), public_url=public_url)
 
 
 def _only_one(places: wiring.Places) -> IO[str]:

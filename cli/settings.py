@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     data: str = "packledger-data"
     """The data directory."""
-    listen: list[str] = [DEFAULT_LISTEN]
+    listen: tuple[str, ...] = (DEFAULT_LISTEN,)
     """Where to listen: `http://HOST:PORT`, one or several."""
     public_url: str = ""
     """The URL that clients use; it is written into documents. Default: the first `listen`."""

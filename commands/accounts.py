@@ -146,8 +146,8 @@ def issue_token(  # noqa: PLR0913, PLR0917 - what a token can be limited to
     return secret, issued
 
 
-def revoke_token(registry: Registry, actor: Actor, name: str, token_id: str) -> None:
-    """End a token; when this returns it is refused, unless the projector is down.
+def revoke_token(registry: Registry, actor: Actor, name: str, token_id: str) -> bool:
+    """End a token; return whether it is refused already: it is not while no projector runs.
 
     Raises:
         NoSuchAccount, NotFound: no such account or token.
@@ -157,6 +157,7 @@ def revoke_token(registry: Registry, actor: Actor, name: str, token_id: str) -> 
         name,
         lambda state, version: account.decide_revoke(state, actor, name, token_id),
     )
+    return not registry.board.waiting_for(registry.log.last_position())
 
 
 def check_accounts_exist(registry: Registry, names: Sequence[str]) -> None:

@@ -28,6 +28,7 @@ def publish(
     Raises:
         RegistryError: the sentence says why; nothing is visible.
     """
+    assert upload.metadata is not None, "the upload is whole"
     name, version = upload.metadata.name, upload.metadata.vers
     check_crate_name(name)
     parse_version(version)

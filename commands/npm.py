@@ -10,7 +10,6 @@ from packledger.commands.npm_archive import read_npm_archive
 from packledger.commands.npm_attachment import Decoded, decode_attachment
 from packledger.commands.npm_body import NpmBody
 from packledger.commands.npm_upload import (
-    NpmEdit,
     PublishRequest,
     check_digests,
     check_publish,
@@ -21,10 +20,11 @@ from packledger.commands.registry import Registry
 from packledger.domain import npm_package
 from packledger.domain.actor import Actor
 from packledger.domain.errors import Conflict, Invalid, NotAllowed
-from packledger.domain.events import Event, NpmVersionPublished
+from packledger.domain.events import Event, NpmOwnerAdded, NpmVersionPublished
 from packledger.domain.npm_manifest import check_manifest, normalise_package_json
 from packledger.domain.npm_names import canonical_npm_name, check_dist_tag, check_new_npm_name
 from packledger.domain.npm_package import NpmPackage
+from packledger.domain.ownership import check_owner
 from packledger.domain.permissions import Identity
 from packledger.eventstore.blobs import BlobWriter
 
@@ -107,17 +107,17 @@ def edit(
 
     npm has one request for deprecating, unpublishing a version, starring and changing owners. Only
     these are taken from it: versions may go, never come, and their tarballs never change.
-    rev: from the path, None when it is in the body.
+    rev: from the path `…/-rev/REV`, which alone may remove versions; None for a plain PUT.
 
     Raises:
         RegistryError: the sentence says why; nothing was changed.
     """
     wanted = read_edit(body, name)
-    check_rev(registry, name, rev or wanted.rev)
+    expected = rev or wanted.rev
     if wanted.deprecations is not None:
-        _edit_versions(registry, identity, actor, name, wanted)
+        _edit_versions(registry, identity, actor, name, wanted.deprecations, expected, bool(rev))
     elif wanted.maintainers is not None:
-        set_owners(registry, identity, actor, name, wanted.maintainers)
+        set_owners(registry, identity, actor, name, wanted.maintainers, expected)
     elif wanted.stars is not None:
         star(registry, identity, actor, name, actor.by in wanted.stars)
     else:
@@ -127,8 +127,8 @@ def edit(
         )
 
 
-def check_rev(registry: Registry, name: str, rev: str | None) -> None:
-    """Refuse a change that was made to an older state of a package.
+def check_rev(name: str, version: int, rev: str | None) -> None:
+    """Refuse a change that was made to an older state of a package, at stream version `version`.
 
     `undefined` is what yarn 1 sends after it read the abbreviated form, which has no `_rev`.
 
@@ -137,7 +137,6 @@ def check_rev(registry: Registry, name: str, rev: str | None) -> None:
     """
     if rev in {None, "", "undefined"}:
         return
-    version = registry.log.load("npm", canonical_npm_name(name)).version
     if str(rev).partition("-")[0] != str(version):
         raise Conflict(
             f"`{name}` has changed since you read it (revision `{str(rev)[:40]}`); read it again "
@@ -145,24 +144,30 @@ def check_rev(registry: Registry, name: str, rev: str | None) -> None:
         )
 
 
-def _edit_versions(
-    registry: Registry, identity: Identity, actor: Actor, name: str, wanted: NpmEdit
+def _edit_versions(  # noqa: PLR0913, PLR0917 - one step of `edit`, split off for its length
+    registry: Registry,
+    identity: Identity,
+    actor: Actor,
+    name: str,
+    messages: Mapping[str, str],
+    rev: str | None,
+    may_shrink: bool,
 ) -> None:
     identity.check_may("yank", NPM, name)
-    messages = wanted.deprecations or {}
 
     def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
         package = npm_package.existing(state, name)
-        _check_versions(package, messages, wanted)
+        check_rev(name, version, rev)
+        _check_versions(package, messages)
         gone = [v.version for v in package.versions.values() if v.version not in messages]
-        if gone:
+        if gone and may_shrink:
             return npm_package.decide_unpublish(package, actor, name, gone)
         return npm_package.decide_deprecate(package, actor, name, messages)
 
     registry.execute("npm", canonical_npm_name(name), decide)
 
 
-def _check_versions(package: NpmPackage, messages: Mapping[str, str], wanted: NpmEdit) -> None:
+def _check_versions(package: NpmPackage, messages: Mapping[str, str]) -> None:
     """Refuse versions that were never published."""
     known = {version.version for version in package.versions.values()}
     for version in messages:
@@ -182,12 +187,13 @@ def unpublish(
         RegistryError: no such package, no right to it, or it has changed since.
     """
     identity.check_may("yank", NPM, name)
-    check_rev(registry, name, rev)
-    registry.execute(
-        "npm",
-        canonical_npm_name(name),
-        lambda state, _: npm_package.decide_unpublish_all(state, actor, name),
-    )
+
+    def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
+        events = npm_package.decide_unpublish_all(state, actor, name)
+        check_rev(name, version, rev)
+        return events
+
+    registry.execute("npm", canonical_npm_name(name), decide)
 
 
 def check_tarball_gone(
@@ -201,7 +207,7 @@ def check_tarball_gone(
     identity.check_may("yank", NPM, name)
     state: NpmPackage | None = registry.log.load("npm", canonical_npm_name(name)).state
     package = npm_package.existing(state, name)
-    npm_package.check_owner(package.owners, actor, name)
+    check_owner(package.owners, actor, name)
     if version in {known.version for known in package.versions.values()}:
         raise Conflict(
             f"`{name}@{version}` is still listed; unpublish the version, not only its tarball"
@@ -240,7 +246,12 @@ def remove_tag(registry: Registry, identity: Identity, actor: Actor, name: str, 
 
 
 def set_owners(
-    registry: Registry, identity: Identity, actor: Actor, name: str, owners: Sequence[str]
+    registry: Registry,
+    identity: Identity,
+    actor: Actor,
+    name: str,
+    owners: Sequence[str],
+    rev: str | None = None,
 ) -> None:
     """Make these accounts the owners of a package.
 
@@ -248,13 +259,15 @@ def set_owners(
         RegistryError: no such package or account, no right to it, or nobody would remain.
     """
     identity.check_may("change-owners", NPM, name)
-    stream = canonical_npm_name(name)
-    state: NpmPackage | None = registry.log.load("npm", stream).state
-    npm_package.decide_owners(state, actor, name, owners)
-    check_accounts_exist(registry, [one for one in owners if state and one not in state.owners])
-    registry.execute(
-        "npm", stream, lambda state, _: npm_package.decide_owners(state, actor, name, owners)
-    )
+
+    def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
+        events = npm_package.decide_owners(state, actor, name, owners)
+        check_rev(name, version, rev)
+        added = [event.owner for event in events if isinstance(event, NpmOwnerAdded)]
+        check_accounts_exist(registry, added)
+        return events
+
+    registry.execute("npm", canonical_npm_name(name), decide)
 
 
 def star(registry: Registry, identity: Identity, actor: Actor, name: str, starred: bool) -> None:

@@ -26,6 +26,13 @@ class NotAuthenticated(RegistryError):
     """The request carries no credential, or one that is not accepted."""
 
 
+class WrongPassword(NotAuthenticated):
+    """The sentence does not say whether it was the name or the password."""
+
+    def __init__(self) -> None:
+        super().__init__("incorrect account name or password")
+
+
 class NotAllowed(RegistryError):
     """The account or the token has no right to do this."""
 

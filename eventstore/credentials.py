@@ -11,7 +11,7 @@ from pathlib import Path
 
 import argon2
 
-from packledger.domain.errors import NotAuthenticated, Unavailable
+from packledger.domain.errors import Unavailable, WrongPassword
 from packledger.eventstore.append_lock import AppendLock
 
 _HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -35,7 +35,9 @@ class Credentials:
                 "CREATE TABLE IF NOT EXISTS credentials (account TEXT PRIMARY KEY,"
                 " password_hash TEXT NOT NULL, email TEXT NOT NULL)"
             )
-            connection.execute("CREATE TABLE IF NOT EXISTS setup_code (sha256 TEXT PRIMARY KEY)")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS setup (id INTEGER PRIMARY KEY, code_sha256 TEXT)"
+            )
         connection.close()
 
     def _connect(self) -> sqlite3.Connection:
@@ -43,21 +45,19 @@ class Credentials:
         connection.execute("PRAGMA synchronous=FULL")
         return connection
 
-    def _write(self, *statements: tuple[str, tuple[str, ...]]) -> int:
+    def _write(self, statement: tuple[str, tuple[str, ...]]) -> int:
+        """Run one durable statement and return how many rows it changed."""
         try:
             with self._lock.held():
                 connection = self._connect()
                 try:
-                    connection.execute("BEGIN IMMEDIATE")
-                    changed = [connection.execute(*one).rowcount for one in statements]
-                    connection.execute("COMMIT")
+                    return connection.execute(*statement).rowcount
                 finally:
                     connection.close()
         except sqlite3.OperationalError as error:
             raise Unavailable(
                 f"the registry cannot write its accounts now; try again later: {error}"
             ) from error
-        return changed[-1]
 
     def _one(self, statement: str, *values: str) -> tuple[str, ...] | None:
         connection = self._connect()
@@ -95,32 +95,37 @@ class Credentials:
         """Refuse a wrong password; takes about 20 ms, so not for the event loop.
 
         Raises:
-            NotAuthenticated: unknown account or wrong password; the sentence does not say which.
+            WrongPassword: unknown account or wrong password; the sentence does not say which.
         """
         row = self._one("SELECT password_hash FROM credentials WHERE account = ?", account)
         try:
             _HASHER.verify(row[0] if row else _NOBODY, password)
         except argon2.exceptions.VerificationError as error:
-            raise NotAuthenticated("incorrect account name or password") from error
+            raise WrongPassword from error
         if row is None:
-            raise NotAuthenticated("incorrect account name or password")
+            raise WrongPassword
 
-    def new_setup_code(self) -> str:
-        """Replace the one-time setup code and return it: 20 letters and digits."""
+    def new_setup_code(self) -> str | None:
+        """Replace the one-time setup code and return it, None once it has been used.
+
+        Four groups of five letters and digits: 98 random bits.
+        """
         alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
         code = "-".join("".join(secrets.choice(alphabet) for _ in range(5)) for _ in range(4))
-        self._write(
-            ("DELETE FROM setup_code", ()), ("INSERT INTO setup_code VALUES (?)", (_digest(code),))
+        statement = (
+            "INSERT INTO setup VALUES (1, ?) ON CONFLICT (id) DO UPDATE"
+            " SET code_sha256 = excluded.code_sha256 WHERE code_sha256 IS NOT NULL"
         )
-        return code
+        return code if self._write((statement, (_digest(code),))) == 1 else None
 
-    def claim_setup_code(self, code: str) -> bool:
+    def claim_setup(self, code: str) -> bool:
         """Use the setup code up; return whether it was the right one."""
-        return self._write(("DELETE FROM setup_code WHERE sha256 = ?", (_digest(code),))) == 1
+        statement = "UPDATE setup SET code_sha256 = NULL WHERE code_sha256 = ?"
+        return self._write((statement, (_digest(code),))) == 1
 
-    def void_setup_code(self) -> None:
-        """Forget the setup code: there is an administrator now."""
-        self._write(("DELETE FROM setup_code", ()))
+    def end_setup(self) -> None:
+        """Use the setup code up without knowing it: there is an administrator now."""
+        self._write(("INSERT OR REPLACE INTO setup VALUES (1, NULL)", ()))
 
 
 def _digest(code: str) -> str:

@@ -1,0 +1,25 @@
+"""The Falcon application, from what it is given; no globals."""
+
+import falcon.asgi
+
+from packledger.api import cargo, npm, pages
+from packledger.api.context import Context
+from packledger.api.errors import ErrorAnswers
+from packledger.api.health import Health
+from packledger.api.middleware import Requests
+
+App = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
+
+
+def create_app(context: Context) -> App:
+    """Return the whole HTTP interface."""
+    app = falcon.asgi.App(middleware=[Requests()])
+    # A client's query is data: a stray percent or an empty parameter is no reason to refuse it.
+    app.req_options.keep_blank_qs_values = True
+    app.req_options.auto_parse_qs_csv = False
+    ErrorAnswers(context.registry.public_url).install(app)
+    cargo.add_routes(app, context)
+    npm.add_routes(app, context)
+    pages.add_routes(app, context)
+    app.add_route("/health", Health(context))
+    return app

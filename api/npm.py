@@ -1,0 +1,104 @@
+"""Everything below `/npm`: one sink, since names with slashes do not fit a router.
+
+Source: https://github.com/npm/registry/blob/main/docs/REGISTRY-API.md
+"""
+
+from collections.abc import Awaitable, Callable
+
+import falcon
+import falcon.asgi
+
+from packledger.api.context import Context
+from packledger.api.npm_accounts import NpmAccounts
+from packledger.api.npm_names import PackagePath, package_path, segments
+from packledger.api.npm_reads import NpmReads
+from packledger.api.npm_writes import NpmWrites
+from packledger.domain.errors import NotFound
+
+Request = falcon.asgi.Request
+Response = falcon.asgi.Response
+Answer = Callable[[Request, Response], Awaitable[None]]
+
+
+class Npm:
+    """Finds out what a request names and hands it to who answers that."""
+
+    def __init__(self, context: Context) -> None:
+        self._reads = NpmReads(context)
+        self._writes = NpmWrites(context)
+        self._accounts = NpmAccounts(context)
+
+    async def __call__(self, req: Request, resp: Response | None, **params: str) -> None:
+        """Answer a request; HEAD as GET."""
+        assert resp is not None
+        parts = segments(req.scope["raw_path"], "/npm")
+        method = "GET" if req.method == "HEAD" else req.method
+        if not parts:
+            raise NotFound("this is an npm registry: set it with `npm config set registry URL`")
+        if parts[0] == "-":
+            answer = self._about_registry(method, parts[1:])
+        else:
+            answer = self._about_package(method, package_path(parts))
+        if answer is None:
+            raise NotFound(f"this registry has no `{req.method} {req.path}`")
+        await answer(req, resp)
+
+    def _about_registry(  # noqa: PLR0911 - one case a path
+        self, method: str, parts: list[str]
+    ) -> Answer | None:
+        """Return who answers `/-/…`."""
+        if parts[:1] == ["package"]:
+            return self._about_tags(method, package_path(parts[1:]))
+        match method, parts:
+            case "GET", ["ping"]:
+                return self._reads.ping
+            case "GET", ["v1", "search"]:
+                return self._reads.search
+            case "POST", ["npm", "v1", "security", "advisories", "bulk"]:
+                return self._reads.no_advisories
+            case "POST", ["npm", "v1", "security", "audits"]:
+                return self._reads.no_audit
+            case "POST", ["npm", "v1", "security", "audits", "quick"]:
+                return self._reads.no_audit
+            case _:
+                return self._accounts.answer_for(method, parts)
+
+    def _about_tags(self, method: str, path: PackagePath) -> Answer | None:
+        """Return who answers `/-/package/NAME/dist-tags[/TAG]`."""
+        match method, path.rest:
+            case "GET", ("dist-tags",):
+                return lambda req, resp: self._reads.dist_tags(req, resp, path.name)
+            case "PUT", ("dist-tags", tag):
+                return lambda req, resp: self._writes.set_tag(req, resp, path.name, tag)
+            case "DELETE", ("dist-tags", tag):
+                return lambda req, resp: self._writes.remove_tag(req, resp, path.name, tag)
+            case _:
+                return None
+
+    def _about_package(  # noqa: PLR0911 - one case a path
+        self, method: str, path: PackagePath
+    ) -> Answer | None:
+        """Return who answers `/NAME…`."""
+        name = path.name
+        match method, path.rest:
+            case "GET", ():
+                return lambda req, resp: self._reads.packument(req, resp, name)
+            case "GET", (version,):
+                return lambda req, resp: self._reads.version(req, resp, name, version)
+            case "GET", ("-", *file):
+                return lambda req, resp: self._reads.tarball(req, resp, name, file[-1])
+            case "PUT", ():
+                return lambda req, resp: self._writes.put(req, resp, name, None)
+            case "PUT", ("-rev", rev):
+                return lambda req, resp: self._writes.put(req, resp, name, rev)
+            case "DELETE", ("-rev", rev):
+                return lambda req, resp: self._writes.unpublish(req, resp, name, rev)
+            case "DELETE", ("-", *file, "-rev", rev):
+                return lambda req, resp: self._writes.remove_tarball(req, resp, name, file[-1])
+            case _:
+                return None
+
+
+def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> None:
+    """Add everything below `/npm`."""
+    app.add_sink(Npm(context), r"/npm(?:/|$)")

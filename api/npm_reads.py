@@ -1,0 +1,188 @@
+"""What npm, pnpm, yarn and bun read: packuments, versions, tarballs, dist-tags, search."""
+
+import asyncio
+from typing import Any
+
+import falcon.asgi
+import msgspec
+
+from packledger.api.answers import (
+    FOREVER,
+    REVALIDATE,
+    answer_document,
+    answer_file,
+)
+from packledger.api.bodies import read_small
+from packledger.api.context import Context
+from packledger.domain.errors import Invalid, NoSuchPackage, NotFound
+from packledger.domain.npm_names import version_of_tarball
+from packledger.projections.documents import Documents, render
+from packledger.projections.packuments import head_of, tarball_of, version_of
+from packledger.projections.search import NPM, Found, search
+
+Request = falcon.asgi.Request
+Response = falcon.asgi.Response
+
+ABBREVIATED = "application/vnd.npm.install-v1+json"
+FULL = "application/json"
+VARY = "accept, accept-encoding"
+MAX_SIZE = 250
+AUDIT_BYTES = 8 * 1024 * 1024
+"""A request names every package of a tree with its versions: about 1 MB for 20,000 packages."""
+
+
+class NpmReads:
+    """Answers from the read models alone."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def packument(self, req: Request, resp: Response, name: str) -> None:
+        """Answer the form that the client prefers; `?write=true` asks for the full one."""
+        abbreviated = wants_abbreviated(req.get_header("accept") or "") and (
+            "write=true" not in req.query_string
+        )
+        documents = self._documents(abbreviated)
+        document = documents.cached(name)
+        if document is None:
+            document = await asyncio.to_thread(documents.load, name)
+        if document is None:
+            raise NoSuchPackage(name)
+        resp.content_type = ABBREVIATED if abbreviated else FULL
+        answer_document(req, resp, document, vary=VARY)
+
+    def _documents(self, abbreviated: bool) -> Documents:
+        context = self._context
+        return context.abbreviated_packuments if abbreviated else context.full_packuments
+
+    async def version(self, req: Request, resp: Response, name: str, wanted: str) -> None:
+        """Answer one version object, by version or dist-tag."""
+        db = self._context.packuments.db()
+        head = head_of(db, name)
+        if head is None:
+            raise NoSuchPackage(name)
+        body = version_of(db, name, head.dist_tags.get(wanted, wanted))
+        if body is None:
+            raise NotFound(f"version not found: `{name}` has no version or dist-tag `{wanted}`")
+        resp.content_type = FULL
+        answer_document(req, resp, render(body), vary="accept-encoding")
+
+    async def tarball(self, req: Request, resp: Response, name: str, filename: str) -> None:
+        """Answer the bytes that were uploaded, without any content encoding."""
+        version = version_of_tarball(name, filename)
+        found = tarball_of(self._context.packuments.db(), name, version) if version else None
+        if found is None:
+            raise NotFound(f"`{name}` has no tarball `{filename}`")
+        file = await asyncio.to_thread(self._context.registry.blobs.open, found.digest)
+        resp.content_type = "application/octet-stream"
+        resp.set_header("cache-control", FOREVER)
+        resp.set_header("etag", f'"{found.digest}"')
+        await answer_file(resp, file, found.size_bytes)
+
+    async def dist_tags(self, req: Request, resp: Response, name: str) -> None:
+        """Answer the map of dist-tags."""
+        head = head_of(self._context.packuments.db(), name)
+        if head is None or not head.dist_tags:
+            raise NoSuchPackage(name)
+        resp.content_type = FULL
+        answer_document(req, resp, render(msgspec.json.encode(head.dist_tags)), "accept-encoding")
+
+    async def ping(self, req: Request, resp: Response) -> None:
+        """Answer that the registry is there."""
+        resp.media = {}
+
+    async def search(self, req: Request, resp: Response) -> None:
+        """Answer one page of hits and the true total."""
+        size = req.get_param_as_int("size", min_value=0, max_value=MAX_SIZE)
+        offset = req.get_param_as_int("from", min_value=0, max_value=1_000_000) or 0
+        text = req.get_param("text") or ""
+        reader = self._context.search
+        limit = 20 if size is None else size
+        hits, total = await asyncio.to_thread(lambda: search(reader.db(), NPM, text, limit, offset))
+        now = self._context.registry.now()
+        resp.media = {
+            "objects": [_search_object(hit) for hit in hits],
+            "total": total,
+            "time": now.isoformat(),
+        }
+        resp.set_header("cache-control", REVALIDATE)
+
+    async def no_advisories(self, req: Request, resp: Response) -> None:
+        """Answer that no advisory is known: this registry has no advisory data."""
+        await _check_json(req)
+        resp.media = {}
+
+    async def no_audit(self, req: Request, resp: Response) -> None:
+        """Answer the older form of the same."""
+        await _check_json(req)
+        none = dict.fromkeys(("info", "low", "moderate", "high", "critical"), 0)
+        resp.media = {
+            "actions": [],
+            "advisories": {},
+            "muted": [],
+            "metadata": {"vulnerabilities": none, "dependencies": 0},
+        }
+
+
+async def _check_json(req: Request) -> None:
+    body = await read_small(req, "the audit request", AUDIT_BYTES)
+    try:
+        msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"the audit request is not a JSON object: {error}") from error
+
+
+def _search_object(hit: Found) -> dict[str, Any]:
+    summary = hit.summary
+    people = [{"username": owner, "email": ""} for owner in hit.owners]
+    scope = hit.name.partition("/")[0].removeprefix("@") if hit.name.startswith("@") else "unscoped"
+    detail = {"quality": 1.0, "popularity": 0.0, "maintenance": 1.0}
+    return {
+        "package": {
+            "name": hit.name,
+            "scope": scope,
+            "version": summary.version,
+            "description": summary.description,
+            "keywords": list(summary.keywords),
+            "date": summary.date,
+            "links": {
+                key: url
+                for key, url in (
+                    ("homepage", summary.homepage),
+                    ("repository", summary.repository),
+                )
+                if url
+            },
+            "publisher": {"username": summary.by, "email": ""},
+            "maintainers": people,
+        },
+        "score": {"final": 1.0, "detail": detail},
+        "searchScore": 1.0,
+    }
+
+
+def wants_abbreviated(accept: str) -> bool:
+    """Return whether the abbreviated form is preferred: named, with the highest quality.
+
+    `*/*` and `application/json` mean the full form.
+    """
+    if ABBREVIATED not in accept:
+        return False
+    best, best_quality = "", -1.0
+    for part in accept.split(","):
+        kind, _, parameters = part.partition(";")
+        quality = _quality(parameters)
+        if quality > best_quality:
+            best, best_quality = kind.strip(), quality
+    return best == ABBREVIATED and best_quality > 0
+
+
+def _quality(parameters: str) -> float:
+    for parameter in parameters.split(";"):
+        key, _, value = parameter.partition("=")
+        if key.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0

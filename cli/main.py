@@ -1,0 +1,43 @@
+"""`packledger`: the command line."""
+
+import click
+
+from packledger.cli.histories import history
+from packledger.cli.options import common
+from packledger.cli.rebuilds import rebuild
+from packledger.cli.settings import Settings
+from packledger.cli.tokens import token
+from packledger.cli.users import user
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="packledger")
+def main() -> None:
+    """One private registry for Cargo crates and npm packages.
+
+    \b
+    packledger serve                           start it, http://127.0.0.1:8765
+    packledger user add alice --admin          the first account
+    packledger token create --user alice       a token for cargo and npm
+
+    Every command takes --data DIR (default ./packledger-data) and --config FILE and works on the
+    data directory whether or not `serve` is running. PACKLEDGER_* variables are settings, too.
+    """
+
+
+@main.command()
+@click.option("--listen", multiple=True, metavar="URL", help="http://HOST:PORT; may be repeated.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Web worker processes.")
+@common
+def serve(settings: Settings) -> None:
+    """Serve the registry until SIGTERM: web workers and the projector."""
+    # Imported here: gunicorn costs every other command 100 ms.
+    from packledger.cli.serve import serve as run
+
+    run(settings)
+
+
+main.add_command(user)
+main.add_command(token)
+main.add_command(rebuild)
+main.add_command(history)

@@ -1,0 +1,63 @@
+"""What every command takes, and how refusals become exit codes: 1 found a problem, 2 bad usage."""
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from packledger.cli import wiring
+from packledger.cli.settings import BadSettings, Settings, from_environment
+from packledger.commands.registry import Registry
+from packledger.domain.errors import RegistryError
+
+Command = Callable[..., Any]
+
+
+def common(command: Command) -> Command:
+    """Add --config and --data, and hand the command its settings as the first argument."""
+
+    @click.option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Settings file (TOML).",
+    )
+    @click.option("--data", type=click.Path(file_okay=False), help="Data directory.")
+    @functools.wraps(command)
+    def with_settings(config: Path | None, data: str | None, **values: Any) -> Any:
+        flags = {key: values.pop(key) or None for key in list(values) if key in _FLAGS}
+        flags["data"] = data
+        try:
+            settings = from_environment(config, flags)
+        except BadSettings as error:
+            raise click.UsageError(str(error)) from error
+        try:
+            return command(settings, **values)
+        except RegistryError as error:
+            raise click.ClickException(error.sentence) from error
+
+    return with_settings
+
+
+_FLAGS = frozenset({"listen", "workers"})
+"""Options that are settings: they go into the settings, not to the command."""
+
+
+@contextmanager
+def opened(settings: Settings, *, create: bool = False) -> Iterator[Registry]:
+    """Give the write side of a data directory and close it afterwards."""
+    registry = wiring.open_registry(settings, create=create)
+    try:
+        yield registry
+    finally:
+        wiring.close_registry(registry)
+
+
+def read_password(from_stdin: bool) -> str:
+    """Return a password: the first line of standard input, or asked for twice on a terminal."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))

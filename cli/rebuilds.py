@@ -1,0 +1,78 @@
+"""`packledger rebuild`: replay the log into new read models, while they are served."""
+
+import sys
+import time
+
+import click
+import msgspec
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from packledger.cli import wiring
+from packledger.cli.options import common, opened
+from packledger.cli.settings import Settings
+from packledger.commands.registry import Registry
+from packledger.projections.board import PROJECTIONS
+from packledger.projections.rebuild import Outcome
+
+SHOWN_DIFFERENCES = 20
+
+
+@click.command()
+@click.argument("projections", nargs=-1, type=click.Choice(PROJECTIONS))
+@click.option("--check", is_flag=True, help="Only compare; exit 1 and list what differs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each projection.")
+@common
+def rebuild(settings: Settings, projections: tuple[str, ...], check: bool, as_json: bool) -> None:
+    """Rebuild read models from the log and swap them in; all of them unless PROJECTION is given.
+
+    The registry goes on serving. With --check nothing is swapped: each read model is rebuilt aside
+    and compared document by document with the live one.
+    """
+    differing = False
+    with opened(settings) as registry:
+        if check:
+            wiring.catch_up(settings, registry)
+        for name in projections or PROJECTIONS:
+            started_s = time.monotonic()
+            outcome = _one(settings, registry, name, check)
+            differing |= bool(outcome.differences)
+            if as_json:
+                click.echo(msgspec.json.encode(outcome))
+            else:
+                _show(outcome, time.monotonic() - started_s)
+    if check and differing:
+        sys.exit(1)
+
+
+def _one(settings: Settings, registry: Registry, name: str, check: bool) -> Outcome:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(f"replaying for {name}", total=None)
+        return wiring.run_rebuild(
+            settings,
+            registry,
+            name,
+            check=check,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+
+
+def _show(outcome: Outcome, took_s: float) -> None:
+    done = "rebuilt" if outcome.swapped else "checked"
+    click.echo(
+        f"{outcome.projection}: {done} at position {outcome.position}, {outcome.documents} "
+        f"documents, {took_s:.1f} s, sha256 {outcome.digest[:16]}"
+    )
+    if not outcome.differences:
+        return
+    was = "differed, and are mended" if outcome.swapped else "differ from a rebuild"
+    click.echo(f"  {len(outcome.differences)} {was}:")
+    for key in outcome.differences[:SHOWN_DIFFERENCES]:
+        click.echo(f"    {key}")
+    if not outcome.swapped:
+        click.echo(f"  mend it with: packledger rebuild {outcome.projection}")

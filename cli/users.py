@@ -1,0 +1,80 @@
+"""`packledger user`: accounts."""
+
+import click
+import msgspec
+
+from packledger.cli import wiring
+from packledger.cli.options import common, opened, read_password
+from packledger.cli.settings import Settings
+from packledger.commands import accounts
+from packledger.projections.accounts import all_accounts
+from packledger.projections.board import ACCOUNTS
+
+OPERATOR = ""
+"""Commands on the data directory have no account: history shows them as the operator's."""
+
+
+@click.group()
+def user() -> None:
+    """Add, list and disable accounts."""
+
+
+@user.command()
+@click.argument("name")
+@click.option("--admin", is_flag=True, help="May act on everybody's packages.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--setup-code", help="The one-time code that `packledger serve` printed.")
+@common
+def add(
+    settings: Settings, name: str, admin: bool, password_stdin: bool, setup_code: str | None
+) -> None:
+    """Create the account NAME; asks for its password."""
+    if setup_code is not None and not admin:
+        raise click.UsageError("--setup-code creates the first administrator; add --admin")
+    password = read_password(password_stdin)
+    with opened(settings, create=True) as registry:
+        actor = registry.actor(OPERATOR)
+        if setup_code is not None:
+            accounts.claim_setup(registry, actor, setup_code, name, password)
+        else:
+            role = "admin" if admin else "user"
+            accounts.register(registry, actor, name, password, role=role)
+    click.echo(f"created {'administrator' if admin else 'account'} {name}")
+
+
+@user.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@common
+def list_(settings: Settings, as_json: bool) -> None:
+    """List the accounts."""
+    with opened(settings) as registry:
+        wiring.catch_up(settings, registry)
+        rows = all_accounts(wiring.open_reader(settings, registry.board, ACCOUNTS).db())
+    for row in rows:
+        if as_json:
+            click.echo(msgspec.json.encode(row))
+        else:
+            state = "disabled" if row.disabled else row.role
+            click.echo(f"{row.name:<24} {state:<9} since {row.created}")
+
+
+@user.command()
+@click.argument("name")
+@common
+def disable(settings: Settings, name: str) -> None:
+    """Refuse the account NAME and all its tokens from now on."""
+    with opened(settings) as registry:
+        accounts.disable(registry, registry.actor(OPERATOR), name)
+    click.echo(f"disabled {name}")
+
+
+@user.command()
+@click.argument("name")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@common
+def password(settings: Settings, name: str, password_stdin: bool) -> None:
+    """Set another password for the account NAME; its tokens stay valid."""
+    secret = read_password(password_stdin)
+    with opened(settings) as registry:
+        accounts.change_password(registry, registry.actor(OPERATOR), name, secret)
+    click.echo(f"changed the password of {name}")

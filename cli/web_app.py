@@ -1,0 +1,49 @@
+"""The application of one web process, built after the fork."""
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from packledger.api.app import App, create_app
+from packledger.api.auth import Authenticator
+from packledger.api.context import Context
+from packledger.cli import wiring
+from packledger.cli.settings import Settings
+from packledger.projections import packuments, sparse_index
+from packledger.projections.board import ACCOUNTS, PACKUMENTS, SEARCH, SPARSE_INDEX
+from packledger.projections.documents import Documents
+
+COMMAND_THREADS = 8
+"""A command waits for the disk and the projector most of its time."""
+UPLOADS_AT_ONCE = 2
+
+
+def build_app(settings: Settings) -> App:
+    """Return the application on a data directory's stores and read models."""
+    registry = wiring.open_registry(settings, create=False)
+    reader = partial(wiring.open_reader, settings, registry.board)
+    accounts, index, packages = reader(ACCOUNTS), reader(SPARSE_INDEX), reader(PACKUMENTS)
+
+    def full_packument(db: sqlite3.Connection, name: str) -> bytes | None:
+        return packuments.full_of(db, name, registry.blobs)
+
+    context = Context(
+        registry=registry,
+        authenticator=Authenticator(accounts, registry.credentials, registry.now),
+        accounts=accounts,
+        sparse_index=index,
+        packuments=packages,
+        search=reader(SEARCH),
+        index_files=Documents(index, sparse_index.revision_of, sparse_index.index_file_of),
+        full_packuments=Documents(packages, packuments.revision_of, full_packument),
+        abbreviated_packuments=Documents(
+            packages, packuments.revision_of, packuments.abbreviated_of
+        ),
+        open_registration=settings.registration == "open",
+        commands=ThreadPoolExecutor(COMMAND_THREADS, thread_name_prefix="command"),
+        uploads=asyncio.Semaphore(UPLOADS_AT_ONCE),
+        spool_folder=str(wiring.Places(Path(settings.data)).blobs / "uploads"),
+    )
+    return create_app(context)
