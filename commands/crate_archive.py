@@ -79,9 +79,7 @@ def read_crate(
 def read_crate_archive(
     file: BinaryIO, name: str, version: str, max_unpacked_bytes: int
 ) -> CrateArchive:
-    """Check every entry of a `.crate` and return the few files that the registry reads.
-
-    Memory stays bounded whatever the archive holds.
+    """Check every entry of a `.crate`, in bounded memory, and return what the registry reads.
 
     Raises:
         Invalid: damaged, a path outside `NAME-VERSION/`, a link or device, a path used twice, no
@@ -181,8 +179,7 @@ class _Found:
     def _is_cased_readme(self, path: str, entry: TarEntry) -> bool:
         """Tell a second `README.md` of other case and the same content.
 
-        cargo packs both when the manifest spells the name otherwise than a file system that ignores
-        case; crates published from macOS have it.
+        cargo on macOS packs both when the manifest spells the name otherwise than the folder.
         """
         twins = [text for name, text in self.readmes.items() if name.lower() == path.lower()]
         if path in self.readmes or not twins or entry.size > MAX_README_BYTES:
@@ -204,10 +201,7 @@ class _Found:
         if lower == "cargo.toml":
             self._take_manifest(name, entry)
         elif lower == ".cargo-ok":
-            raise Invalid(
-                "the archive holds `.cargo-ok`, by which cargo marks what it has unpacked; "
-                "exclude it"
-            )
+            raise Invalid("the archive holds `.cargo-ok`, a mark that cargo makes; exclude it")
         elif lower.startswith("readme") and len(self.readmes) < _MAX_READMES:
             self.readmes[name] = entry.read(MAX_README_BYTES)
 
@@ -216,8 +210,7 @@ class _Found:
             raise Invalid(f"the manifest in the archive is called `{name}`; call it `Cargo.toml`")
         if entry.size > MAX_CARGO_TOML_BYTES:
             raise TooLarge(
-                f"`Cargo.toml` has {entry.size} bytes; {MAX_CARGO_TOML_BYTES} are allowed, make it "
-                "smaller"
+                f"`Cargo.toml` has {entry.size} bytes; at most {MAX_CARGO_TOML_BYTES} are allowed"
             )
         self.cargo_toml = entry.read(entry.size)
 
