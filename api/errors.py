@@ -4,6 +4,7 @@ cargo reads `{"errors":[{"detail"}]}`, npm, pnpm, yarn and bun read `{"error"}`.
 """
 
 import logging
+import sqlite3
 from typing import Any
 
 import falcon
@@ -71,6 +72,7 @@ class ErrorAnswers:
         """Register for our refusals, Falcon's own, and everything unforeseen."""
         app.add_error_handler(Exception, self.on_surprise)
         app.add_error_handler(falcon.HTTPError, self.on_http_error)
+        app.add_error_handler(sqlite3.DatabaseError, self.on_damage)
         app.add_error_handler(RegistryError, self.on_refusal)
 
     async def on_refusal(
@@ -108,6 +110,26 @@ class ErrorAnswers:
         elif status == 405:
             sentence = f"this registry does not answer {req.method} at `{req.path}`"
         self._answer(req, resp, status, sentence)
+
+    async def on_damage(
+        self,
+        req: falcon.asgi.Request,
+        resp: falcon.asgi.Response,
+        error: sqlite3.DatabaseError,
+        params: Any,
+    ) -> None:
+        """Answer that a read model cannot be read: it is damaged, and a rebuild mends it."""
+        log.error(
+            "a read model cannot be read; run `packledger rebuild`",
+            exc_info=error,
+            extra={"request": req.context.request_id},
+        )
+        resp.set_header("retry-after", RETRY_AFTER_S)
+        sentence = (
+            "a read model of this registry cannot be read; ask its operator to run "
+            "`packledger rebuild`"
+        )
+        self._answer(req, resp, 503, sentence)
 
     async def on_surprise(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: Any

@@ -26,9 +26,8 @@ class Health:
         states = {}
         for name in PROJECTIONS:
             lag_events = max(0, last - board.position(name))
-            state = "failed" if board.failed(name) else "ok"
-            if state == "ok" and lag_events > CAUGHT_UP_EVENTS:
-                state = "catching up"
+            behind = lag_events > CAUGHT_UP_EVENTS or not board.readable(name)
+            state = "failed" if board.failed(name) else "catching up" if behind else "ok"
             states[name] = {"state": state, "lag_events": lag_events}
         projector = "ok" if board.projector_lives() else "down"
         readable = await asyncio.to_thread(self._readable)

@@ -18,7 +18,8 @@ ACCOUNTS = "accounts"
 PROJECTIONS = (SPARSE_INDEX, PACKUMENTS, SEARCH, ACCOUNTS)
 """Every projection, in the order of their slots; only ever appended to."""
 
-RUNNING, FAILED = 1, 2
+RUNNING, FAILED, BUILDING = 1, 2, 3
+"""BUILDING: the live generation has never been up to date, so nothing may be read from it yet."""
 HEARTBEAT_LATE_S = 2.0
 """A projector that has been silent for this long is taken to be down, and nobody waits for it."""
 
@@ -80,9 +81,13 @@ class Board:
         """Return whether a projection stopped at an event that it cannot apply."""
         return self._slots[_slot(projection, _STATE)] == FAILED
 
-    def set_failed(self, projection: str, failed: bool) -> None:
-        """Say whether a projection stopped."""
-        self._slots[_slot(projection, _STATE)] = FAILED if failed else RUNNING
+    def readable(self, projection: str) -> bool:
+        """Return whether a projection's live generation has been up to date at some time."""
+        return self._slots[_slot(projection, _STATE)] in {RUNNING, FAILED}
+
+    def set_state(self, projection: str, state: int) -> None:
+        """Say that a projection is `RUNNING`, `FAILED` or `BUILDING`."""
+        self._slots[_slot(projection, _STATE)] = state
 
     def waiting_for(self, position: int) -> list[str]:
         """Return the healthy projections that have not reached a position."""

@@ -30,9 +30,11 @@ class ModelReader:
         """Return this thread's connection.
 
         Raises:
-            Unavailable: the projection has not been built yet.
+            Unavailable: the projection is being built for the first time.
         """
-        generation = self._board.generation(self.projection) or self._generations.live()
+        if not self._board.readable(self.projection):
+            raise _not_ready(self.projection)
+        generation = self._board.generation(self.projection)
         if getattr(self._local, "generation", None) != generation:
             self._reopen(generation)
         db: sqlite3.Connection = self._local.db

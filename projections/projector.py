@@ -11,7 +11,7 @@ from pathlib import Path
 
 from packledger.domain.events import tag_of
 from packledger.feeds.feed import Feed, Recorded
-from packledger.projections.board import Board
+from packledger.projections.board import BUILDING, FAILED, RUNNING, Board
 from packledger.projections.generation import Generations
 from packledger.projections.read_model import Gap, Projection, ReadModel
 
@@ -73,9 +73,10 @@ class LiveProjection:
         assert self._model is not None
         # Tables of another release are left alone; `serve` rebuilds them behind what is served.
         self.failed = self._model.stamp()[0] != self.projection.schema
+        state = FAILED if self.failed else RUNNING if self._model.built() else BUILDING
         self._board.set_position(self.name, self.position)
         self._board.set_generation(self.name, generation)
-        self._board.set_failed(self.name, self.failed)
+        self._board.set_state(self.name, state)
 
     def apply(self, page: Sequence[Recorded]) -> None:
         """Apply what is new of a page; an error stops this projection where it is."""
@@ -92,7 +93,7 @@ class LiveProjection:
 
     def _stop_at(self, error: Exception, page: Sequence[Recorded]) -> None:
         self.failed = True
-        self._board.set_failed(self.name, True)
+        self._board.set_state(self.name, FAILED)
         at = next((one for one in page if one.position > self.position), None)
         log.error(
             "projection stopped; the others go on. Restart after mending the cause, "
@@ -104,6 +105,12 @@ class LiveProjection:
                 "tag": tag_of(type(at.event)) if at else "",
             },
         )
+
+    def caught_up(self) -> None:
+        """Let a first build be read, now that there is nothing more to apply."""
+        if self._model is not None and not self.failed and not self._model.built():
+            self._model.set_built()
+            self._board.set_state(self.name, RUNNING)
 
     def close(self) -> None:
         """Close the file."""
@@ -136,6 +143,9 @@ class Projector:
             if page and page[-1].position > one.position:
                 one.apply(page)
                 self._board.beat()
+        if not page:
+            for one in running:
+                one.caught_up()
         return bool(page)
 
     def catch_up(self) -> None:

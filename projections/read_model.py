@@ -62,7 +62,12 @@ class ReadModel:
             if self._meta("position") is None:
                 for statement in filter(str.strip, projection.tables.split(";")):
                     self.db.execute(statement)
-                rows = {"position": 0, "schema": projection.schema, "renderer": projection.renderer}
+                rows = {
+                    "position": 0,
+                    "schema": projection.schema,
+                    "renderer": projection.renderer,
+                    "built": 0,
+                }
                 self.db.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
         self._expected = self.position()
 
@@ -77,6 +82,15 @@ class ReadModel:
     def stamp(self) -> tuple[int, int]:
         """Return the schema and renderer versions that the file was written with."""
         return self._meta("schema") or 0, self._meta("renderer") or 0
+
+    def built(self) -> bool:
+        """Return whether the model has been up to date at some time, so that it may be read."""
+        return bool(self._meta("built"))
+
+    def set_built(self) -> None:
+        """Say that the model is up to date now."""
+        with self._transaction():
+            self.db.execute("UPDATE meta SET value = 1 WHERE key = 'built'")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from packledger.feeds.feed import Feed
-from packledger.projections.board import Board
+from packledger.projections.board import RUNNING, Board
 from packledger.projections.generation import Generations
 from packledger.projections.read_model import Projection, ReadModel
 
@@ -65,9 +65,11 @@ def rebuild(
                 _catch_up(feed, model, _target(feed, live, check))
                 comparable = _begin_reading(live, model)
                 if not check:
+                    model.set_built()
                     generations.swap(generation)
                     board.set_position(projection.name, model.position())
                     board.set_generation(projection.name, generation)
+                    board.set_state(projection.name, RUNNING)
             return _compare(projection, model, live, comparable, swapped=not check)
         finally:
             model.close()
