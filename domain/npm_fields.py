@@ -132,7 +132,9 @@ def inner_path(path: str) -> str:
 
 def _man(value: object) -> object:
     pages = _strings(value)
-    return [inner_path(page) for page in pages] or DROP if isinstance(pages, list) else DROP
+    if not isinstance(pages, list):
+        return DROP
+    return [page for page in map(inner_path, pages) if page] or DROP
 
 
 def _scripts(value: object) -> object:
@@ -151,7 +153,7 @@ def _peer_meta(value: object) -> object:
         return DROP
     return {
         peer: {
-            key: flag for key, flag in meta.items() if key != "optional" or flag in (True, False)
+            key: flag for key, flag in meta.items() if key != "optional" or isinstance(flag, bool)
         }
         for peer, meta in value.items()
         if isinstance(meta, dict) and peer != "__proto__"
@@ -219,8 +221,8 @@ def _license(value: object) -> object:
     if isinstance(value, str):
         return value or DROP
     if isinstance(value, list):
-        licenses = [part for part in map(_license, value) if part is not DROP]
-        return licenses if not any(map(_is_list, licenses)) else DROP
+        licenses = [_license(item) for item in value if isinstance(item, str | dict)]
+        return [item for item in licenses if item is not DROP] or DROP
     return _string_map(value) or DROP
 
 

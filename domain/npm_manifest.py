@@ -2,7 +2,7 @@
 
 What a request says about the package is not used: it may be wrong or forged. From it come three
 harmless texts only, such as the version of the client.
-Source: https://docs.npmjs.com/cli/configuring-npm/package-json,
+Source: https://github.com/npm/cli (`docs/lib/content/configuring-npm/package-json.md`),
 https://github.com/npm/registry/blob/main/docs/responses/package-metadata.md
 """
 

@@ -1,7 +1,7 @@
 """Names of npm packages, files and dist-tags.
 
 The rules are those of npm's own `validate-npm-package-name`, what it calls legacy refused.
-Source: https://github.com/npm/validate-npm-package-name, https://docs.npmjs.com/cli/dist-tag
+Source: https://github.com/npm/validate-npm-package-name, https://github.com/npm/cli
 """
 
 import re
@@ -26,7 +26,7 @@ _NUMBER = r"(?:0|[1-9][0-9]*)"
 _PART = rf"(?:[xX]|{_NUMBER})"
 _IDENTIFIER = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][A-Za-z0-9-]*)"
 _RANGE = re.compile(
-    rf"~?v*(?:{_PART}(?:\.{_PART}(?:\.{_PART}(?:-{_IDENTIFIER}(?:\.{_IDENTIFIER})*)?)?)?)?"
+    rf"~?v*{_PART}(?:\.{_PART}(?:\.{_PART}(?:-{_IDENTIFIER}(?:\.{_IDENTIFIER})*)?)?)?"
 )
 
 
