@@ -3,7 +3,7 @@
 Both clients unpack with other readers (npm with node-tar, cargo with tar-rs), and those differ
 where an archive is odd: what follows the end mark, two path records, a directory with contents.
 What two readers could see differently is refused here, so that what was checked is what is
-unpacked. `tarfile` is not used: it reads a pax header of any size whole and is 10 times slower.
+unpacked. `tarfile` is not used: it reads a pax header of any size whole and takes twice as long.
 
 Source: https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html (ustar, pax),
 https://www.gnu.org/software/tar/manual/html_node/Standard.html (GNU long names, base-256 sizes)

@@ -1,0 +1,305 @@
+import gzip
+import io
+import tarfile
+import time
+from collections.abc import Callable
+
+import pytest
+
+from packledger.commands.npm_archive import MAX_README_BYTES, NpmArchive, read_npm_archive
+from packledger.domain.errors import Invalid, TooLarge
+from packledger.domain.npm_manifest import ArchiveFacts
+
+MIB = 1 << 20
+PACKAGE_JSON = b'{"name":"n","version":"1.0.0"}'
+Member = tuple[str, bytes] | tarfile.TarInfo
+
+
+def tar(*members: Member, form: int = tarfile.PAX_FORMAT) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as archive:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                archive.addfile(member)
+                continue
+            info = tarfile.TarInfo(member[0])
+            info.size = len(member[1])
+            archive.addfile(info, io.BytesIO(member[1]))
+    return buffer.getvalue()
+
+
+def special(path: str, kind: bytes) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(path)
+    info.type = kind
+    info.linkname = "package.json"
+    return info
+
+
+def read(data: bytes, max_unpacked_bytes: int = 8 * MIB) -> NpmArchive:
+    return read_npm_archive(io.BytesIO(data), max_unpacked_bytes)
+
+
+def read_members(*members: Member) -> NpmArchive:
+    return read(gzip.compress(tar(*members)))
+
+
+def with_checksum(block: bytes) -> bytes:
+    blank = block[:148] + b" " * 8 + block[156:]
+    return blank[:148] + b"%06o\0 " % sum(blank) + blank[156:]
+
+
+MANIFEST = ("package/package.json", PACKAGE_JSON)
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_tarball_of_any_format_is_read(form: int) -> None:
+    long_path = "package/" + "d" * 80 + "/" + "é" * 30 + ".js"
+    members = [special("package/", tarfile.DIRTYPE), MANIFEST, (long_path, b"x" * 1_000)]
+    found = read(gzip.compress(tar(*members, ("package/README.md", b"# n"), form=form)))
+    assert found == NpmArchive(
+        PACKAGE_JSON, b"# n", "README.md", 3, len(PACKAGE_JSON) + 1_003, ArchiveFacts()
+    )
+
+
+def test_the_first_folder_may_have_any_name_and_several() -> None:
+    found = read_members(("node-v1/package.json", PACKAGE_JSON), ("other/lib/a.js", b"1"))
+    assert (found.package_json, found.file_count) == (PACKAGE_JSON, 2)
+
+
+def test_a_header_of_git_archive_is_passed_over() -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", pax_headers={"comment": "0" * 40}) as archive:
+        info = tarfile.TarInfo("package/package.json")
+        info.size = len(PACKAGE_JSON)
+        archive.addfile(info, io.BytesIO(PACKAGE_JSON))
+    assert read(gzip.compress(buffer.getvalue())).package_json == PACKAGE_JSON
+
+
+def test_facts_are_those_of_the_root() -> None:
+    found = read_members(
+        MANIFEST, ("package/binding.gyp", b""), ("package/npm-shrinkwrap.json", b"")
+    )
+    assert found.facts == ArchiveFacts(has_gyp=True, has_shrinkwrap=True)
+    found = read_members(
+        MANIFEST, ("package/a/binding.gyp", b""), ("package/a/npm-shrinkwrap.json", b"")
+    )
+    assert found.facts == ArchiveFacts()
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (["readme.txt"], ""),
+        (["readme.txt", "README"], "README"),
+        (["README", "readme.zh.md", "docs/README.md"], "readme.zh.md"),
+        (["README.zh.md", "readme.md"], "readme.md"),
+        (["readme.md", "README.md"], "README.md"),
+        (["Readme.markdown"], "Readme.markdown"),
+        (["readme.mdx", "README.md.bak"], ""),
+    ],
+)
+def test_the_readme_is_the_one_that_npm_shows(names: list[str], chosen: str) -> None:
+    found = read_members(MANIFEST, *((f"package/{name}", name.encode()) for name in names))
+    assert found.readme_filename == chosen
+    assert found.readme == (chosen.encode() or None)
+
+
+@pytest.mark.parametrize("lead", range(4))
+def test_a_long_readme_is_cut_between_characters(lead: int) -> None:
+    text = "a" * lead + "é€" * MAX_README_BYTES
+    readme = read_members(MANIFEST, ("package/README.md", text.encode())).readme
+    assert readme is not None
+    assert MAX_README_BYTES - 4 < len(readme) <= MAX_README_BYTES
+    assert text.startswith(readme.decode())
+
+
+def test_a_readme_that_is_no_utf8_is_made_so() -> None:
+    readme = read_members(MANIFEST, ("package/README.md", b"\xff" * MAX_README_BYTES)).readme
+    assert readme == "\ufffd".encode() * (MAX_README_BYTES // 3)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [],
+        [("package/lib/package.json", PACKAGE_JSON)],
+        [("./package/package.json", PACKAGE_JSON)],
+        [MANIFEST, MANIFEST],
+        [MANIFEST, ("other/package.json", PACKAGE_JSON)],
+        [MANIFEST, ("package//./package.json", PACKAGE_JSON)],
+        [MANIFEST, ("package/Package.JSON", PACKAGE_JSON)],
+        [("package/PACKAGE.json", PACKAGE_JSON)],
+        [MANIFEST, special("x/package.json", tarfile.DIRTYPE)],
+        [("package/package.json/a", b""), MANIFEST],
+        [MANIFEST, ("a.js", b"")],
+        [MANIFEST, ("package/../a", b"")],
+        [MANIFEST, ("../a", b"")],
+        [MANIFEST, ("/etc/passwd", b"")],
+        [MANIFEST, ("package/a\\..\\b", b"")],
+        [MANIFEST, ("C:/a", b"")],
+        [MANIFEST, special("package/..", tarfile.DIRTYPE)],
+        [MANIFEST, special("package/a", tarfile.SYMTYPE)],
+        [MANIFEST, special("package/a", tarfile.LNKTYPE)],
+        [MANIFEST, special("package/a", tarfile.CHRTYPE)],
+        [MANIFEST, special("package/a", tarfile.FIFOTYPE)],
+        [MANIFEST, special("package/a", b"Z")],
+    ],
+)
+def test_members_that_clients_would_see_differently_are_refused(members: list[Member]) -> None:
+    with pytest.raises(Invalid):
+        read_members(*members)
+
+
+def test_files_that_differ_in_case_are_allowed() -> None:
+    assert read_members(MANIFEST, ("package/a.js", b""), ("package/A.js", b"")).file_count == 3
+
+
+def test_any_cut_of_a_tarball_is_refused() -> None:
+    data = gzip.compress(tar(MANIFEST, ("package/a.js", bytes(range(256)) * 20)))
+    for end in range(0, len(data), 7):
+        with pytest.raises(Invalid):
+            read(data[:end])
+
+
+def test_a_changed_byte_is_refused_or_changes_nothing() -> None:
+    data = gzip.compress(tar(MANIFEST, ("package/a.js", bytes(range(256)))), mtime=0)
+    whole = read(data)
+    for place in range(len(data)):
+        broken = bytearray(data)
+        broken[place] ^= 0x10
+        try:
+            assert read(bytes(broken)) == whole, place
+        except Invalid:
+            continue
+
+
+def _end_marks(archive: bytes) -> bytes:
+    return archive.rstrip(b"\0") + bytes(-len(archive.rstrip(b"\0")) % 512)
+
+
+PLAIN = tar(MANIFEST)
+ONE_FILE = tar(("package/x", b"1234"))[:1024]
+DAMAGES: dict[str, Callable[[], bytes]] = {
+    "no gzip": lambda: PLAIN,
+    "nothing": lambda: b"",
+    "gzip of something else": lambda: gzip.compress(b"hello"),
+    "data after the end mark": lambda: gzip.compress(PLAIN + tar(("package/b", b""))),
+    "a second gzip member": lambda: gzip.compress(PLAIN) + gzip.compress(PLAIN),
+    "data after gzip": lambda: gzip.compress(PLAIN) + b"x",
+    "a wrong checksum": lambda: gzip.compress(b"q" + PLAIN[1:]),
+    "a size that is not octal": lambda: gzip.compress(
+        with_checksum(PLAIN[:124] + b"9" * 11 + PLAIN[135:512])
+    ),
+    "a negative size": lambda: gzip.compress(
+        with_checksum(PLAIN[:124] + b"\xff" * 12 + PLAIN[136:512]) + PLAIN[512:]
+    ),
+    "a member longer than the archive": lambda: gzip.compress(
+        with_checksum(PLAIN[:124] + b"00000100000\0" + PLAIN[136:512]) + PLAIN[512:]
+    ),
+    "a directory with contents": lambda: gzip.compress(
+        with_checksum(PLAIN[:156] + b"5" + PLAIN[157:512]) + PLAIN[512:]
+    ),
+    "a name that is no UTF-8": lambda: gzip.compress(
+        with_checksum(b"\xff" + PLAIN[1:512]) + PLAIN[512:]
+    ),
+    "an empty name": lambda: gzip.compress(with_checksum(b"\0" + PLAIN[1:512]) + PLAIN[512:]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_archive_is_refused(damage: Callable[[], bytes]) -> None:
+    with pytest.raises(Invalid, match="pack it again"):
+        read(damage())
+
+
+@pytest.mark.parametrize("padding", [0, 1, 512, 100_000])
+def test_zeros_may_follow_the_end(padding: int) -> None:
+    read(gzip.compress(_end_marks(PLAIN) + bytes(padding)))
+    read(gzip.compress(PLAIN) + bytes(padding))
+
+
+def pax(records: bytes, kind: bytes = b"x", path: bytes = b"package/a") -> bytes:
+    header = bytearray(512)
+    header[: len(path)] = path
+    header[124:136] = b"%011o\0" % len(records)
+    header[156:157] = kind
+    header[257:265] = b"ustar\x0000"
+    return with_checksum(bytes(header)) + records + bytes(-len(records) % 512)
+
+
+@pytest.mark.parametrize(
+    "extended",
+    [
+        pax(b"13 path=a/b\n"),
+        pax(b"nonsense"),
+        pax(b"99999999 path=a\n"),
+        pax(b"0 a=b\n"),
+        pax(b"8 patha\n"),
+        pax(b"12 path=a/b\n12 path=c/d\n"),
+        pax(b"10 size=5\n"),
+        pax(b"11 size=-5\n"),
+        pax(b"12 path=a\0b\n"),
+        pax(b"12 path=a\xffb\n"),
+        pax(b"12 path=a/b\n", b"g"),
+        pax(b"12 path=a/b\n") + pax(b"12 path=a/b\n"),
+        pax(b"12 path=a/b\n") + pax(b"package/package.json\0", b"L"),
+        pax(b"package/" + b"a" * 2_000, b"L"),
+        pax(b"\0", b"L"),
+        pax(b"26 GNU.sparse.realsize=99\n"),
+    ],
+)
+def test_an_extended_header_that_misleads_is_refused(extended: bytes) -> None:
+    with pytest.raises(Invalid):
+        read(gzip.compress(extended + ONE_FILE + PLAIN))
+
+
+@pytest.mark.parametrize(
+    "extended",
+    [
+        b"",
+        pax(b"12 path=a/b\n"),
+        pax(b"12 path=a/b\n9 size=4\n"),
+        pax(b"10 mtime=\n13 comment=\xff\n"),
+        pax(b"13 comment=g\n", b"g") + pax(b"12 path=a/b\n"),
+        pax(b"package/" + b"a" * 500 + b"\0", b"L"),
+        pax(b"anything", b"K"),
+    ],
+)
+def test_an_extended_header_that_is_clear_is_followed(extended: bytes) -> None:
+    assert read(gzip.compress(extended + ONE_FILE + PLAIN)).file_count == 2
+
+
+def test_an_extended_header_in_place_of_a_member_is_refused() -> None:
+    with pytest.raises(Invalid):
+        read(gzip.compress(pax(b"12 path=a/b\n")))
+
+
+def test_a_huge_extended_header_is_refused_before_it_is_read() -> None:
+    header = pax(b"")[:512]
+    header = with_checksum(header[:124] + b"00100000000\0" + header[136:])
+    with pytest.raises(TooLarge):
+        read(gzip.compress(header + bytes(MIB)))
+
+
+def test_a_bomb_is_stopped_at_the_limit() -> None:
+    bomb = gzip.compress(tar(MANIFEST, ("package/zeros", bytes(64 * MIB))))
+    started = time.perf_counter()
+    with pytest.raises(TooLarge, match="more than 1048576 bytes"):
+        read(bomb, MIB)
+    assert time.perf_counter() - started < 5
+
+
+def test_zeros_after_the_end_count_too() -> None:
+    with pytest.raises(TooLarge):
+        read(gzip.compress(PLAIN + bytes(64 * MIB)))
+
+
+def test_too_many_members_are_refused() -> None:
+    one = pax(b"", b"5")
+    with pytest.raises(TooLarge, match="more than 100000 entries"):
+        read(gzip.compress(one * 100_001), 1 << 30)
+
+
+def test_a_large_package_json_is_refused() -> None:
+    with pytest.raises(TooLarge):
+        read_members(("package/package.json", b"{" + b" " * MIB + b"}"))
