@@ -21,6 +21,9 @@ IN_MEMORY_BYTES = 1024 * 1024
 GATHER_BYTES = 256 * 1024
 """Pieces from the network are gathered to this size before a thread writes them."""
 
+DISCARD_BYTES = 512 * 1024 * 1024
+DISCARD_S = 20.0
+
 Body = TypeVar("Body")
 
 
@@ -106,6 +109,21 @@ def _decoder(req: falcon.asgi.Request) -> _Plain | _Gunzip:
     if encoding in {"gzip", "x-gzip"}:
         return _Gunzip()
     raise Invalid(f"the content encoding `{encoding}` is not known here; send gzip or none")
+
+
+async def discard_body(req: falcon.asgi.Request) -> None:
+    """Read on after a refusal, bounded in bytes and time, so that the client sees the answer.
+
+    Clients send the whole body before they read; closing the connection meanwhile resets it, and
+    the answer is lost with it. One that waits for `100 Continue` has sent nothing.
+    """
+    if req.get_header("expect") is not None:
+        return
+    with contextlib.suppress(TimeoutError, OSError):
+        async with asyncio.timeout(DISCARD_S):
+            discarded_bytes = 0
+            while discarded_bytes < DISCARD_BYTES and (piece := await req.stream.read(65536)):
+                discarded_bytes += len(piece)
 
 
 async def read_small(

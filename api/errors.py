@@ -11,6 +11,7 @@ import falcon
 import falcon.asgi
 import msgspec
 
+from packledger.api.bodies import discard_body
 from packledger.domain.errors import (
     Conflict,
     Invalid,
@@ -89,7 +90,7 @@ class ErrorAnswers:
         elif status == 503:
             resp.set_header("retry-after", RETRY_AFTER_S)
             log.error("cannot serve: %s", error.sentence, extra={"request": req.context.request_id})
-        self._answer(req, resp, status, error.sentence)
+        await self._answer(req, resp, status, error.sentence)
 
     async def on_http_error(
         self,
@@ -109,7 +110,7 @@ class ErrorAnswers:
             sentence = error.description or f"this registry has nothing at `{req.path}`"
         elif status == 405:
             sentence = f"this registry does not answer {req.method} at `{req.path}`"
-        self._answer(req, resp, status, sentence)
+        await self._answer(req, resp, status, sentence)
 
     async def on_damage(
         self,
@@ -129,7 +130,7 @@ class ErrorAnswers:
             "a read model of this registry cannot be read; ask its operator to run "
             "`packledger rebuild`"
         )
-        self._answer(req, resp, 503, sentence)
+        await self._answer(req, resp, 503, sentence)
 
     async def on_surprise(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: Any
@@ -138,9 +139,9 @@ class ErrorAnswers:
         request_id = req.context.request_id
         log.error("unforeseen error", exc_info=error, extra={"request": request_id})
         sentence = f"internal error; the operator finds it in the log as request `{request_id}`"
-        self._answer(req, resp, 500, sentence)
+        await self._answer(req, resp, 500, sentence)
 
-    def _answer(
+    async def _answer(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, status: int, sentence: str
     ) -> None:
         resp.status = status
@@ -149,3 +150,4 @@ class ErrorAnswers:
         resp.text = None
         resp.data = body_of(req.path, sentence)
         resp.set_header("cache-control", "no-store")
+        await discard_body(req)
