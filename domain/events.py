@@ -8,7 +8,7 @@ pins them all. Stored bytes are canonical JSON, see `encode`.
 import msgspec
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """What every event carries.
 
     at: RFC 3339, UTC, three digits of a second, `Z`; by: account name; token: its public id;

@@ -16,11 +16,9 @@ from uuid import UUID
 import msgspec
 from eventsourcing.application import Application
 from eventsourcing.persistence import (
-    ApplicationRecorder,
     InfrastructureFactory,
     IntegrityError,
     Mapper,
-    Notification,
     PersistenceError,
 )
 from eventsourcing.utils import Environment
@@ -35,7 +33,11 @@ from packledger.eventstore.mapper import (
     decode_event,
     snapshot_tag,
 )
-from packledger.eventstore.sqlite_recorder import DataVersion, SQLiteLogFactory
+from packledger.eventstore.sqlite_recorder import (
+    DataVersion,
+    SQLiteLogFactory,
+    SQLiteLogRecorder,
+)
 
 SNAPSHOT_EVERY = 100
 CACHED_STREAMS = 2_000
@@ -45,7 +47,7 @@ STATE_LIMIT_BYTES = 512 * 1024
 DEADLINE_S = 5.0
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """An event in its place: its position in the log and its version in its stream, both ≥ 1."""
 
     position: int
@@ -209,8 +211,11 @@ class Log(Application[UUID]):
         Raises:
             UnknownEvent: a newer release wrote one of them.
         """
-        rows = self.log_recorder.select_notifications(after, limit, until, inclusive_of_start=False)
-        return [_recorded(row) for row in rows]
+        rows = self.log_recorder.select_rows(after, limit, until)
+        return [
+            Recorded(position, version, decode_event(tag, state))
+            for position, version, tag, state in rows
+        ]
 
     def stream(self, kind: str, canonical_name: str = "") -> list[Event]:
         """Return every event of one stream, oldest first."""
@@ -225,10 +230,7 @@ class Log(Application[UUID]):
         return DataVersion(self._path)
 
     @property
-    def log_recorder(self) -> ApplicationRecorder:
+    def log_recorder(self) -> SQLiteLogRecorder:
         """The recorder of the total order."""
+        assert isinstance(self.recorder, SQLiteLogRecorder)
         return self.recorder
-
-
-def _recorded(row: Notification) -> Recorded:
-    return Recorded(row.id, row.originator_version, decode_event(row.topic, row.state))
