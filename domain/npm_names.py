@@ -1,6 +1,8 @@
 """Names of npm packages, files and dist-tags.
 
-The rules are those of npm's own `validate-npm-package-name`, what it calls legacy refused.
+The rules are those of npm's own `validate-npm-package-name`, what it calls legacy refused, but for
+names of Node's own modules: `events`, `punycode` and others stand in most real dependency trees,
+and a registry must be able to hold those.
 Source: https://github.com/npm/validate-npm-package-name, https://github.com/npm/cli
 """
 
@@ -16,12 +18,6 @@ MAX_DIST_TAG_LENGTH = 128
 _URL_SAFE = re.compile(r"[A-Za-z0-9\-_.!~*'()]+")  # what encodeURIComponent leaves alone
 _NEW = re.compile(r"[a-z0-9\-_.]+")
 _RESERVED = frozenset({"node_modules", "favicon.ico"})
-_CORE_MODULES = re.compile(
-    "assert|async_hooks|buffer|child_process|cluster|console|constants|crypto|dgram"
-    "|diagnostics_channel|dns|domain|events|fs|https?|http2|inspector|module|net|os|path"
-    "|perf_hooks|process|punycode|querystring|readline|repl|stream|string_decoder|sys|timers|tls"
-    "|trace_events|tty|url|util|v8|vm|wasi|worker_threads|zlib"
-)
 _NUMBER = r"(?:0|[1-9][0-9]*)"
 _PART = rf"(?:[xX]|{_NUMBER})"
 _IDENTIFIER = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][A-Za-z0-9-]*)"
@@ -68,10 +64,6 @@ def check_new_npm_name(name: str) -> None:
         raise Invalid(f"the package name `{name}` has one of `~'!()*`; leave them out")
     if name in _RESERVED or bare == "-":
         raise Invalid(f"the package name `{name}` is reserved; choose another one")
-    if _CORE_MODULES.fullmatch(name):
-        raise Invalid(
-            f"`{name}` is a module of Node.js itself; choose another name, or `@scope/{name}`"
-        )
 
 
 def canonical_npm_name(name: str) -> str:

@@ -178,7 +178,7 @@ def test_the_document_that_the_above_were_made_from_is_accepted(registry: Runnin
     refusal(other)
 
 
-NAMES = ["UpperCase", "a" * 215, "node_modules", "favicon.ico", ".dot", "_under", "http", "@a/.b",
+NAMES = ["UpperCase", "a" * 215, "node_modules", "favicon.ico", ".dot", "_under", "@a/.b",
          "sp ace", "t~ilde", "@Upper/x", "-dash"]  # fmt: skip
 
 
