@@ -11,7 +11,9 @@ from packledger.domain.npm_names import (
 )
 
 
-@pytest.mark.parametrize("name", ["a", "left-pad", "@s/n", "@s/http", "events", "http", "x.y_z", "0", "@-s/_n"])
+@pytest.mark.parametrize(
+    "name", ["a", "left-pad", "@s/n", "@s/http", "events", "http", "x.y_z", "0", "@-s/_n"]
+)
 def test_a_new_package_may_have_the_name(name: str) -> None:
     check_new_npm_name(name)
 
