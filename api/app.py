@@ -5,6 +5,7 @@ import falcon.asgi
 from packledger.api import cargo, npm, pages
 from packledger.api.context import Context
 from packledger.api.errors import ErrorAnswers
+from packledger.api.expectation import PatientApp
 from packledger.api.health import Health
 from packledger.api.middleware import Requests
 
@@ -13,7 +14,7 @@ App = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
 
 def create_app(context: Context) -> App:
     """Return the whole HTTP interface."""
-    app = falcon.asgi.App(middleware=[Requests()])
+    app = PatientApp(middleware=[Requests()])
     # A client's query is data: a stray percent or an empty parameter is no reason to refuse it.
     app.req_options.keep_blank_qs_values = True
     app.req_options.auto_parse_qs_csv = False

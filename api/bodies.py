@@ -12,6 +12,7 @@ from typing import BinaryIO, TypeVar
 import falcon.asgi
 import msgspec
 
+from packledger.api.expectation import waits
 from packledger.domain.errors import Invalid, TooLarge
 from packledger.eventstore.blobs import disk_errors_as_refusals
 
@@ -117,7 +118,7 @@ async def discard_body(req: falcon.asgi.Request) -> None:
     Clients send the whole body before they read; closing the connection meanwhile resets it, and
     the answer is lost with it. One that waits for `100 Continue` has sent nothing.
     """
-    if req.get_header("expect") is not None:
+    if waits(req):
         return
     with contextlib.suppress(TimeoutError, OSError):
         async with asyncio.timeout(DISCARD_S):
