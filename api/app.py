@@ -7,14 +7,15 @@ from packledger.api.context import Context
 from packledger.api.errors import ErrorAnswers
 from packledger.api.expectation import PatientApp
 from packledger.api.health import Health
-from packledger.api.middleware import Requests
+from packledger.api.middleware import PrivateReads, Requests
 
 App = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
 
 
 def create_app(context: Context) -> App:
     """Return the whole HTTP interface."""
-    app = PatientApp(middleware=[Requests()])
+    gate = [PrivateReads(context.authenticator)] if context.private else []
+    app = PatientApp(middleware=[Requests(), *gate])
     # A client's query is data: a stray percent or an empty parameter is no reason to refuse it.
     app.req_options.keep_blank_qs_values = True
     app.req_options.auto_parse_qs_csv = False

@@ -32,12 +32,16 @@ Response = falcon.asgi.Response
 class IndexConfig:
     """`config.json`: where downloads and the web API are."""
 
-    def __init__(self, public_url: str) -> None:
+    def __init__(self, public_url: str, private: bool) -> None:
         base = f"{public_url}/cargo"
-        body = msgspec.json.encode(
-            {"dl": f"{base}/crates/{{crate}}/{{version}}/download", "api": base}
-        )
-        self._document = render(body)
+        config: dict[str, str | bool] = {
+            "dl": f"{base}/crates/{{crate}}/{{version}}/download",
+            "api": base,
+        }
+        if private:
+            # Without it cargo, after a 401 here, asks for index files without its token.
+            config["auth-required"] = True
+        self._document = render(msgspec.json.encode(config))
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the document."""
@@ -231,7 +235,9 @@ class Search:
 def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> None:
     """Add everything below `/cargo`."""
     index = IndexFiles(context)
-    app.add_route("/cargo/index/config.json", IndexConfig(context.registry.public_url))
+    app.add_route(
+        "/cargo/index/config.json", IndexConfig(context.registry.public_url, context.private)
+    )
     app.add_route("/cargo/index/{a}/{b}", index)
     app.add_route("/cargo/index/{a}/{b}/{c}", index)
     app.add_route("/cargo/crates/{crate}/{version}/download", Downloads(context))

@@ -32,6 +32,7 @@ class Context:
     full_packuments: Documents
     abbreviated_packuments: Documents
     open_registration: bool
+    private: bool
     commands: ThreadPoolExecutor
     """Commands run here: the event loop never waits for a disk write, a hash or an archive."""
     uploads: asyncio.Semaphore

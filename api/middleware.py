@@ -8,10 +8,41 @@ from typing import Any
 
 import falcon.asgi
 
+from packledger.api.auth import Authenticator
+
 log = logging.getLogger("packledger.requests")
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TOKEN_IN_PATH = re.compile(r"(/-/user/token/|/tokens/token/)[^/?]+")
+
+
+_OPEN_PATHS = re.compile(
+    r"/cargo/me|/npm/-/(?:ping|v1/login|user/org\.couchdb\.user:[^/]+(?:/.*)?)"
+)
+"""What a client needs before it has a token."""
+
+
+class PrivateReads:
+    """Falcon middleware of a private registry: below `/cargo` and `/npm` everything needs a token.
+
+    One gate before all routes, so that a new one is closed unless it is named here.
+    """
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Refuse a request without a valid credential."""
+        if req.path.startswith(("/cargo/", "/npm")) and not _OPEN_PATHS.fullmatch(req.path):
+            await self._authenticator.require(req)
+
+    async def process_response(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: Any, ok: bool
+    ) -> None:
+        """Keep what was read with a token out of caches that others share."""
+        kept = resp.get_header("cache-control") or ""
+        if kept.startswith("public"):
+            resp.set_header("cache-control", kept.replace("public", "private", 1))
 
 
 class Requests:

@@ -2,6 +2,7 @@
 
 import click
 
+from packledger.cli.configuration import config
 from packledger.cli.histories import history
 from packledger.cli.options import common
 from packledger.cli.rebuilds import rebuild
@@ -41,3 +42,4 @@ main.add_command(user)
 main.add_command(token)
 main.add_command(rebuild)
 main.add_command(history)
+main.add_command(config)

@@ -19,34 +19,56 @@ PREFIX = "PACKLEDGER_"
 DEFAULT_LISTEN = "http://127.0.0.1:8765"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-
 
 class BadSettings(Exception):
     """A sentence about a setting that cannot be used."""
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that can be set; each key's comment is its documentation."""
+def _about(text: str, ge: int | None = None, le: int | None = None) -> msgspec.Meta:
+    """Return a setting's documentation, from which `docs/configuration.md` is made."""
+    return msgspec.Meta(description=text, ge=ge, le=le)
 
-    data: str = "packledger-data"
-    """The data directory."""
-    listen: tuple[str, ...] = (DEFAULT_LISTEN,)
-    """Where to listen: `http://HOST:PORT`, one or several."""
-    public_url: str = ""
-    """The URL that clients use; it is written into documents. Default: the first `listen`."""
-    registration: Literal["closed", "open"] = "closed"
-    """Whether `npm login` with a new name creates an account."""
-    workers: Positive = 2
-    """Web worker processes: one for each core."""
-    max_crate_bytes: Positive = 32 * MIB
-    """The largest `.crate`, compressed."""
-    max_unpacked_bytes: Positive = 512 * MIB
-    """The most that an uploaded archive may unpack to."""
-    max_npm_body_bytes: Positive = 128 * MIB
-    """The largest body of `npm publish`: base64 makes a tarball a third larger."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """`info` logs every change and every failure; `debug` every request."""
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that can be set."""
+
+    data: Annotated[
+        str, _about("The data directory. In a file, relative paths are relative to the file.")
+    ] = "packledger-data"
+    listen: Annotated[
+        tuple[str, ...],
+        _about(
+            "Where to listen, `http://HOST:PORT`, one or several; separated by commas in the "
+            "environment. TLS is for the proxy in front."
+        ),
+    ] = (DEFAULT_LISTEN,)
+    public_url: Annotated[
+        str,
+        _about(
+            "The URL that clients use. It is written into documents and lock files: choose it "
+            "once. Default: the first `listen`; required when a listener is not on loopback."
+        ),
+    ] = ""
+    private: Annotated[
+        bool, _about("Whether reading needs a token, too. cargo then needs a credential provider.")
+    ] = False
+    registration: Annotated[
+        Literal["closed", "open"],
+        _about("`open` lets `npm login` with a new name create an account."),
+    ] = "closed"
+    workers: Annotated[int, _about("Web worker processes: one for each core.", ge=1, le=64)] = 2
+    max_crate_bytes: Annotated[int, _about("The largest `.crate`, compressed.", ge=1)] = 32 * MIB
+    max_unpacked_bytes: Annotated[
+        int, _about("The most that an uploaded archive may unpack to.", ge=1)
+    ] = 512 * MIB
+    max_npm_body_bytes: Annotated[
+        int,
+        _about("The largest body of `npm publish`; base64 makes a tarball a third larger.", ge=1),
+    ] = 128 * MIB
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        _about("`info` logs every change and every failure; `debug` every request."),
+    ] = "info"
 
 
 KEYS = Settings.__struct_fields__
@@ -101,7 +123,8 @@ def _check_known(key: str, where: str, shown: str = "") -> None:
     if key in KEYS:
         return
     near = difflib.get_close_matches(key, KEYS, n=1)
-    hint = f"; did you mean `{near[0]}`?" if near else f"; the keys are {', '.join(KEYS)}"
+    meant = (PREFIX + near[0].upper() if shown else near[0]) if near else ""
+    hint = f"; did you mean `{meant}`?" if meant else f"; the keys are {', '.join(KEYS)}"
     raise BadSettings(f"unknown setting `{shown or key}` in {where}{hint}")
 
 

@@ -42,6 +42,7 @@ def build_app(settings: Settings) -> App:
             packages, packuments.revision_of, packuments.abbreviated_of
         ),
         open_registration=settings.registration == "open",
+        private=settings.private,
         commands=ThreadPoolExecutor(COMMAND_THREADS, thread_name_prefix="command"),
         uploads=asyncio.Semaphore(UPLOADS_AT_ONCE),
         spool_folder=str(wiring.Places(Path(settings.data)).blobs / "uploads"),
