@@ -4,8 +4,6 @@ Source: https://doc.rust-lang.org/cargo/reference/registry-web-api.html
 """
 
 import json
-import os
-import pty
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 
 from cargo_client import Cargo, consumer, project, published, put_crate
 from running_registry import RunningRegistry
+from terminal import converse
 from uploads import new_crate
 
 pytestmark = pytest.mark.client
@@ -116,19 +115,11 @@ def test_login_on_a_terminal_names_a_real_page_and_keeps_the_token(
     registry: RunningRegistry, cargo_as: Callable[[str], Cargo], tmp_path: Path
 ) -> None:
     cargo = cargo_as("")
-    master, terminal = pty.openpty()
-    process = subprocess.Popen(
-        ["cargo", "login", *LEDGER],
-        cwd=tmp_path, env=cargo.env, stdin=terminal, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
-    os.close(terminal)
-    os.write(master, registry.tokens["alice"].encode() + b"\n")
-    said = process.communicate(timeout=60)[0].decode()
-    os.close(master)
-    assert process.returncode == 0, said
+    answers = [("paste the token", registry.tokens["alice"])]
+    said = converse(["cargo", "login", *LEDGER], answers, cwd=tmp_path, env=cargo.env)
+    assert said.code == 0, said.text
     page = f"{registry.url}/cargo/me"
-    assert page in said
+    assert page in said.text
     answer = registry.http.get("/cargo/me")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/html")

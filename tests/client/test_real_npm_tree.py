@@ -136,7 +136,7 @@ def test_a_real_tree_installs_from_its_original_lock_file(
     assert installed(tmp_path / "npm") == tree
     assert (tmp_path / "npm" / "package-lock.json").read_text() == upstream.lock
     tarballs = [one for one in registry.tap.said() if ".tgz" in one]
-    assert len(tarballs) == len(tree)
+    assert len(set(tarballs)) == len(tree)
 
     pnpm = client_as("pnpm", "")
     pnpm("import", cwd=tmp_path / "pnpm")

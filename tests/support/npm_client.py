@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -42,6 +43,8 @@ class NpmClient:
         foreign = ("npm_", "pnpm_", "xdg_", "node_")
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.lower().startswith(foreign)},
+            # The Node of the lock file, not one of this machine's.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(home),
             "npm_config_userconfig": str(self.npmrc),
             "npm_config_globalconfig": str(home / "no-global-npmrc"),

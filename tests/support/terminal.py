@@ -6,11 +6,15 @@ import re
 import select
 import signal
 import subprocess
+import termios
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from processes import Finished
+
+QUIET_S = 0.1
+PATIENCE_S = 1.0
 
 
 def converse(
@@ -36,18 +40,24 @@ def converse(
         start_new_session=True,
     )
     os.close(terminal)
-    waiting, shown, answered = list(answers), b"", 0
+    waiting, shown, answered, last_s = list(answers), b"", 0, time.monotonic()
     deadline = time.monotonic() + timeout_s
     try:
         while time.monotonic() < deadline:
-            if not select.select([master], [], [], 0.2)[0]:
-                continue
-            try:
-                data = os.read(master, 65536)
-            except OSError:  # Linux says EIO when the last process let go of the terminal
-                break
-            shown += data
-            if waiting and re.search(waiting[0][0].encode(), shown[answered:]):
+            if select.select([master], [], [], QUIET_S)[0]:
+                try:
+                    data = os.read(master, 65536)
+                except OSError:  # Linux says EIO when the last process let go of the terminal
+                    break
+                shown, last_s = shown + data, time.monotonic()
+            elif (
+                waiting
+                and re.search(waiting[0][0].encode(), shown[answered:])
+                and (
+                    # A program that is about to read keys one by one drops what was typed before.
+                    _reads_keys(master) or time.monotonic() - last_s > PATIENCE_S
+                )
+            ):
                 answered = len(shown)
                 os.write(master, waiting.pop(0)[1].encode() + b"\n")
         else:
@@ -59,3 +69,8 @@ def converse(
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     return Finished(code, shown.decode(errors="replace"), "")
+
+
+def _reads_keys(terminal: int) -> bool:
+    """Whether the program took the terminal out of its line-by-line mode."""
+    return not termios.tcgetattr(terminal)[3] & termios.ICANON
