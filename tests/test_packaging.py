@@ -75,6 +75,20 @@ def test_lock_files_pin_by_hash_and_leave_the_index_to_the_machine() -> None:
     assert '"resolved"' not in npm_lock
 
 
+def test_every_dependency_is_pinned() -> None:
+    def names(requirements: list[str]) -> set[str]:
+        found = (re.match(r"[A-Za-z0-9._-]+", requirement) for requirement in requirements)
+        return {re.sub(r"[._-]+", "-", match.group()).lower() for match in found if match}
+
+    def pinned(name: str) -> set[str]:
+        return names(re.findall(r"(?m)^[a-z0-9.-]+(?===)", (ROOT / name).read_text()))
+
+    needed = names([*SETTINGS["project"]["dependencies"], *SETTINGS["build-system"]["requires"]])
+    assert needed <= pinned("requirements.lock"), "run `make lock`"
+    needed |= names(SETTINGS["dependency-groups"]["dev"])
+    assert needed <= pinned("requirements-dev.lock"), "run `make lock`"
+
+
 def test_the_test_lock_contains_the_run_time_lock() -> None:
     def pins(name: str) -> set[str]:
         return set(re.findall(r"(?m)^[a-z0-9.-]+==\S+", (ROOT / name).read_text()))
