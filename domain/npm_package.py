@@ -34,7 +34,7 @@ from packledger.domain.events import (
     NpmVersionUnpublished,
 )
 from packledger.domain.ownership import check_owner, owners_to_add, owners_to_remove
-from packledger.domain.versions import precedence, without_build
+from packledger.domain.versions import standing, without_build
 
 LATEST = "latest"
 
@@ -323,5 +323,4 @@ def existing(package: NpmPackage | None, name: str) -> NpmPackage:
 
 def highest(versions: Sequence[str]) -> str:
     """Return the highest release of a non-empty list, or its highest prerelease without one."""
-    releases = [version for version in versions if not precedence(version).prerelease]
-    return max(releases or versions, key=precedence)
+    return max(versions, key=standing)

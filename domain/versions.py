@@ -1,6 +1,7 @@
 """Semantic versions as both ecosystems use them. Source: https://semver.org/spec/v2.0.0.html"""
 
 import re
+from functools import lru_cache
 
 import semver
 
@@ -50,6 +51,17 @@ def clean_npm_version(text: str) -> str:
     return cleaned
 
 
-def precedence(text: str) -> semver.Version:
-    """Return the sort key of a valid version: SemVer precedence, build metadata ignored."""
-    return semver.Version.parse(without_build(text))
+@lru_cache(maxsize=8_192)
+def standing(text: str) -> tuple[object, ...]:
+    """Return the key by which the version that stands for a package is its highest.
+
+    Any release is above any prerelease; among themselves they sort by SemVer precedence, which
+    ignores build metadata. Source: https://semver.org/spec/v2.0.0.html#spec-item-11
+    """
+    version = semver.Version.parse(without_build(text))
+    identifiers = version.prerelease.split(".") if version.prerelease else []
+    return (
+        not identifiers,
+        *(version.major, version.minor, version.patch),
+        [(0, int(one), "") if one.isdigit() else (1, 0, one) for one in identifiers],
+    )

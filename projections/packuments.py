@@ -99,6 +99,7 @@ class Packuments:
             elif isinstance(event, RegistryConfigured):
                 row = (1, event.public_url, recorded.position)
                 db.execute("INSERT OR REPLACE INTO configuration VALUES (?, ?, ?)", row)
+        self._flush_published(db)
 
     def _fold(self, db: sqlite3.Connection, head: PackumentHead, event: Event, at: int) -> None:
         match event:
@@ -134,7 +135,7 @@ class Packuments:
 
     def kept(self) -> int:
         """Return how many rows wait to be written."""
-        return self._heads.kept() + len(self._published)
+        return self._heads.kept()
 
     def forget(self) -> None:
         """Drop what was kept and cached."""

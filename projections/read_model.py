@@ -4,12 +4,14 @@
 the projector applies those events again. Nothing here is truth.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from packledger.eventstore.blobs import sync_directory
 from packledger.feeds.feed import Recorded
 
 
@@ -45,18 +47,29 @@ class Projection(Protocol):
         ...
 
 
+KEEP_ROWS = 50_000
+"""Head rows that a private read model keeps in memory before they are written: about 1 KB each."""
+_PRIVATE = ("journal_mode=OFF", "synchronous=OFF", "cache_size=-65536")
+_SHARED = ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-2000")
+
+
 class Gap(Exception):
     """The feed skipped a position; applying what follows would corrupt the read model."""
 
 
 class ReadModel:
-    """The writer's side of a read model's file."""
+    """The writer's side of a read model's file.
 
-    def __init__(self, path: Path, projection: Projection) -> None:
-        self._projection = projection
+    private: nobody reads the file until `share`, and it starts anew if it is interrupted; then it
+    needs no journal, and rows may stay in memory while there are fewer than `KEEP_ROWS`.
+    """
+
+    def __init__(self, path: Path, projection: Projection, *, private: bool = False) -> None:
+        self._projection, self._path = projection, path
         self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-        self.db.execute("PRAGMA journal_mode=WAL")
-        self.db.execute("PRAGMA synchronous=NORMAL")
+        for pragma in _PRIVATE if private else _SHARED:
+            self.db.execute(f"PRAGMA {pragma}")
+        self._keep_rows = KEEP_ROWS if private else 0
         with self._transaction():
             self.db.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER)")
             if self._meta("position") is None:
@@ -104,11 +117,8 @@ class ReadModel:
             self._projection.forget()
             raise
 
-    def apply(self, page: Sequence[Recorded], keep_rows: int = 0) -> int:
+    def apply(self, page: Sequence[Recorded]) -> int:
         """Apply the events of a page that are new here; return the checkpoint, committed.
-
-        Rows may stay in memory while there are fewer than `keep_rows`: only for a rebuild, whose
-        file nobody reads and which starts anew if it is interrupted.
 
         Raises:
             Gap: the page does not continue the checkpoint.
@@ -126,16 +136,22 @@ class ReadModel:
             if fresh:
                 position = fresh[-1].position
                 self._projection.apply(self.db, fresh)
-                if self._projection.kept() >= keep_rows:
+                if self._projection.kept() >= self._keep_rows:
                     self._projection.flush(self.db)
                 self.db.execute("UPDATE meta SET value = ? WHERE key = 'position'", (position,))
         self._expected = position
         return position
 
-    def flush(self) -> None:
-        """Write the rows that `apply` kept in memory."""
+    def share(self) -> None:
+        """Make a private file one that may be read and followed: whole, and on the disk."""
         with self._transaction():
             self._projection.flush(self.db)
+        self._keep_rows = 0
+        for pragma in _SHARED:
+            self.db.execute(f"PRAGMA {pragma}")
+        with self._path.open("rb") as file:
+            os.fsync(file.fileno())
+        sync_directory(self._path.parent)
 
     def close(self) -> None:
         """Close the file."""

@@ -1,8 +1,9 @@
-"""Replay the log into a new generation of a read model, compare, and swap, while others serve."""
+"""Replay the log into new generations of read models, compare, and swap, while others serve."""
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -13,10 +14,6 @@ from packledger.projections.generation import Generations
 from packledger.projections.read_model import Projection, ReadModel
 
 PAGE_EVENTS = 2_000
-KEEP_ROWS = 20_000
-"""Head rows kept in memory before they are written: about 1 KB each."""
-CATCH_UP_EVENTS = 200
-"""A rebuild closes the last distance with the lock held, once it is this short."""
 
 Progress = Callable[[int, int], None]
 """Called with (position reached, position wanted)."""
@@ -46,37 +43,89 @@ def rebuild(
     check: bool = False,
     progress: Progress = no_progress,
 ) -> Outcome:
-    """Replay everything into a new generation and make it the live one; with `check`, only compare.
+    """Rebuild one projection, see `rebuild_all`."""
+    return rebuild_all(feed, [projection], root, board, check=check, progress=progress)[0]
 
-    The live generation goes on being served and written meanwhile. Both are compared at one
+
+def rebuild_all(
+    feed: Feed,
+    projections: Sequence[Projection],
+    root: Path,
+    board: Board,
+    *,
+    check: bool = False,
+    progress: Progress = no_progress,
+) -> list[Outcome]:
+    """Replay the log once into new generations and make them live; with `check`, only compare.
+
+    The live generations go on being served and written meanwhile. Old and new are compared at one
     position: the lock is held only to bring the new one there and to begin reading the old one.
 
     Raises:
         Gap: the feed is not the whole log.
     """
+    # Always in one order: two rebuilds wait for each other's locks, never both.
+    ordered = sorted(projections, key=lambda projection: projection.name)
+    with ExitStack() as stack:
+        building = [stack.enter_context(_building(one, root, check)) for one in ordered]
+        _replay(feed, building, progress)
+        for one in building:
+            one.go_live(feed, board)
+        outcomes = {one.projection.name: one.compare() for one in building}
+    return [outcomes[projection.name] for projection in projections]
+
+
+class _Building:
+    """One projection's new generation beside its live one."""
+
+    def __init__(self, projection: Projection, generations: Generations, check: bool) -> None:
+        self.projection, self._generations, self._check = projection, generations, check
+        self.generation = generations.prepare()
+        path = generations.model(self.generation)
+        self.model = ReadModel(path, projection, private=True)
+        self._live = _open_live(generations)
+        self._comparable = False
+
+    def target(self, feed: Feed) -> int:
+        """Return the position to reach: the live generation's if the two are only compared."""
+        if self._check and self._live is not None:
+            return _meta(self._live)["position"]
+        return feed.last_position()
+
+    def go_live(self, feed: Feed, board: Board) -> None:
+        """Close the last distance and swap, with the lock held for as little as possible."""
+        self.model.share()
+        _catch_up(feed, self.model, self.target(feed))
+        with self._generations.locked():
+            _catch_up(feed, self.model, self.target(feed))
+            self._comparable = _begin_reading(self._live, self.model)
+            if not self._check:
+                self.model.set_built()
+                self._generations.swap(self.generation)
+                board.set_position(self.projection.name, self.model.position())
+                board.set_generation(self.projection.name, self.generation)
+                board.set_state(self.projection.name, RUNNING)
+
+    def compare(self) -> Outcome:
+        """Return what differs between the two generations."""
+        return _compare(
+            self.projection, self.model, self._live, self._comparable, swapped=not self._check
+        )
+
+    def close(self) -> None:
+        """Close the files, and remove a generation that did not become the live one."""
+        self.model.close()
+        if self._live is not None:
+            self._live.close()
+        if self._generations.live() != self.generation:
+            self._generations.discard(self.generation)
+
+
+@contextmanager
+def _building(projection: Projection, root: Path, check: bool) -> Iterator[_Building]:
     generations = Generations(root, projection.name)
-    with generations.rebuilding():
-        generation = generations.prepare()
-        model = ReadModel(generations.model(generation), projection)
-        live = _open_live(generations)
-        try:
-            _replay(feed, model, progress, _target(feed, live, check) - CATCH_UP_EVENTS)
-            with generations.locked():
-                _catch_up(feed, model, _target(feed, live, check))
-                comparable = _begin_reading(live, model)
-                if not check:
-                    model.set_built()
-                    generations.swap(generation)
-                    board.set_position(projection.name, model.position())
-                    board.set_generation(projection.name, generation)
-                    board.set_state(projection.name, RUNNING)
-            return _compare(projection, model, live, comparable, swapped=not check)
-        finally:
-            model.close()
-            if live is not None:
-                live.close()
-            if generations.live() != generation:
-                generations.discard(generation)
+    with generations.rebuilding(), closing(_Building(projection, generations, check)) as building:
+        yield building
 
 
 def _open_live(generations: Generations) -> sqlite3.Connection | None:
@@ -107,16 +156,17 @@ def _meta(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute("SELECT key, value FROM meta"))
 
 
-def _target(feed: Feed, live: sqlite3.Connection | None, check: bool) -> int:
-    return _meta(live)["position"] if check and live is not None else feed.last_position()
-
-
-def _replay(feed: Feed, model: ReadModel, progress: Progress, until: int) -> None:
-    position = model.position()
+def _replay(feed: Feed, building: Sequence[_Building], progress: Progress) -> None:
+    """Read the log once, and apply each page to every model up to its own target."""
+    targets = [(one.model, one.target(feed)) for one in building]
+    until = max(target for _, target in targets)
+    position = 0
     while position < until and (page := feed.read(position, min(PAGE_EVENTS, until - position))):
-        position = model.apply(page, keep_rows=KEEP_ROWS)
+        for model, target in targets:
+            if position < target:
+                model.apply(page[: target - position])
+        position = page[-1].position
         progress(position, until)
-    model.flush()
 
 
 def _catch_up(feed: Feed, model: ReadModel, target: int) -> None:

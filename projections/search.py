@@ -67,6 +67,11 @@ class Found(msgspec.Struct, frozen=True):
     summary: Summary
 
 
+_FoundRow = tuple[int, str, str, bytes, bytes]
+_WordsRow = tuple[int, str, str, str]
+_decode_summary = msgspec.json.Decoder(Summary).decode
+
+
 class Search:
     """Folds both ecosystems into searchable documents."""
 
@@ -87,6 +92,7 @@ class Search:
     def __init__(self) -> None:
         self._heads = Heads("packages", SearchHead)
         self._touched: dict[str, None] = {}
+        self._published: list[tuple[str, str, bytes]] = []
 
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
         """Fold a page of events."""
@@ -100,11 +106,19 @@ class Search:
                 case CrateVersionPublished():
                     self._publish_crate(db, event)
                 case NpmVersionPublished():
-                    _keep(db, f"npm:{event.name}", event.version, _npm_summary(event))
+                    self._keep(f"npm:{event.name}", event.version, _npm_summary(event))
                 case CrateVersionYanked() | CrateVersionUnyanked():
                     self._set_yanked(db, event)
                 case _:
                     self._change(db, event)
+        self._flush_published(db)
+
+    def _keep(self, key: str, version: str, summary: Summary) -> None:
+        self._published.append((key, version, msgspec.json.encode(summary)))
+
+    def _flush_published(self, db: sqlite3.Connection) -> None:
+        db.executemany("INSERT INTO versions VALUES (?, ?, 0, ?)", self._published)
+        self._published.clear()
 
     def _head(self, db: sqlite3.Connection, key: str) -> SearchHead:
         head = self._heads.get(db, key)
@@ -114,13 +128,14 @@ class Search:
 
     def _publish_crate(self, db: sqlite3.Connection, event: CrateVersionPublished) -> None:
         key = f"cargo:{event.name}"
-        _keep(db, key, event.version, _crate_summary(event))
+        self._keep(key, event.version, _crate_summary(event))
         head = self._head(db, key)
         head.shown = highest([event.version, head.shown]) if head.shown else event.version
 
     def _set_yanked(
         self, db: sqlite3.Connection, event: CrateVersionYanked | CrateVersionUnyanked
     ) -> None:
+        self._flush_published(db)
         key = f"cargo:{event.name}"
         db.execute(
             "UPDATE versions SET hidden = ? WHERE key = ? AND version = ?",
@@ -149,12 +164,16 @@ class Search:
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Write the changed documents."""
-        for key in self._touched:
-            head = self._head(db, key)
-            db.execute("DELETE FROM words WHERE rowid = ?", (head.id,))
-            db.execute("DELETE FROM found WHERE id = ?", (head.id,))
-            if head.shown:
-                _write(db, key, head)
+        heads = [(key, self._head(db, key)) for key in self._touched]
+        ids = [(head.id,) for _, head in heads]
+        db.executemany("DELETE FROM words WHERE rowid = ?", ids)
+        db.executemany("DELETE FROM found WHERE id = ?", ids)
+        shown = [_shown(db, key, head) for key, head in heads if head.shown]
+        db.executemany("INSERT INTO found VALUES (?, ?, ?, ?, ?)", [row for row, _ in shown])
+        db.executemany(
+            "INSERT INTO words (rowid, name, keywords, description) VALUES (?, ?, ?, ?)",
+            [words for _, words in shown],
+        )
         self._touched.clear()
         self._heads.flush(db)
 
@@ -166,6 +185,7 @@ class Search:
         """Drop what was kept and cached."""
         self._heads.forget()
         self._touched.clear()
+        self._published.clear()
 
     def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
         """Yield every hit that a search could give, by ecosystem and name, and its words."""
@@ -178,23 +198,15 @@ class Search:
             yield key, b"\n".join((owners, summary, (words or "").encode()))
 
 
-def _keep(db: sqlite3.Connection, key: str, version: str, summary: Summary) -> None:
-    row = (key, version, 0, msgspec.json.encode(summary))
-    db.execute("INSERT INTO versions VALUES (?, ?, ?, ?)", row)
-
-
-def _write(db: sqlite3.Connection, key: str, head: SearchHead) -> None:
-    row = db.execute(
+def _shown(db: sqlite3.Connection, key: str, head: SearchHead) -> tuple[_FoundRow, _WordsRow]:
+    """Return a document's rows, from the version that stands for it."""
+    (packed,) = db.execute(
         "SELECT summary FROM versions WHERE key = ? AND version = ?", (key, head.shown)
     ).fetchone()
-    summary = msgspec.json.decode(row[0], type=Summary)
+    summary = _decode_summary(packed)
     ecosystem = key.partition(":")[0]
-    owners = msgspec.json.encode(head.owners)
-    db.execute(
-        "INSERT INTO found VALUES (?, ?, ?, ?, ?)", (head.id, ecosystem, head.name, owners, row[0])
-    )
-    words = (head.id, head.name, " ".join(summary.keywords), summary.description)
-    db.execute("INSERT INTO words (rowid, name, keywords, description) VALUES (?, ?, ?, ?)", words)
+    found = (head.id, ecosystem, head.name, msgspec.json.encode(head.owners), packed)
+    return found, (head.id, head.name, " ".join(summary.keywords), summary.description)
 
 
 def _crate_summary(event: CrateVersionPublished) -> Summary:

@@ -23,6 +23,14 @@ from packledger.projections.board import SPARSE_INDEX
 from packledger.projections.heads import Heads
 from packledger.projections.index_entry import index_file, render_entry
 
+_OF_CRATES = (
+    CrateVersionPublished,
+    CrateRegistered,
+    CrateVersionYanked,
+    CrateVersionUnyanked,
+    CrateOwnerAdded,
+    CrateOwnerRemoved,
+)
 _manifest = msgspec.json.Decoder(CrateManifest).decode
 
 
@@ -64,6 +72,8 @@ class SparseIndex:
         """Fold a page of events."""
         for recorded in page:
             event = recorded.event
+            if not isinstance(event, _OF_CRATES):
+                continue
             match event:
                 case CrateVersionPublished():
                     self._publish(recorded.position, event)
@@ -75,9 +85,8 @@ class SparseIndex:
                     self._head(db, name).owners.append(owner)
                 case CrateOwnerRemoved(name=name, owner=owner):
                     self._head(db, name).owners.remove(owner)
-                case _:
-                    continue
             self._head(db, event.name).revision = recorded.position
+        self._flush_published(db)
 
     def _head(self, db: sqlite3.Connection, name: str) -> CrateHead:
         head = self._heads.get(db, name.lower())
@@ -111,7 +120,7 @@ class SparseIndex:
 
     def kept(self) -> int:
         """Return how many rows wait to be written."""
-        return self._heads.kept() + len(self._published)
+        return self._heads.kept()
 
     def forget(self) -> None:
         """Drop what was kept and cached."""
