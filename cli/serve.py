@@ -20,6 +20,7 @@ from packledger.cli import logs, wiring
 from packledger.cli.settings import Settings, address
 from packledger.cli.supervisor import Child, Supervisor
 from packledger.cli.web_app import build_app
+from packledger.cli.web_worker import Worker
 from packledger.projections.board import PROJECTIONS
 
 KEEPALIVE_S = 65
@@ -41,18 +42,18 @@ def serve(settings: Settings) -> None:
         click.ClickException: another `serve` runs on it, or a port is in use.
     """
     logs.configure(settings.log_level)
-    sockets = [_listen(one) for one in settings.listen]
-    settings = _with_real_ports(settings, sockets)
     places = wiring.Places(Path(settings.data))
     places.create()
     lock = _only_one(places)
+    sockets = [_listen(one) for one in settings.listen]
+    settings = _with_real_ports(settings, sockets)
     _announce(settings, _prepare(settings))
     children = [
         Child("web", lambda: _web(settings, sockets)),
-        Child("projector", lambda: _project(settings)),
-        Child("rebuild", lambda: _rebuild_stale(settings), once=True),
+        Child("projector", lambda: _project(settings, sockets)),
+        Child("rebuild", lambda: _rebuild_stale(settings, sockets), once=True),
     ]
-    Supervisor(children).run()
+    Supervisor(children, on_stop=lambda: _close(sockets)).run()
     lock.close()
 
 
@@ -69,6 +70,12 @@ def _listen(one: str) -> socket.socket:
         ) from error
     listener.listen(BACKLOG)
     return listener
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    """Close our copies: as long as one is open, the kernel accepts clients that nobody answers."""
+    for listener in sockets:
+        listener.close()
 
 
 def _with_real_ports(settings: Settings, sockets: list[socket.socket]) -> Settings:
@@ -141,7 +148,7 @@ class _Web(BaseApplication):  # type: ignore[misc]
         values = {
             "bind": [f"fd://{listener.fileno()}" for listener in self._sockets],
             "workers": self._settings.workers,
-            "worker_class": "asgi",
+            "worker_class": Worker,
             "keepalive": KEEPALIVE_S,
             "graceful_timeout": GRACEFUL_S,
             "timeout": 60,
@@ -183,15 +190,17 @@ class _Stop:
         return self._asked
 
 
-def _project(settings: Settings) -> None:
+def _project(settings: Settings, sockets: list[socket.socket]) -> None:
     stop = _Stop()
+    _close(sockets)
     registry = wiring.open_registry(settings, create=False)
     wiring.open_projector(settings, registry).run(stop)
     wiring.close_registry(registry)
 
 
-def _rebuild_stale(settings: Settings) -> None:
+def _rebuild_stale(settings: Settings, sockets: list[socket.socket]) -> None:
     """Rebuild what another release rendered, behind what is being served."""
+    _close(sockets)
     registry = wiring.open_registry(settings, create=False)
     for name in PROJECTIONS:
         if wiring.is_stale(settings, name):

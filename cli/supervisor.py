@@ -33,10 +33,13 @@ class Child(msgspec.Struct):
 
 
 class Supervisor:
-    """Runs until it is told to stop. Children are stopped in the order in which they are given."""
+    """Runs until it is told to stop. Children are stopped in the order in which they are given.
 
-    def __init__(self, children: Sequence[Child]) -> None:
-        self._children = list(children)
+    on_stop: called before the first of them is stopped.
+    """
+
+    def __init__(self, children: Sequence[Child], on_stop: Callable[[], None]) -> None:
+        self._children, self._before_stop = list(children), on_stop
         self._stopping = False
 
     def run(self) -> None:
@@ -50,6 +53,7 @@ class Supervisor:
                     _start(child)
             self._reap()
             time.sleep(POLL_S)
+        self._before_stop()
         for child in self._children:
             _stop(child)
 
@@ -89,9 +93,10 @@ def _start(child: Child) -> None:
         return
     status = 1
     try:
-        _die_with(parent)
+        # Before the kernel may send it: the supervisor's handler would swallow it here.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
+        _die_with(parent)
         child.main()
         status = 0
     except SystemExit as error:
