@@ -78,7 +78,7 @@ class RunningRegistry:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 self._process = None
-                raise AssertionError(f"serve ended:\n{self.log.read_text()}")
+                raise AssertionError(f"serve ended:\n{self.end_of_log()}")
             try:
                 health = httpx.get(f"{listen}/health", timeout=5)
             except httpx.TransportError as error:
@@ -90,7 +90,7 @@ class RunningRegistry:
             time.sleep(0.05)
         self._end(signal.SIGKILL)
         raise AssertionError(
-            f"not healthy within {START_TIMEOUT_S} s ({answer}):\n{self.log.read_text()}"
+            f"not healthy within {START_TIMEOUT_S} s ({answer}):\n{self.end_of_log()}"
         )
 
     def stop(self) -> None:
@@ -103,10 +103,10 @@ class RunningRegistry:
         except subprocess.TimeoutExpired:
             self._end(signal.SIGKILL)
             raise AssertionError(
-                f"SIGTERM did not end serve within {STOP_TIMEOUT_S} s:\n{self.log.read_text()}"
+                f"SIGTERM did not end serve within {STOP_TIMEOUT_S} s:\n{self.end_of_log()}"
             ) from None
         self._process = None
-        assert code == 0, f"serve ended with {code} on SIGTERM:\n{self.log.read_text()}"
+        assert code == 0, f"serve ended with {code} on SIGTERM:\n{self.end_of_log()}"
 
     def close(self) -> None:
         self.http.close()
@@ -121,6 +121,10 @@ class RunningRegistry:
         os.killpg(self._process.pid, how)
         self._process.wait(STOP_TIMEOUT_S)
         self._process = None
+
+    def end_of_log(self) -> str:
+        """What the server said last."""
+        return self.log.read_text()[-5000:]
 
     def cli(self, *arguments: str, stdin: str = "", fails: bool = False) -> str:
         """Run `packledger ARGUMENTS` on this registry's data; what it printed on stdout."""
