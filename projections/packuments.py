@@ -144,15 +144,26 @@ class Packuments:
 
     def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
         """Yield both forms of every packument, READMEs by their digest, and where tarballs are."""
-        for (name,) in db.execute("SELECT name FROM packages ORDER BY name"):
-            yield f"{name} 1 abbreviated", abbreviated_of(db, name) or b""
-            yield f"{name} 2 full", full_of(db, name, None) or b""
-            rows = db.execute(
-                "SELECT version, tarball, size_bytes, readme FROM versions WHERE name = ?"
-                " ORDER BY position",
-                (name,),
-            )
-            yield f"{name} 3 tarballs", repr(rows.fetchall()).encode()
+        public_url = public_url_of(db)
+        for name, packed in db.execute("SELECT name, head FROM packages ORDER BY name"):
+            head = _decode_head(packed)
+            rows = db.execute(_SELECT_ALL_OF_VERSIONS, (name,)).fetchall()
+            short = [(row[0], row[1], row[3], row[4]) for row in rows]
+            yield f"{name} 1 abbreviated", assemble_abbreviated(head, short, public_url)
+            full = [(row[0], row[1], row[2], row[4]) for row in rows]
+            shown = head.dist_tags.get(LATEST)
+            at = next((at for at, row in enumerate(rows) if row[0] == shown), None)
+            latest = None if at is None else version_object(name, full[at], public_url)
+            readme = ("", "") if at is None else rows[at][7:9]
+            yield f"{name} 2 full", assemble_full(head, full, latest, readme, public_url)
+            tarballs = [(row[0], row[5], row[6], row[7]) for row in rows]
+            yield f"{name} 3 tarballs", repr(tarballs).encode()
+
+
+_SELECT_ALL_OF_VERSIONS = (
+    "SELECT version, published_at, full_form, abbreviated, deprecated, tarball, size_bytes,"
+    " readme, readme_filename FROM versions WHERE name = ? ORDER BY position"
+)
 
 
 def _row(position: int, event: NpmVersionPublished) -> tuple[str | int | bytes, ...]:

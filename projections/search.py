@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from packledger.domain.crate_manifest import CrateManifest
 from packledger.domain.events import (
     CrateOwnerAdded,
     CrateOwnerRemoved,
@@ -26,7 +25,6 @@ from packledger.domain.events import (
     NpmUnpublished,
     NpmVersionPublished,
 )
-from packledger.domain.npm_manifest import NpmSummary
 from packledger.domain.npm_package import LATEST, highest
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import SEARCH
@@ -66,6 +64,27 @@ class Found(msgspec.Struct, frozen=True):
     owners: list[str]
     summary: Summary
 
+
+class _CrateTexts(msgspec.Struct, gc=False):
+    """What search shows of a crate's manifest; texts that are not there are left out of it."""
+
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+    license: str = ""
+    homepage: str = ""
+    repository: str = ""
+
+
+class _NpmTexts(msgspec.Struct, gc=False):
+    """What search shows of a version object."""
+
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+
+
+_crate_texts = msgspec.json.Decoder(_CrateTexts).decode
+_npm_texts = msgspec.json.Decoder(_NpmTexts).decode
+_encode = msgspec.json.Encoder().encode
 
 _FoundRow = tuple[int, str, str, bytes, bytes]
 _WordsRow = tuple[int, str, str, str]
@@ -114,7 +133,7 @@ class Search:
         self._flush_published(db)
 
     def _keep(self, key: str, version: str, summary: Summary) -> None:
-        self._published.append((key, version, msgspec.json.encode(summary)))
+        self._published.append((key, version, _encode(summary)))
 
     def _flush_published(self, db: sqlite3.Connection) -> None:
         db.executemany("INSERT INTO versions VALUES (?, ?, 0, ?)", self._published)
@@ -205,32 +224,32 @@ def _shown(db: sqlite3.Connection, key: str, head: SearchHead) -> tuple[_FoundRo
     ).fetchone()
     summary = _decode_summary(packed)
     ecosystem = key.partition(":")[0]
-    found = (head.id, ecosystem, head.name, msgspec.json.encode(head.owners), packed)
+    found = (head.id, ecosystem, head.name, _encode(head.owners), packed)
     return found, (head.id, head.name, " ".join(summary.keywords), summary.description)
 
 
 def _crate_summary(event: CrateVersionPublished) -> Summary:
-    manifest = msgspec.json.decode(event.manifest, type=CrateManifest)
+    texts = _crate_texts(event.manifest)
     return Summary(
         version=event.version,
         date=event.published_at or event.at,
         by=event.by,
-        description=manifest.description or "",
-        keywords=tuple(manifest.keywords),
-        license=manifest.license or "",
-        homepage=manifest.homepage or "",
-        repository=manifest.repository or "",
+        description=texts.description,
+        keywords=texts.keywords,
+        license=texts.license,
+        homepage=texts.homepage,
+        repository=texts.repository,
     )
 
 
 def _npm_summary(event: NpmVersionPublished) -> Summary:
-    manifest = msgspec.json.decode(event.manifest, type=NpmSummary)
+    texts = _npm_texts(event.manifest)
     return Summary(
         version=event.version,
         date=event.published_at or event.at,
         by=event.by,
-        description=manifest.description,
-        keywords=tuple(manifest.keywords),
+        description=texts.description,
+        keywords=texts.keywords,
     )
 
 
