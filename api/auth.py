@@ -11,6 +11,7 @@ from datetime import datetime
 import falcon.asgi
 import msgspec
 
+from packledger.api.hooks import Hooks
 from packledger.commands.registry import rfc3339
 from packledger.domain.errors import NotAuthenticated
 from packledger.domain.permissions import Identity
@@ -32,9 +33,14 @@ class Authenticator:
     """Finds the identity of a request. Lives on the event loop of one process."""
 
     def __init__(
-        self, accounts: ModelReader, credentials: Credentials, now: Callable[[], datetime]
+        self,
+        accounts: ModelReader,
+        credentials: Credentials,
+        now: Callable[[], datetime],
+        hooks: Hooks,
     ) -> None:
         self._accounts, self._credentials, self._now = accounts, credentials, now
+        self._hooks = hooks
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._passwords = asyncio.Semaphore(PASSWORDS_AT_ONCE)
 
@@ -54,7 +60,9 @@ class Authenticator:
             raise NotAuthenticated(
                 "the authorization scheme is not known here; send the token alone or as Bearer"
             )
-        return self.by_token(rest.strip() or scheme)
+        token = rest.strip() or scheme
+        known = await self._hooks.identify(token, req.method, req.path)
+        return known or self.by_token(token)
 
     async def require(self, req: falcon.asgi.Request) -> Identity:
         """Return who asks.
@@ -65,7 +73,7 @@ class Authenticator:
         identity = await self.identify(req)
         if identity is None:
             raise NotAuthenticated("this needs a token; log in first, or pass one with the request")
-        return identity
+        return self._hooks.guard(identity)
 
     def by_token(self, secret: str) -> Identity:
         """Return whose token this is.

@@ -21,7 +21,7 @@ from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion
 from packledger.eventstore.blobs import BlobWriter
 from packledger.projections.accounts import account_of
 from packledger.projections.documents import render
-from packledger.projections.search import CARGO, search
+from packledger.projections.search import CARGO
 from packledger.projections.sparse_index import crate_file_of, head_of
 
 MAX_PER_PAGE = 100
@@ -53,11 +53,12 @@ class IndexFiles:
     """One crate's lines, at `se/rd/serde` and the shorter forms."""
 
     def __init__(self, context: Context) -> None:
-        self._documents = context.index_files
+        self._context, self._documents = context, context.index_files
 
     async def on_get(self, req: Request, resp: Response, a: str, b: str, c: str = "") -> None:
         """Answer the file; 404 says "no such crate" to cargo, and only 404 may."""
         key = c or b
+        await self._context.check_access(req, CARGO, key)
         document = self._documents.cached(key)
         if document is None:
             if index_path(key) != "/".join(filter(None, (a, b, c))):
@@ -77,6 +78,7 @@ class Downloads:
 
     async def on_get(self, req: Request, resp: Response, crate: str, version: str) -> None:
         """Answer the bytes that were uploaded, without any content encoding."""
+        await self._context.check_access(req, CARGO, crate)
         found = crate_file_of(self._context.sparse_index.db(), crate, version)
         if found is None:
             raise NoSuchVersion(crate, version)
@@ -165,6 +167,7 @@ class Owners:
     async def on_get(self, req: Request, resp: Response, crate: str) -> None:
         """List the owners. `id` must be a 32-bit number, or cargo fails."""
         await self._context.authenticator.require(req)
+        await self._context.check_access(req, CARGO, crate)
         head = head_of(self._context.sparse_index.db(), crate)
         if head is None:
             raise NoSuchPackage(crate)
@@ -215,10 +218,7 @@ class Search:
         limit = req.get_param_as_int("per_page", min_value=1, max_value=MAX_PER_PAGE) or 10
         page = req.get_param_as_int("page", min_value=1, max_value=1_000_000) or 1
         text = req.get_param("q") or ""
-        reader = self._context.search
-        hits, total = await asyncio.to_thread(
-            lambda: search(reader.db(), CARGO, text, limit, (page - 1) * limit)
-        )
+        hits, total = await self._context.find(req, CARGO, text, limit, (page - 1) * limit)
         resp.media = {
             "crates": [
                 {

@@ -9,13 +9,19 @@ from typing import TypeVar
 import falcon.asgi
 
 from packledger.api.auth import Authenticator
+from packledger.api.hooks import Hooks
 from packledger.commands.registry import Registry
 from packledger.domain.actor import Actor
+from packledger.domain.errors import NoSuchPackage, NotAuthenticated
 from packledger.domain.permissions import Identity
 from packledger.projections.documents import Documents
 from packledger.projections.model_reader import ModelReader
+from packledger.projections.search import Found, search
 
 Result = TypeVar("Result")
+
+FILTERED_HITS = 1_000
+"""How many hits are looked through where an access hook hides some: later pages end there."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Context:
     index_files: Documents
     full_packuments: Documents
     abbreviated_packuments: Documents
+    hooks: Hooks
     open_registration: bool
     private: bool
     commands: ThreadPoolExecutor
@@ -43,6 +50,40 @@ class Context:
     async def run(self, command: Callable[[], Result]) -> Result:
         """Run a command in the pool and return what it returns."""
         return await asyncio.get_running_loop().run_in_executor(self.commands, command)
+
+    async def check_access(self, req: falcon.asgi.Request, ecosystem: str, name: str) -> None:
+        """Refuse a read that an embedding program's hook refuses.
+
+        A package that may not be seen does not exist: cargo takes any other refusal of an index
+        file as the failure of the whole resolution.
+
+        Raises:
+            NotAuthenticated: nobody asks, and npm should learn that a token may help.
+            NoSuchPackage: the caller may not see the package.
+        """
+        if self.hooks.access is None:
+            return
+        identity = await self.authenticator.identify(req)
+        if self.hooks.may_read(identity, ecosystem, name):
+            return
+        if identity is None and ecosystem == "npm":
+            raise NotAuthenticated(f"`{name}` needs a token; log in first")
+        raise NoSuchPackage(name)
+
+    async def find(
+        self, req: falcon.asgi.Request, ecosystem: str, text: str, limit: int, offset: int
+    ) -> tuple[list[Found], int]:
+        """Return one page of search hits that the caller may see, and how many there are."""
+        if self.hooks.access is None:
+            return await asyncio.to_thread(
+                lambda: search(self.search.db(), ecosystem, text, limit, offset)
+            )
+        identity = await self.authenticator.identify(req)
+        hits, _ = await asyncio.to_thread(
+            lambda: search(self.search.db(), ecosystem, text, FILTERED_HITS, 0)
+        )
+        seen = [hit for hit in hits if self.hooks.may_read(identity, ecosystem, hit.name)]
+        return seen[offset : offset + limit], len(seen)
 
     def actor(self, req: falcon.asgi.Request, identity: Identity) -> Actor:
         """Return who acts, for the events of a command."""

@@ -18,7 +18,7 @@ from packledger.domain.errors import Invalid, NoSuchPackage, NotFound
 from packledger.domain.npm_names import version_of_tarball
 from packledger.projections.documents import Documents, render
 from packledger.projections.packuments import head_of, tarball_of, version_of
-from packledger.projections.search import NPM, Found, search
+from packledger.projections.search import NPM, Found
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
@@ -39,6 +39,7 @@ class NpmReads:
 
     async def packument(self, req: Request, resp: Response, name: str) -> None:
         """Answer the form that the client prefers; `?write=true` asks for the full one."""
+        await self._context.check_access(req, NPM, name)
         abbreviated = wants_abbreviated(req.get_header("accept") or "") and (
             "write=true" not in req.query_string
         )
@@ -57,6 +58,7 @@ class NpmReads:
 
     async def version(self, req: Request, resp: Response, name: str, wanted: str) -> None:
         """Answer one version object, by version or dist-tag."""
+        await self._context.check_access(req, NPM, name)
         db = self._context.packuments.db()
         head = head_of(db, name)
         if head is None:
@@ -69,6 +71,7 @@ class NpmReads:
 
     async def tarball(self, req: Request, resp: Response, name: str, filename: str) -> None:
         """Answer the bytes that were uploaded, without any content encoding."""
+        await self._context.check_access(req, NPM, name)
         version = version_of_tarball(name, filename)
         found = tarball_of(self._context.packuments.db(), name, version) if version else None
         if found is None:
@@ -81,6 +84,7 @@ class NpmReads:
 
     async def dist_tags(self, req: Request, resp: Response, name: str) -> None:
         """Answer the map of dist-tags."""
+        await self._context.check_access(req, NPM, name)
         head = head_of(self._context.packuments.db(), name)
         if head is None or not head.dist_tags:
             raise NoSuchPackage(name)
@@ -96,9 +100,8 @@ class NpmReads:
         size = req.get_param_as_int("size", min_value=0, max_value=MAX_SIZE)
         offset = req.get_param_as_int("from", min_value=0, max_value=1_000_000) or 0
         text = req.get_param("text") or ""
-        reader = self._context.search
         limit = 20 if size is None else size
-        hits, total = await asyncio.to_thread(lambda: search(reader.db(), NPM, text, limit, offset))
+        hits, total = await self._context.find(req, NPM, text, limit, offset)
         now = self._context.registry.now()
         resp.media = {
             "objects": [_search_object(hit) for hit in hits],

@@ -16,10 +16,11 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.glogging import Logger
 
+from packledger.api.hooks import Hooks
 from packledger.cli import logs, wiring
 from packledger.cli.settings import Settings, address
 from packledger.cli.supervisor import Child, Supervisor
-from packledger.cli.web_app import build_app
+from packledger.cli.web_app import NO_HOOKS, build_app
 from packledger.cli.web_worker import Worker
 from packledger.projections.board import PROJECTIONS
 
@@ -35,8 +36,8 @@ that sends an upload right after reading an answer saw "server disconnected"."""
 log = logging.getLogger("packledger.serve")
 
 
-def serve(settings: Settings) -> None:
-    """Serve a data directory until SIGTERM.
+def serve(settings: Settings, hooks: Hooks = NO_HOOKS) -> None:
+    """Serve a data directory until SIGTERM. hooks: an embedding program's own say.
 
     Raises:
         click.ClickException: another `serve` runs on it, or a port is in use.
@@ -49,7 +50,7 @@ def serve(settings: Settings) -> None:
     settings = _with_real_ports(settings, sockets)
     _announce(settings, _prepare(settings))
     children = [
-        Child("web", lambda: _web(settings, sockets)),
+        Child("web", lambda: Arbiter(_Web(settings, sockets, hooks)).run()),
         Child("projector", lambda: _project(settings, sockets)),
         Child("rebuild", lambda: _rebuild_stale(settings, sockets), once=True),
     ]
@@ -140,8 +141,8 @@ class _GunicornLogger(Logger):  # type: ignore[misc]
 class _Web(BaseApplication):  # type: ignore[misc]
     """Gunicorn, told in code."""
 
-    def __init__(self, settings: Settings, sockets: list[socket.socket]) -> None:
-        self._settings, self._sockets = settings, sockets
+    def __init__(self, settings: Settings, sockets: list[socket.socket], hooks: Hooks) -> None:
+        self._settings, self._sockets, self._hooks = settings, sockets, hooks
         super().__init__()
 
     def load_config(self) -> None:
@@ -161,18 +162,13 @@ class _Web(BaseApplication):  # type: ignore[misc]
             self.cfg.set(key, value)
 
     def load(self) -> Any:
-        return build_app(self._settings)
+        return build_app(self._settings, self._hooks)
 
 
 def _keep_early_requests() -> None:
     if ASGIProtocol._check_h1c_protocol_available():
         parser = ASGIProtocol._h1c_protocol_class
         ASGIProtocol._h1c_protocol_class = partial(parser, limit_remaining=NEXT_REQUEST_BYTES)
-
-
-def _web(settings: Settings, sockets: list[socket.socket]) -> None:
-    _keep_early_requests()
-    Arbiter(_Web(settings, sockets)).run()
 
 
 class _Stop:

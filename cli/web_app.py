@@ -9,6 +9,7 @@ from pathlib import Path
 from packledger.api.app import App, create_app
 from packledger.api.auth import Authenticator
 from packledger.api.context import Context
+from packledger.api.hooks import Hooks
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
 from packledger.projections import packuments, sparse_index
@@ -18,10 +19,14 @@ from packledger.projections.documents import Documents
 COMMAND_THREADS = 8
 """A command waits for the disk and the projector most of its time."""
 UPLOADS_AT_ONCE = 2
+NO_HOOKS = Hooks()
 
 
-def build_app(settings: Settings) -> App:
-    """Return the application on a data directory's stores and read models."""
+def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
+    """Return the application on a data directory's stores and read models.
+
+    Call it in the process that serves, after any fork. hooks: an embedding program's own say.
+    """
     registry = wiring.open_registry(settings, create=False)
     reader = partial(wiring.open_reader, settings, registry.board)
     accounts, index, packages = reader(ACCOUNTS), reader(SPARSE_INDEX), reader(PACKUMENTS)
@@ -31,7 +36,7 @@ def build_app(settings: Settings) -> App:
 
     context = Context(
         registry=registry,
-        authenticator=Authenticator(accounts, registry.credentials, registry.now),
+        authenticator=Authenticator(accounts, registry.credentials, registry.now, hooks),
         accounts=accounts,
         sparse_index=index,
         packuments=packages,
@@ -41,6 +46,7 @@ def build_app(settings: Settings) -> App:
         abbreviated_packuments=Documents(
             packages, packuments.revision_of, packuments.abbreviated_of
         ),
+        hooks=hooks,
         open_registration=settings.registration == "open",
         private=settings.private,
         commands=ThreadPoolExecutor(COMMAND_THREADS, thread_name_prefix="command"),

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -27,10 +28,13 @@ def free_port() -> int:
 class RunningRegistry:
     """One server process tree; `start` and `stop` may be repeated on the same data and port.
 
-    Settings are given as keywords and reach the server as PACKLEDGER_<KEY>.
+    Settings are given as keywords and reach the server as PACKLEDGER_<KEY>; `command` serves.
     """
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, command: Sequence[str] = (PACKLEDGER, "serve"), **settings: object
+    ) -> None:
+        self._command = command
         folder.mkdir(parents=True, exist_ok=True)
         self.data = folder / "data"
         self.log = folder / "serve.log"
@@ -66,7 +70,7 @@ class RunningRegistry:
         listen = f"http://127.0.0.1:{self.port}"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [PACKLEDGER, "serve", "--data", str(self.data), "--listen", listen],
+                [*self._command, "--data", str(self.data), "--listen", listen],
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
