@@ -17,6 +17,7 @@ from packledger.projections.board import Board
 from packledger.projections.generation import Generations
 from packledger.projections.model_reader import ModelReader
 from packledger.projections.packuments import Packuments
+from packledger.projections.pages import Pages
 from packledger.projections.projector import Projector
 from packledger.projections.read_model import Projection
 from packledger.projections.rebuild import Outcome, Progress, no_progress, rebuild, stamp_of
@@ -24,7 +25,7 @@ from packledger.projections.search import Search
 from packledger.projections.sparse_index import SparseIndex
 
 ALL_PROJECTIONS: dict[str, type[Projection]] = {
-    kind.name: kind for kind in (SparseIndex, Packuments, Search, Accounts)
+    kind.name: kind for kind in (SparseIndex, Packuments, Search, Accounts, Pages)
 }
 
 

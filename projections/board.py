@@ -15,7 +15,8 @@ SPARSE_INDEX = "sparse-index"
 PACKUMENTS = "packuments"
 SEARCH = "search"
 ACCOUNTS = "accounts"
-PROJECTIONS = (SPARSE_INDEX, PACKUMENTS, SEARCH, ACCOUNTS)
+PAGES = "pages"
+PROJECTIONS = (SPARSE_INDEX, PACKUMENTS, SEARCH, ACCOUNTS, PAGES)
 """Every projection, in the order of their slots; only ever appended to."""
 
 RUNNING, FAILED, BUILDING = 1, 2, 3
