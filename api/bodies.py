@@ -7,7 +7,8 @@ import tempfile
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import BinaryIO, TypeVar
+from io import FileIO
+from typing import TypeVar
 
 import falcon.asgi
 import msgspec
@@ -172,17 +173,19 @@ async def spooled(
                 continue
             if file is None:
                 with disk_errors_as_refusals():
-                    file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+                    # Unbuffered: what is kept back would be refused by the disk again at `close`.
+                    file = stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))
                 piece, start = b"".join([*start, piece]), []
             await asyncio.to_thread(_write, file, piece)
         if file is None:
             yield b"".join(start)
             return
-        file.flush()
         mapped = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         yield mapped
 
 
-def _write(file: BinaryIO, piece: bytes) -> None:
+def _write(file: FileIO, piece: bytes) -> None:
     with disk_errors_as_refusals():
-        file.write(piece)
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[file.write(rest) :]

@@ -13,6 +13,7 @@ from packledger.cli import wiring
 from packledger.cli.settings import BadSettings, Settings, from_environment
 from packledger.commands.registry import Registry
 from packledger.domain.errors import RegistryError
+from packledger.eventstore.blobs import disk_errors_as_refusals
 
 Command = Callable[..., Any]
 
@@ -35,7 +36,8 @@ def common(command: Command) -> Command:
         except BadSettings as error:
             raise click.UsageError(str(error)) from error
         try:
-            return command(settings, **values)
+            with disk_errors_as_refusals():
+                return command(settings, **values)
         except RegistryError as error:
             raise click.ClickException(error.sentence) from error
 

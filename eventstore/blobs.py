@@ -8,11 +8,15 @@ import errno
 import hashlib
 import os
 import secrets
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+from eventsourcing.persistence import PersistenceError
 
 from packledger.domain.errors import RegistryError, Unavailable
 
@@ -42,7 +46,7 @@ class BlobWriter(Protocol):
         Safe to repeat, and harmless if the blob exists.
 
         Raises:
-            Unavailable: the store is full or cannot be written.
+            Unavailable: the store is full or cannot be written, now or at an earlier `write`.
         """
         ...
 
@@ -104,6 +108,11 @@ def disk_errors_as_refusals() -> Iterator[None]:
         yield
     except RegistryError:
         raise
+    except (sqlite3.OperationalError, PersistenceError) as error:
+        raise Unavailable(
+            f"the registry cannot use its database now: {error}; nothing was changed, try again "
+            "later"
+        ) from error
     except OSError as error:
         why = _CANNOT_WRITE.get(error.errno or 0)
         if why is None:
@@ -129,6 +138,7 @@ class DiskBlobs:
             (self._final / f"{number:02x}").mkdir(parents=True, exist_ok=True)
         sync_directory(self._final)
         sync_directory(self._final.parent)
+        sync_directory(self._final.parent.parent)
 
     def sweep_uploads(self, now_s: float | None = None) -> int:
         """Remove uploads that a killed process left a day ago or longer; return how many."""
@@ -178,11 +188,24 @@ class DiskBlobWriter:
         self._file = path.open("x+b", buffering=0)
         self._sha256 = hashlib.sha256()
         self._digest: str | None = None
+        self._failed = False
+        # A client that goes away discards its upload while another thread may still commit it.
+        self._lock = threading.Lock()
         self.size_bytes = 0
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Remember a failure: bytes may be missing, and a second fsync would not report them."""
+        if self._failed:
+            raise Unavailable("the upload could not be stored; nothing was changed, upload again")
+        self._failed = True
+        with disk_errors_as_refusals():
+            yield
+        self._failed = False
 
     def write(self, chunk: bytes) -> int:
         """Add bytes."""
-        with disk_errors_as_refusals():
+        with self._all_or_nothing():
             rest = memoryview(chunk)
             while rest:
                 rest = rest[self._file.write(rest) :]
@@ -196,22 +219,24 @@ class DiskBlobWriter:
 
     def commit(self) -> str:
         """Make the blob durable and visible, and return its digest."""
-        if self._digest is None:
-            digest = self._sha256.hexdigest()
-            folder = self._final / digest[:2]
-            with disk_errors_as_refusals():
-                os.fdatasync(self._file.fileno())
-                self._path.rename(folder / digest[2:])
-                sync_directory(folder)
-            self._digest = digest
-            self._file.close()
-        return self._digest
+        with self._lock:
+            if self._digest is None:
+                digest = self._sha256.hexdigest()
+                folder = self._final / digest[:2]
+                with self._all_or_nothing():
+                    os.fdatasync(self._file.fileno())
+                    self._path.rename(folder / digest[2:])
+                    sync_directory(folder)
+                self._digest = digest
+                self._file.close()
+            return self._digest
 
     def discard(self) -> None:
         """Forget the upload; does nothing after `commit`."""
-        self._file.close()
-        if self._digest is None:
-            self._path.unlink(missing_ok=True)
+        with self._lock:
+            self._file.close()
+            if self._digest is None:
+                self._path.unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:

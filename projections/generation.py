@@ -41,10 +41,10 @@ class Generations:
             yield
 
     def live(self) -> int:
-        """Return the live generation's number, 0 when there is none."""
+        """Return the live generation's number, 0 when there is none or nobody can tell."""
         try:
             return int((self._folder / "current").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return 0
 
     def model(self, generation: int) -> Path:
@@ -66,12 +66,20 @@ class Generations:
         """Make a generation the live one, atomically; call with the lock held."""
         before = self.live()
         temporary = self._folder / "current.new"
-        temporary.write_text(str(generation))
+        with temporary.open("w") as file:
+            file.write(str(generation))
+            file.flush()
+            # Else a power cut after the rename may leave an empty file behind the name.
+            os.fsync(file.fileno())
         temporary.rename(self._folder / "current")
         sync_directory(self._folder)
         for path in self._folder.iterdir():
-            if path.is_dir() and int(path.name) not in {before, generation}:
+            if path.name.isdigit() and int(path.name) not in {before, generation}:
                 shutil.rmtree(path, ignore_errors=True)
+
+    def set_aside(self) -> None:
+        """Have no live generation any more; the files stay until the next swap."""
+        (self._folder / "current").unlink(missing_ok=True)
 
     def discard(self, generation: int) -> None:
         """Remove a generation that will not be used."""

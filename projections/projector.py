@@ -1,11 +1,13 @@
 """The projector: follows a feed and keeps every read model up to date.
 
 A projection that cannot apply an event stops there, alone, and says so in the log and on the board;
-the others go on. Everything it knows is in the read models: killed at any moment, it continues.
+the others go on. One that only cannot write now (a full disk) tries again every second. Everything
+it knows is in the read models: killed at any moment, it continues.
 """
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,6 +19,21 @@ from packledger.projections.read_model import Gap, Projection, ReadModel
 
 PAGE_EVENTS = 500
 WAIT_S = 0.5
+RETRY_S = 1.0
+
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""What goes away when there is space again. Source: https://www.sqlite.org/rescode.html"""
 
 log = logging.getLogger("packledger.projector")
 
@@ -24,10 +41,18 @@ log = logging.getLogger("packledger.projector")
 class LiveProjection:
     """One projection's live generation and how far it is."""
 
-    def __init__(self, projection: Projection, generations: Generations, board: Board) -> None:
+    def __init__(
+        self,
+        projection: Projection,
+        generations: Generations,
+        board: Board,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.projection, self._generations, self._board = projection, generations, board
+        self._clock_s = clock_s
         self.position = 0
         self.failed = False
+        self._retry_at_s: float | None = None
         self._stamp: tuple[int, int] | None = None
         self._model: ReadModel | None = None
         with self._generations.locked():
@@ -39,26 +64,32 @@ class LiveProjection:
         return self.projection.name
 
     def revive(self) -> bool:
-        """Begin again on a stopped projection if a rebuild has given it another generation."""
-        if self._generations.stamp() != self._stamp:
+        """Begin again on a stopped projection.
+
+        Once a rebuild has given it another generation, or when it could not write a moment ago.
+        """
+        retry = self._retry_at_s is not None and self._clock_s() >= self._retry_at_s
+        if retry or self._generations.stamp() != self._stamp:
             with self._generations.locked():
-                self._follow_swap()
+                self._reopen()
         return not self.failed
 
     def _follow_swap(self) -> None:
         """Open the live generation, or the first one; again after a rebuild has swapped it."""
-        if self._model is not None and self._generations.stamp() == self._stamp:
-            return
+        if self._model is None or self._generations.stamp() != self._stamp:
+            self._reopen()
+
+    def _reopen(self) -> None:
         if self._model is not None:
             self._model.close()
-        if self._generations.live() == 0:
-            self._create_first()
-        generation = self._generations.live()
-        self._stamp = self._generations.stamp()
-        try:
-            self._model = ReadModel(self._generations.model(generation), self.projection)
-        except sqlite3.DatabaseError as error:
             self._model = None
+        try:
+            if self._generations.live() == 0:
+                self._create_first()
+            generation = self._generations.live()
+            self._stamp = self._generations.stamp()
+            self._model = ReadModel(self._generations.model(generation), self.projection)
+        except (sqlite3.DatabaseError, OSError) as error:
             self._stop_at(error, ())
             return
         self.position = self._model.position()
@@ -89,11 +120,22 @@ class LiveProjection:
             except Exception as error:
                 self._stop_at(error, page)
                 return
+        self._retry_at_s = None
         self._board.set_position(self.name, self.position)
 
     def _stop_at(self, error: Exception, page: Sequence[Recorded]) -> None:
+        again = self._retry_at_s is not None
         self.failed = True
         self._board.set_state(self.name, FAILED)
+        self._retry_at_s = self._clock_s() + RETRY_S if _passes(error) else None
+        if self._retry_at_s is not None:
+            if not again:
+                log.error(
+                    "projection cannot write now and tries again every second: %s",
+                    error,
+                    extra={"projection": self.name, "position": self.position},
+                )
+            return
         at = next((one for one in page if one.position > self.position), None)
         log.error(
             "projection stopped; the others go on. Restart after mending the cause, "
@@ -116,6 +158,12 @@ class LiveProjection:
         """Close the file."""
         if self._model is not None:
             self._model.close()
+
+
+def _passes(error: Exception) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
+    return isinstance(error, OSError)
 
 
 class Projector:
