@@ -1,0 +1,195 @@
+"""However a log reached a read model, its documents are those of a fresh rebuild."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from histories import histories
+from packledger.domain.events import EVENTS
+from packledger.feeds.feed import Recorded
+from packledger.projections import read_model
+from packledger.projections.board import PACKUMENTS, PROJECTIONS, SPARSE_INDEX
+from packledger.projections.read_model import Gap, ReadModel
+from small_registry import assembled, documents_in, memory_folder, new_projection
+
+Log = list[Recorded]
+CUTS = st.lists(st.integers(1, 7), min_size=1, max_size=12)
+DISK = sqlite3.OperationalError("disk I/O error")
+
+
+def fresh(path: Path, name: str, log: Log) -> dict[str, bytes]:
+    """What one page with the whole log gives."""
+    model = ReadModel(path, new_projection(name))
+    model.apply(log)
+    model.close()
+    return documents_in(path, name)
+
+
+def pages(log: Log, cuts: Iterable[int]) -> list[Log]:
+    """The log cut into pages of these lengths, what is left in one more."""
+    found, at = [], 0
+    for length in cuts:
+        found.append(log[at : at + length])
+        at += length
+    return [page for page in (*found, log[at:]) if page]
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories(), CUTS, st.data())
+def test_any_pages_repeats_and_restarts_give_the_same_documents(
+    log: Log, cuts: list[int], data: st.DataObject
+) -> None:
+    with memory_folder() as folder:
+        for name in PROJECTIONS:
+            path = folder / f"{name}.live"
+            model = ReadModel(path, new_projection(name))
+            for page in pages(log, cuts):
+                again = data.draw(st.integers(0, 3), label="events delivered again before the page")
+                first = page[0].position - 1
+                model.apply([*log[max(0, first - again) : first], *page])
+                match data.draw(st.sampled_from(["on", "on", "repeat", "reopen"])):
+                    case "repeat":
+                        assert model.apply(page) == page[-1].position
+                    case "reopen":
+                        model.close()
+                        model = ReadModel(path, new_projection(name))
+            model.close()
+            assert documents_in(path, name) == fresh(folder / f"{name}.fresh", name, log)
+        assert etags(folder, "live") == etags(folder, "fresh")
+
+
+def etags(folder: Path, kind: str) -> list[str]:
+    databases = [sqlite3.connect(folder / f"{n}.{kind}") for n in (SPARSE_INDEX, PACKUMENTS)]
+    found = list(assembled(*databases))
+    for db in databases:
+        db.close()
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(histories(), CUTS, st.sampled_from([0, 1, 2, 5, 50_000]))
+def test_rows_kept_in_memory_by_a_rebuild_change_nothing(
+    log: Log, cuts: list[int], keep_rows: int
+) -> None:
+    with memory_folder() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_model, "KEEP_ROWS", keep_rows)
+        for name in PROJECTIONS:
+            path = folder / f"{name}.built"
+            model = ReadModel(path, new_projection(name), private=True)
+            built = pages(log, cuts)
+            for page in built[:-1]:
+                model.apply(page)
+            model.share()
+            model.apply(built[-1]) if built else None
+            model.close()
+            assert documents_in(path, name) == fresh(folder / f"{name}.fresh", name, log)
+
+
+class Failing:
+    """A connection whose nth statement fails, or fails after it was carried out."""
+
+    def __init__(self, db: sqlite3.Connection, statement: int, after: bool) -> None:
+        self._db, self._left, self._after = db, statement, after
+        self.failed = False
+
+    def _run(self, call: Callable[..., Any], *args: Any) -> Any:
+        self._left -= 1
+        if self._left != 0:
+            return call(*args)
+        self.failed = True
+        if self._after:
+            call(*args)
+        raise DISK
+
+    def execute(self, *args: Any) -> Any:
+        return self._run(self._db.execute, *args)
+
+    def executemany(self, *args: Any) -> Any:
+        return self._run(self._db.executemany, *args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    log=histories(25),
+    name=st.sampled_from(PROJECTIONS),
+    cuts=CUTS,
+    statement=st.integers(1, 30),
+    after=st.booleans(),
+    reopened=st.booleans(),
+)
+def test_a_crash_at_any_statement_loses_and_doubles_nothing(
+    log: Log, name: str, cuts: list[int], statement: int, after: bool, reopened: bool
+) -> None:
+    with memory_folder() as folder:
+        path = folder / "live"
+        model = ReadModel(path, new_projection(name))
+        real = model.db
+        model.db = Failing(real, statement, after)  # type: ignore[assignment]
+        for page in pages(log, cuts):
+            try:
+                model.apply(page)
+            except sqlite3.OperationalError:
+                if real.in_transaction:  # BEGIN itself said that it failed: the process ends
+                    real.rollback()
+                    reopened = True
+                if reopened:
+                    model.close()
+                    model = ReadModel(path, new_projection(name))
+                before = documents_in(path, name)
+                done = model.position()
+                assert before == fresh(folder / "prefix", name, log[:done])
+                model.apply(page)
+        model.close()
+        assert documents_in(path, name) == fresh(folder / "fresh", name, log)
+
+
+@settings(max_examples=20, deadline=None)
+@given(histories(25), st.sampled_from(PROJECTIONS), st.data())
+def test_two_writers_by_turns_give_the_same_documents(
+    log: Log, name: str, data: st.DataObject
+) -> None:
+    with memory_folder() as folder:
+        models = [ReadModel(folder / "live", new_projection(name)) for _ in range(2)]
+        for page in pages(log, data.draw(CUTS)):
+            models[data.draw(st.integers(0, 1))].apply(page)
+        for model in models:
+            model.close()
+        assert documents_in(folder / "live", name) == fresh(folder / "fresh", name, log)
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+@given(log=histories(15).filter(lambda log: len(log) > 2), data=st.data())
+@settings(max_examples=10, deadline=None)
+def test_a_page_that_skips_an_event_is_refused_whole(
+    name: str, log: Log, data: st.DataObject
+) -> None:
+    with memory_folder() as folder:
+        model = ReadModel(folder / "live", new_projection(name))
+        done = data.draw(st.integers(0, len(log) - 2))
+        if done:
+            model.apply(log[:done])
+        with pytest.raises(Gap):
+            model.apply(log[done + 1 :])
+        assert model.position() == done
+        model.close()
+
+
+def test_the_histories_reach_every_kind_of_event() -> None:
+    seen: set[str] = set()
+
+    @settings(max_examples=200, deadline=None, database=None, derandomize=True)
+    @given(histories())
+    def look(log: Sequence[Recorded]) -> None:
+        seen.update(type(one.event).__name__ for one in log)
+
+    look()
+    never = {"AccountRoleChanged", "AccountPasswordChanged"}
+    assert {kind.__name__ for kind in EVENTS.values()} - seen <= never

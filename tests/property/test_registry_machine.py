@@ -1,0 +1,323 @@
+"""Commands beside a model: whatever is asked, the log, the states and the documents agree."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from packledger.commands import accounts, crates, npm
+from packledger.domain.errors import Conflict, RegistryError
+from packledger.domain.events import CrateVersionPublished, NpmVersionPublished, tag_of
+from packledger.domain.permissions import Identity
+from packledger.domain.streams import State, fold
+from packledger.eventstore.log import Recorded
+from packledger.projections.board import PROJECTIONS, SEARCH
+from packledger.projections.packuments import tarball_of
+from packledger.projections.search import CARGO, NPM, search
+from packledger.projections.sparse_index import crate_file_of
+from registry_model import ADMIN, RELEASES_LAST, VERSIONS, Refusal, RegistryModel, number
+from small_registry import SmallRegistry, memory_folder
+
+PEOPLE = ["alice", "bob", "carol"]
+ACTORS = st.sampled_from(["alice", "alice", "bob", "carol", ADMIN])
+CRATES = st.sampled_from(["demo", "demo", "Demo", "a-b", "a_b"])
+PACKAGES = st.sampled_from(["demo", "demo", "@acme/tool", "Demo"])
+VERSION = st.sampled_from(VERSIONS)
+TAGS = st.sampled_from(["latest", "next", "beta"])
+TEXTS = st.sampled_from(["one", "other"])
+
+
+class Registry(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened = ExitStack()
+        folder = self.opened.enter_context(memory_folder())
+        self.small = SmallRegistry(folder)
+        self.opened.callback(self.small.close)
+        for name in PEOPLE:
+            actor = self.small.actor(name)
+            accounts.register(self.small.registry, actor, name, f"password of {name}")
+        self.model = RegistryModel(list(PEOPLE))
+        self.log: list[Recorded] = []
+        self.digests: dict[tuple[str, str, str], str] = {}
+
+    def teardown(self) -> None:
+        with self.opened:
+            self.look()
+
+    def ask(self, expected: Refusal, command: Callable[[], object]) -> None:
+        """Run a command; what is refused must append nothing."""
+        before = self.small.log.last_position()
+        if expected is None:
+            command()
+            return
+        with pytest.raises(RegistryError) as refusal:
+            command()
+        assert type(refusal.value) is expected, refusal.value
+        assert self.small.log.last_position() == before
+
+    # Commands
+
+    @rule(name=st.sampled_from([*PEOPLE, "dora"]))
+    def register(self, name: str) -> None:
+        expected = Conflict if name in self.model.accounts else None
+        if expected is None:
+            self.model.accounts.append(name)
+        actor, password = self.small.actor(ADMIN), "a password"
+        registry = self.small.registry
+        self.ask(expected, lambda: accounts.register(registry, actor, name, password))
+
+    @rule(by=ACTORS, name=CRATES, version=VERSION, text=TEXTS)
+    def publish_crate(self, by: str, name: str, version: str, text: str) -> None:
+        expected = self.model.publish_crate(by, name, version)
+        self.ask(expected, lambda: self.small.publish_crate(by, name, version, text))
+
+    @rule(by=ACTORS, name=CRATES, version=VERSION, yanked=st.booleans())
+    def yank(self, by: str, name: str, version: str, yanked: bool) -> None:
+        expected = self.model.yank(by, name, version, yanked)
+        args = self.small.registry, Identity(by), self.small.actor(by), name, version, yanked
+        self.ask(expected, lambda: crates.set_yanked(*args))
+
+    @rule(by=ACTORS, name=CRATES, owner=st.sampled_from([*PEOPLE, "dora"]), adding=st.booleans())
+    def change_crate_owner(self, by: str, name: str, owner: str, adding: bool) -> None:
+        expected = self.model.crate_owner(by, name, owner, adding)
+        args = self.small.registry, Identity(by), self.small.actor(by), name
+        change = {"add": [owner]} if adding else {"remove": [owner]}
+        self.ask(expected, lambda: crates.change_owners(*args, **change))
+
+    @rule(by=ACTORS, name=PACKAGES, version=VERSION, tag=TAGS, text=TEXTS)
+    def publish_npm(self, by: str, name: str, version: str, tag: str, text: str) -> None:
+        expected = self.model.publish_npm(by, name, version, tag)
+        self.ask(expected, lambda: self.small.publish_npm(by, name, version, tag, text))
+
+    @rule(by=ACTORS, name=PACKAGES, data=st.data())
+    def unpublish_version(self, by: str, name: str, data: st.DataObject) -> None:
+        package = self.model.packages.get(name)
+        if package is None or not package.deprecated:
+            return
+        version = data.draw(st.sampled_from(list(package.deprecated)))
+        staying = {
+            one: {"version": one, "deprecated": message}
+            for one, message in package.deprecated.items()
+            if one != version
+        }
+        rev = f"{self.small.log.load('npm', name).version}-0"
+        expected = self.model.unpublish_version(by, name, version)
+        self.ask(expected, lambda: self.small.edit_npm(by, name, {"versions": staying}, rev))
+
+    @rule(by=ACTORS, name=PACKAGES)
+    def unpublish(self, by: str, name: str) -> None:
+        rev = str(self.small.log.load("npm", name.lower()).version)
+        expected = self.model.unpublish(by, name)
+        args = self.small.registry, Identity(by), self.small.actor(by), name, rev
+        self.ask(expected, lambda: npm.unpublish(*args))
+
+    @rule(by=ACTORS, name=PACKAGES, tag=TAGS, version=VERSION)
+    def set_tag(self, by: str, name: str, tag: str, version: str) -> None:
+        expected = self.model.set_tag(by, name, tag, version)
+        args = self.small.registry, Identity(by), self.small.actor(by), name, tag, version
+        self.ask(expected, lambda: npm.set_tag(*args))
+
+    @rule(by=ACTORS, name=PACKAGES, tag=TAGS)
+    def remove_tag(self, by: str, name: str, tag: str) -> None:
+        expected = self.model.remove_tag(by, name, tag)
+        args = self.small.registry, Identity(by), self.small.actor(by), name, tag
+        self.ask(expected, lambda: npm.remove_tag(*args))
+
+    @rule(by=ACTORS, name=PACKAGES, version=VERSION, message=st.sampled_from(["", "old", "bad"]))
+    def deprecate(self, by: str, name: str, version: str, message: str) -> None:
+        package = self.model.packages.get(name)
+        said = dict(package.deprecated) if package else {}
+        said[version] = message
+        versions = {one: {"version": one, "deprecated": text} for one, text in said.items()}
+        expected = self.model.deprecate(by, name, version, message)
+        self.ask(expected, lambda: self.small.edit_npm(by, name, {"versions": versions}))
+
+    @rule(by=ACTORS, name=PACKAGES, owners=st.lists(st.sampled_from([*PEOPLE, "dora"]), max_size=3))
+    def set_npm_owners(self, by: str, name: str, owners: list[str]) -> None:
+        expected = self.model.npm_owners(by, name, owners)
+        args = self.small.registry, Identity(by), self.small.actor(by), name, owners
+        self.ask(expected, lambda: npm.set_owners(*args))
+
+    @rule(by=ACTORS, name=PACKAGES, starred=st.booleans())
+    def star(self, by: str, name: str, starred: bool) -> None:
+        package = self.model.packages.get(name)
+        if package is not None and (by in package.stars) is starred:
+            return
+        expected = self.model.star(by, name, starred)
+        args = self.small.registry, Identity(by), self.small.actor(by), name, starred
+        self.ask(expected, lambda: npm.star(*args))
+
+    # Projections
+
+    @rule(page_events=st.integers(1, 5), pages=st.integers(1, 4))
+    def project_some(self, page_events: int, pages: int) -> None:
+        self.small.feed.page_events = page_events
+        for _ in range(pages):
+            self.small.step()
+
+    @rule()
+    def restart_projector(self) -> None:
+        self.small.reopen_projector()
+
+    @rule(projection=st.sampled_from(PROJECTIONS))
+    def rebuild(self, projection: str) -> None:
+        assert self.small.rebuild(projection).differences == []
+
+    @rule()
+    def look(self) -> None:
+        """Every document that a client can ask for says what the model says."""
+        self.small.catch_up()
+        self._look_at_crates()
+        self._look_at_packages()
+        self._look_at_search()
+        for projection in PROJECTIONS:
+            assert self.small.rebuild(projection, check=True).differences == []
+
+    def _look_at_crates(self) -> None:
+        for crate in self.model.crates.values():
+            document = self.small.index_files.load(crate.name.lower())
+            assert document is not None
+            lines = [json.loads(line) for line in document.body.splitlines()]
+            assert {line["vers"]: line["yanked"] for line in lines} == crate.yanked
+            assert [line["vers"] for line in lines] == list(crate.yanked)
+            for line in lines:
+                db = self.small.reader("sparse-index").db()
+                file = crate_file_of(db, crate.name, line["vers"])
+                assert file is not None
+                assert file.cksum == line["cksum"]
+                assert self._digest("crate", crate.name, line["vers"]) == line["cksum"]
+
+    def _look_at_packages(self) -> None:
+        for package in self.model.packages.values():
+            full, short = (
+                json.loads(document.body)
+                for documents in (self.small.full, self.small.abbreviated)
+                if (document := documents.load(package.name))
+            )
+            said = {v: one.get("deprecated", "") for v, one in full["versions"].items()}
+            assert said == package.deprecated
+            assert full["versions"].keys() == short["versions"].keys()
+            assert full["dist-tags"] == short["dist-tags"] == package.tags
+            assert [one["name"] for one in full["maintainers"]] == package.owners
+            assert list(full["users"]) == package.stars
+            published = {*package.deprecated, *package.removed}
+            assert full["time"].keys() - {"created", "modified", "unpublished"} == published
+            assert ("unpublished" in full["time"]) is (not package.deprecated)
+            self._look_at_tarballs(package.name, published)
+
+    def _look_at_tarballs(self, name: str, published: set[str]) -> None:
+        db = self.small.reader("packuments").db()
+        for version in published:
+            tarball = tarball_of(db, name, version)
+            shown = version in self.model.packages[name].deprecated
+            assert (tarball is not None) is shown
+            if tarball is not None:
+                assert tarball.digest == self._digest("npm", name, version)
+
+    def _digest(self, kind: str, name: str, version: str) -> str:
+        return self.digests[kind, name.lower(), number(version)]
+
+    def _look_at_search(self) -> None:
+        db = self.small.reader(SEARCH).db()
+        shown = {
+            crate.name: (
+                max((v for v, yanked in crate.yanked.items() if not yanked), key=_rank),
+                crate.owners,
+            )
+            for crate in self.model.crates.values()
+            if not all(crate.yanked.values())
+        }
+        hits, total = search(db, CARGO, "", 100)
+        assert {hit.name: (hit.summary.version, hit.owners) for hit in hits} == shown
+        assert total == len(hits)
+        assert {hit.name for hit in search(db, CARGO, "about", 100)[0]} == shown.keys()
+        shown = {
+            package.name: (package.tags["latest"], package.owners)
+            for package in self.model.packages.values()
+            if package.deprecated
+        }
+        hits, total = search(db, NPM, "", 100)
+        assert {hit.name: (hit.summary.version, hit.owners) for hit in hits} == shown
+        assert {hit.name for hit in search(db, NPM, "about", 100)[0]} == shown.keys()
+
+    # What must always hold
+
+    @invariant()
+    def log_states_and_model_agree(self) -> None:
+        self._check_log()
+        self._check_states()
+
+    def _check_log(self) -> None:
+        """It grows without gaps, and what is written never changes."""
+        log = self.small.log.read(0, 1_000_000)
+        assert log[: len(self.log)] == self.log
+        assert [one.position for one in log] == list(range(1, len(log) + 1))
+        for one in log[len(self.log) :]:
+            self._remember_digest(one.event)
+        self.log = log
+
+    def _remember_digest(self, event: Any) -> None:
+        if isinstance(event, CrateVersionPublished):
+            key, digest = ("crate", event.name.lower(), number(event.version)), event.cksum
+        elif isinstance(event, NpmVersionPublished):
+            key, digest = ("npm", event.name.lower(), number(event.version)), event.tarball
+        else:
+            return
+        assert key not in self.digests, "a version was published twice"
+        self.digests[key] = digest
+        for blob in {digest, event.readme} - {""}:
+            with self.small.blobs.open(blob) as file:
+                assert hashlib.sha256(file.read()).hexdigest() == blob
+
+    def _check_states(self) -> None:
+        """Replayed state, cached state and model are the same."""
+        for key, crate in self.model.crates.items():
+            state = self._replayed("crate", key)
+            assert (state.name, list(state.owners)) == (crate.name, crate.owners)
+            assert {one.version: one.yanked for one in state.versions.values()} == crate.yanked
+            assert state.owners, "a crate keeps an owner"
+        for name, package in self.model.packages.items():
+            state = self._replayed("npm", name)
+            versions = {one.version: one.deprecated for one in state.versions.values()}
+            assert versions == package.deprecated
+            assert list(state.removed.values()) == package.removed
+            assert (state.dist_tags, list(state.stars)) == (package.tags, package.stars)
+            assert list(state.owners) == package.owners
+            assert state.owners, "a package keeps an owner"
+            assert set(state.dist_tags.values()) <= versions.keys()
+            assert ("latest" in state.dist_tags) is bool(versions)
+
+    def _replayed(self, kind: str, name: str) -> Any:
+        events = [one for one in self.log if _stream_of(one.event) == (kind, name)]
+        assert [one.version for one in events] == list(range(1, len(events) + 1))
+        replayed: State | None = fold(None, [one.event for one in events])
+        loaded = self.small.log.load(kind, name)
+        assert (loaded.version, loaded.state) == (len(events), replayed)
+        return replayed
+
+
+def _stream_of(event: Any) -> tuple[str, str]:
+    kind = tag_of(type(event)).partition(".")[0]
+    name = getattr(event, "name", "").lower()
+    return kind, name.replace("-", "_") if kind == "crate" else name
+
+
+def _rank(version: str) -> int:
+    return RELEASES_LAST[version]
+
+
+TestRegistry = Registry.TestCase
+TestRegistry.settings = settings(
+    max_examples=40,
+    stateful_step_count=40,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)

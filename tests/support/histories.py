@@ -1,0 +1,205 @@
+"""Random logs, decided by the domain itself and numbered as a store would number them."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from packledger.domain import account, configuration, crate, npm_package
+from packledger.domain.account import SCOPES
+from packledger.domain.actor import Actor
+from packledger.domain.crate_manifest import CrateManifest
+from packledger.domain.errors import RegistryError
+from packledger.domain.events import (
+    CrateVersionPublished,
+    Event,
+    NpmVersionPublished,
+    TokenIssued,
+    encode,
+)
+from packledger.domain.streams import fold
+from packledger.feeds.feed import Recorded
+
+PEOPLE = ["alice", "bob", "carol"]
+CRATES = ["demo", "demo", "Other", "a-b"]
+PACKAGES = ["demo", "demo", "@acme/tool"]
+VERSIONS = ["0.1.0", "1.0.0", "1.0.0+build.1", "1.0.1-rc.1", "2.0.0", "10.0.0"]
+Write = Callable[[str, str, Callable[[Any], Sequence[Event]]], None]
+
+_SOMETIMES: list[tuple[str, list[Any], list[Any], list[Any]]] = [
+    ("configure", ["http://a", "http://b/c"], [""], [""]),
+    ("crate owner", CRATES, PEOPLE, [True, False]),
+    ("untag", PACKAGES, ["latest", "next"], [""]),
+    ("unpublish all", PACKAGES, [""], [""]),
+    ("account", PEOPLE, ["user", "admin"], [""]),
+    ("disable", PEOPLE, [""], [""]),
+    ("token", PEOPLE, [0, 1, 2, 3], [""]),
+    ("revoke", PEOPLE, [0, 1, 2, 3], [""]),
+]
+_OFTEN: list[tuple[str, list[Any], list[Any], list[Any]]] = [
+    ("crate", CRATES, VERSIONS, PEOPLE),
+    ("yank", CRATES, VERSIONS, [True, False]),
+    ("npm", PACKAGES, VERSIONS, ["latest", "next"]),
+    ("npm owners", PACKAGES, PEOPLE, PEOPLE),
+    ("tag", PACKAGES, VERSIONS, ["latest", "next"]),
+    ("deprecate", PACKAGES, VERSIONS, ["", "old", '"quoted" é\n']),
+    ("unpublish", PACKAGES, VERSIONS, [""]),
+    ("star", PACKAGES, PEOPLE, [True, False]),
+]
+_COMMANDS = _SOMETIMES + _OFTEN * 3
+
+
+class _Author:
+    """Decides commands on states in memory; what is refused leaves no event."""
+
+    def __init__(self) -> None:
+        self.log: list[Recorded] = []
+        self._streams: dict[tuple[str, str], tuple[int, Any]] = {}
+
+    def _write(self, kind: str, name: str, decide: Callable[[Any], Sequence[Event]]) -> None:
+        version, state = self._streams.get((kind, name), (0, None))
+        try:
+            events = decide(state)
+        except RegistryError:
+            return
+        for number, event in enumerate(events, version + 1):
+            self.log.append(Recorded(len(self.log) + 1, number, event))
+        self._streams[kind, name] = version + len(events), fold(state, events)
+
+    def obey(self, command: tuple[Any, ...]) -> None:
+        what, name, one, other = command
+        at = f"2026-11-21T10:00:{len(self.log) % 60:02}.000Z"
+        actor = Actor(at, "alice", "token", "request", admin=True)
+        match what:
+            case "crate":
+                stamp = msgspec.structs.replace(actor, by=other)
+                event = _crate_version(stamp, name, one)
+                self._crate(name, lambda s: crate.decide_publish(s, stamp, event))
+            case "yank":
+                self._crate(name, lambda s: crate.decide_yank(s, actor, name, one, other))
+            case "crate owner":
+                change = {"add" if other else "remove": [one]}
+                self._crate(name, lambda s: crate.decide_owners(s, actor, name, **change))
+            case "configure":
+                decide = configuration.decide_configure
+                self._write("registry", "", lambda s: decide(s, actor, name))
+            case "account" | "disable" | "token" | "revoke":
+                self._account(what, actor, name, one)
+            case _:
+                self._npm(what, actor, name, one, other)
+
+    def _crate(self, name: str, decide: Callable[[Any], Sequence[Event]]) -> None:
+        self._write("crate", name.lower().replace("-", "_"), decide)
+
+    def _account(self, what: str, actor: Actor, name: str, one: Any) -> None:
+        token_id = f"{name}-{one}-{len(self.log)}"
+        issued = TokenIssued(
+            **actor.stamp(), account=name, token_id=token_id, sha256=token_id, scopes=SCOPES[:2]
+        )
+        _, state = self._streams.get(("account", name), (0, None))
+        live = list(state.tokens) if state else []
+        old = live[one % len(live)] if what == "revoke" and live else ""
+        decide: dict[str, Callable[[Any], Sequence[Event]]] = {
+            "account": lambda s: account.decide_register(s, actor, name, one),
+            "disable": lambda s: account.decide_disable(s, actor, name),
+            "token": lambda s: account.decide_issue(s, actor, issued),
+            "revoke": lambda s: account.decide_revoke(s, actor, name, old),
+        }
+        self._write("account", name, decide[what])
+
+    def _npm(self, what: str, actor: Actor, name: str, one: Any, other: Any) -> None:
+        decide: dict[str, Callable[[Any], Sequence[Event]]] = {
+            "npm": lambda s: npm_package.decide_publish(
+                s, actor, _npm_version(actor, name, one), [other]
+            ),
+            "npm owners": lambda s: npm_package.decide_owners(s, actor, name, [one, other]),
+            "tag": lambda s: npm_package.decide_set_tag(s, actor, name, other, one),
+            "untag": lambda s: npm_package.decide_remove_tag(s, actor, name, one),
+            "deprecate": lambda s: npm_package.decide_deprecate(s, actor, name, {one: other}),
+            "unpublish": lambda s: npm_package.decide_unpublish(s, actor, name, [one]),
+            "unpublish all": lambda s: npm_package.decide_unpublish_all(s, actor, name),
+            "star": lambda s: npm_package.decide_star(
+                s, msgspec.structs.replace(actor, by=one), name, other
+            ),
+        }
+        self._write("npm", name, decide[what])
+
+
+def _crate_version(actor: Actor, name: str, version: str) -> CrateVersionPublished:
+    manifest = CrateManifest(name=name, version=version, description=f"about {name} {version}")
+    return CrateVersionPublished(
+        **actor.stamp(),
+        name=name,
+        version=version,
+        cksum=f"{name}{version}".encode().hex().ljust(64, "0")[:64],
+        size_bytes=10,
+        manifest=msgspec.Raw(encode(manifest)),
+    )
+
+
+def _npm_version(actor: Actor, name: str, version: str) -> NpmVersionPublished:
+    manifest = {"name": name, "version": version, "description": f"about {name}", "keywords": ["k"]}
+    return NpmVersionPublished(
+        **actor.stamp(),
+        name=name,
+        version=version,
+        tarball=f"{name}{version}".encode().hex().ljust(64, "0")[:64],
+        size_bytes=10,
+        shasum="0" * 40,
+        integrity="sha512-x",
+        file_count=2,
+        unpacked_bytes=20,
+        manifest=msgspec.Raw(encode(manifest)),
+        maintainers=(),
+        readme="0" * 64,
+        readme_filename="README.md",
+    )
+
+
+def written(commands: Sequence[tuple[Any, ...]]) -> list[Recorded]:
+    """The log that these commands leave."""
+    author = _Author()
+    for command in commands:
+        author.obey(command)
+    return author.log
+
+
+_BEGINNING: list[tuple[Any, ...]] = [
+    ("configure", "http://a", "", ""),
+    ("account", "alice", "admin", ""),
+    ("account", "bob", "user", ""),
+    ("token", "bob", 1, ""),
+    ("crate", "demo", "1.0.0", "alice"),
+    ("crate", "demo", "2.0.0", "alice"),
+    ("crate", "Other", "0.1.0", "bob"),
+    ("yank", "demo", "1.0.0", True),
+    ("npm", "demo", "1.0.0", "latest"),
+    ("npm", "demo", "2.0.0", "next"),
+    ("npm", "@acme/tool", "0.1.0", "latest"),
+    ("deprecate", "demo", "1.0.0", "old"),
+    ("crate owner", "demo", "bob", True),
+    ("star", "demo", "bob", True),
+]
+
+EVERYTHING = written(_BEGINNING)
+"""A small log with something of every kind in it."""
+
+
+def histories(max_size: int = 40) -> st.SearchStrategy[list[Recorded]]:
+    """Logs of so many commands after some of a fixed beginning, most often after all of it.
+
+    The commands come from a seed: lists of drawn commands repeat themselves too much to reach what
+    needs several steps. Shrinking drops commands from the end.
+    """
+    beginning = st.sampled_from([len(_BEGINNING)] * 5 + [0, 5])
+    return st.builds(_history, beginning, st.integers(0, 2**32), st.integers(0, max_size))
+
+
+def _history(beginning: int, seed: int, size: int) -> list[Recorded]:
+    rng = random.Random(seed)
+    free = []
+    for what, *choices in rng.choices(_COMMANDS, k=size):
+        free.append((what, *map(rng.choice, choices)))
+    return written([*_BEGINNING[:beginning], *free])

@@ -1,0 +1,187 @@
+"""A whole registry in one process: a real log, real blobs, real read models, no server."""
+
+import dataclasses
+import json
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import uploads
+from packledger.cli import wiring
+from packledger.cli.settings import Settings
+from packledger.commands import crates, npm
+from packledger.commands.crate_upload import CrateUpload
+from packledger.commands.npm_body import scan_body
+from packledger.domain.actor import Actor
+from packledger.domain.permissions import Identity
+from packledger.feeds.store_feed import StoreFeed
+from packledger.projections import packuments, sparse_index
+from packledger.projections.board import PACKUMENTS, PROJECTIONS, SPARSE_INDEX
+from packledger.projections.documents import Documents, etag_of
+from packledger.projections.generation import Generations
+from packledger.projections.projector import Projector
+from packledger.projections.read_model import Projection, ReadModel
+from packledger.projections.rebuild import Outcome
+
+PUBLIC_URL = "http://registry.example.com/path"
+ADMIN = "root"
+State = dict[str, dict[str, bytes]]
+"""Projection → document key → uncompressed bytes."""
+
+
+@contextmanager
+def memory_folder() -> Iterator[Path]:
+    """A folder that is not on a disk where there is such: thousands of fsyncs take minutes."""
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="packledger-", dir=memory if memory.is_dir() else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+class ShortPages(StoreFeed):
+    """The store's feed, in pages of a length that a test chooses."""
+
+    page_events = 500
+
+    def read(self, after: int, limit: int) -> list[Any]:
+        return super().read(after, min(limit, self.page_events))
+
+
+class Clock:
+    """A second later at every look."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 11, 21, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self._now += timedelta(seconds=1)
+        return self._now
+
+
+class SmallRegistry:
+    """The write side, its projector and its readers; the projector moves when it is told to."""
+
+    def __init__(self, data: Path) -> None:
+        self.settings = Settings(data=str(data), public_url=PUBLIC_URL)
+        opened = wiring.open_registry(self.settings, create=True)
+        self.registry = dataclasses.replace(opened, now=Clock())
+        wiring.configure(self.registry)
+        self.log, self.blobs = self.registry.log, self.registry.blobs
+        self.feed = ShortPages(self.log)
+        self.projector = self._open_projector()
+        index, packages = self.reader(SPARSE_INDEX), self.reader(PACKUMENTS)
+        self.index_files = Documents(index, sparse_index.revision_of, sparse_index.index_file_of)
+        self.full = Documents(
+            packages, packuments.revision_of, lambda db, key: packuments.full_of(db, key, None)
+        )
+        self.abbreviated = Documents(packages, packuments.revision_of, packuments.abbreviated_of)
+
+    def _open_projector(self) -> Projector:
+        kinds = [kind() for kind in wiring.ALL_PROJECTIONS.values()]
+        return Projector(self.feed, kinds, self.read_root, self.registry.board)
+
+    @property
+    def read_root(self) -> Path:
+        return wiring.Places(Path(self.settings.data)).read
+
+    def reader(self, projection: str) -> Any:
+        return wiring.open_reader(self.settings, self.registry.board, projection)
+
+    def close(self) -> None:
+        self.projector.close()
+        self.feed.close()
+        wiring.close_registry(self.registry)
+
+    def actor(self, account: str) -> Actor:
+        return self.registry.actor(account, admin=account == ADMIN)
+
+    def publish_crate(self, account: str, name: str, version: str, text: str = "") -> None:
+        blob = self.blobs.writer()
+        try:
+            upload = CrateUpload(blob, self.registry.limits.crate_bytes)
+            package = f'description = "about {name} {text}"'
+            upload.feed(uploads.new_crate(name, version, package=package))
+            upload.finish()
+            crates.publish(self.registry, Identity(account), self.actor(account), upload, blob)
+        finally:
+            blob.discard()
+
+    def publish_npm(
+        self, account: str, name: str, version: str, tag: str = "latest", text: str = ""
+    ) -> None:
+        manifest = {"name": name, "version": version, "description": f"about {name} {text}"}
+        packed = uploads.tarball(manifest, **{"README.md": f"# {name} {version} {text}".encode()})
+        body = json.dumps(uploads.npm_body(manifest, packed, tag)).encode()
+        identity, actor = Identity(account), self.actor(account)
+        npm.publish(self.registry, identity, actor, name, scan_body(body), body)
+
+    def edit_npm(
+        self, account: str, name: str, body: dict[str, Any], rev: str | None = None
+    ) -> None:
+        said = scan_body(json.dumps({"_id": name, "name": name, **body}).encode())
+        npm.edit(self.registry, Identity(account), self.actor(account), name, said, rev)
+
+    def step(self) -> bool:
+        """Apply one page; nobody waits for the projector afterwards, since a test drives it."""
+        stepped = self.projector.step()
+        self.registry.board.stop()
+        return stepped
+
+    def catch_up(self) -> None:
+        while self.step():
+            pass
+        assert not any(one.failed for one in self.projector.live)
+
+    def reopen_projector(self) -> None:
+        self.projector.close()
+        self.projector = self._open_projector()
+
+    def rebuild(self, projection: str, *, check: bool = False) -> Outcome:
+        return wiring.run_rebuild(self.settings, self.registry, projection, check=check)
+
+    def live_model(self, projection: str) -> Path:
+        generations = Generations(self.read_root, projection)
+        return generations.model(generations.live())
+
+    def live_documents(self) -> State:
+        return {name: documents_in(self.live_model(name), name) for name in PROJECTIONS}
+
+    def fresh_documents(self, folder: Path) -> State:
+        """What a replay of the whole log in one page gives, without any of the live machinery."""
+        folder.mkdir()
+        log = self.log.read(0, 1_000_000)
+        state: State = {}
+        for name, kind in wiring.ALL_PROJECTIONS.items():
+            model = ReadModel(folder / f"{name}.sqlite", kind())
+            model.apply(log)
+            model.close()
+            state[name] = documents_in(folder / f"{name}.sqlite", name)
+        return state
+
+
+def documents_in(path: Path, projection: str) -> dict[str, bytes]:
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        return dict(new_projection(projection).documents(db))
+    finally:
+        db.close()
+
+
+def new_projection(name: str) -> Projection:
+    return wiring.ALL_PROJECTIONS[name]()
+
+
+def assembled(db_of_index: sqlite3.Connection, db_of_packages: sqlite3.Connection) -> Iterator[str]:
+    """The ETag of every document that a client could ask for, from nothing but the rows."""
+    for (name,) in db_of_index.execute("SELECT name FROM crates ORDER BY name"):
+        yield f"cargo {name} {etag_of(sparse_index.index_file_of(db_of_index, name) or b'')}"
+    for (name,) in db_of_packages.execute("SELECT name FROM packages ORDER BY name"):
+        yield f"npm {name} {etag_of(packuments.abbreviated_of(db_of_packages, name) or b'')}"
+        yield f"npm {name} {etag_of(packuments.full_of(db_of_packages, name, None) or b'')}"
