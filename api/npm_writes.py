@@ -8,7 +8,7 @@ import msgspec
 
 from packledger.api.bodies import read_small, spooled
 from packledger.api.context import Context
-from packledger.commands import npm
+from packledger.commands import npm, npm_edits
 from packledger.commands.npm_body import scan_body
 from packledger.domain.actor import Actor
 from packledger.domain.errors import Invalid, NotFound
@@ -48,7 +48,7 @@ class NpmWrites:
         registry = self._context.registry
         body = scan_body(buffer)
         if not body.attachments:
-            npm.edit(registry, identity, actor, name, body, rev)
+            npm_edits.edit(registry, identity, actor, name, body, rev)
             return "package changed"
         if rev is not None:
             raise Invalid(
@@ -61,7 +61,7 @@ class NpmWrites:
         """Remove a whole package."""
         identity, actor = await self._who(req)
         await self._context.run(
-            lambda: npm.unpublish(self._context.registry, identity, actor, name, rev)
+            lambda: npm_edits.unpublish(self._context.registry, identity, actor, name, rev)
         )
         resp.media = {"ok": "package removed"}
 
@@ -72,7 +72,9 @@ class NpmWrites:
         if version is None:
             raise NotFound(f"`{name}` has no tarball `{filename}`")
         await self._context.run(
-            lambda: npm.check_tarball_gone(self._context.registry, identity, actor, name, version)
+            lambda: npm_edits.check_tarball_gone(
+                self._context.registry, identity, actor, name, version
+            )
         )
         resp.media = {"ok": "tarball removed"}
 
@@ -81,7 +83,7 @@ class NpmWrites:
         identity, actor = await self._who(req)
         version = _version(await read_small(req, "the version"))
         await self._context.run(
-            lambda: npm.set_tag(self._context.registry, identity, actor, name, tag, version)
+            lambda: npm_edits.set_tag(self._context.registry, identity, actor, name, tag, version)
         )
         resp.status = 201
         resp.media = {"ok": "dist-tag set"}
@@ -90,7 +92,7 @@ class NpmWrites:
         """Remove a dist-tag."""
         identity, actor = await self._who(req)
         await self._context.run(
-            lambda: npm.remove_tag(self._context.registry, identity, actor, name, tag)
+            lambda: npm_edits.remove_tag(self._context.registry, identity, actor, name, tag)
         )
         resp.media = {"ok": "dist-tag removed"}
 

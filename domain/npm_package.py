@@ -40,10 +40,14 @@ LATEST = "latest"
 
 
 class NpmVersion(msgspec.Struct, frozen=True, array_like=True):
-    """What deciding needs of a published version. deprecated: the message, empty for none."""
+    """What deciding needs of a published version.
+
+    tarball: SHA-256 hex; shasum: SHA-1 hex; deprecated: the message, empty for none.
+    """
 
     version: str
     tarball: str
+    shasum: str
     deprecated: str = ""
 
 
@@ -91,7 +95,9 @@ def evolve(package: NpmPackage | None, event: Event) -> NpmPackage:  # noqa: C90
     assert package is not None, "a package's stream begins with npm.registered"
     match event:
         case NpmVersionPublished(version=version):
-            package.versions[without_build(version)] = NpmVersion(version, event.tarball)
+            package.versions[without_build(version)] = NpmVersion(
+                version, event.tarball, event.shasum
+            )
         case NpmVersionUnpublished(version=version):
             package.removed[without_build(version)] = version
             package.versions.pop(without_build(version))

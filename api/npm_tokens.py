@@ -1,0 +1,174 @@
+"""`npm token` and `npm star`: own tokens, own stars.
+
+Source: https://github.com/npm/cli (`lib/commands/token.js`, `star.js`, `stars.js`)
+"""
+
+from collections.abc import Awaitable, Callable
+
+import falcon.asgi
+import msgspec
+
+from packledger.api.answers import PRIVATE
+from packledger.api.bodies import read_json
+from packledger.api.context import Context
+from packledger.commands import accounts, npm_edits
+from packledger.commands.accounts import SECRET_PREFIX
+from packledger.domain.errors import Invalid, NotAllowed, NotFound
+from packledger.domain.events import TokenIssued
+from packledger.projections.accounts import TokenRow, token_by_id, tokens_of
+from packledger.projections.packuments import starred_by
+
+Request = falcon.asgi.Request
+Response = falcon.asgi.Response
+Answer = Callable[[Request, Response], Awaitable[None]]
+
+READ_ONLY = "read-only"
+
+
+class TokenWish(msgspec.Struct):
+    """The body of `npm token create`. scopes: npm scopes such as `@acme`; expires: days."""
+
+    password: str
+    name: str = ""
+    description: str = ""
+    expires: int | None = None
+    packages: list[str] = []
+    scopes: list[str] = []
+    packages_and_scopes_permission: str = ""
+    readonly: bool = False
+    cidr_whitelist: list[str] | None = None
+
+
+class StarWish(msgspec.Struct):
+    """The body of pnpm's star; older forms call the package `name`."""
+
+    package: str = ""
+    name: str = ""
+
+
+class NpmTokens:
+    """Answers `/-/npm/v1/tokens…` and the paths about stars."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def answer_for(  # noqa: PLR0911 - one case a path
+        self, method: str, parts: list[str]
+    ) -> Answer | None:
+        """Return who answers the path below `/-/`, None if nobody does."""
+        match method, parts:
+            case "GET", ["npm", "v1", "tokens"]:
+                return self.list
+            case "POST", ["npm", "v1", "tokens"]:
+                return self.create
+            case "DELETE", ["npm", "v1", "tokens", "token", *token]:
+                return lambda req, resp: self.revoke(req, resp, "/".join(token))
+            case "GET", ["_view", "starredByUser"]:
+                return self.stars
+            case "PUT", ["user", "v1", "star"]:
+                return lambda req, resp: self.star(req, resp, starred=True)
+            case "DELETE", ["user", "v1", "star"]:
+                return lambda req, resp: self.star(req, resp, starred=False)
+            case _:
+                return None
+
+    async def list(self, req: Request, resp: Response) -> None:
+        """List the caller's tokens. `urls` has no `next`: pnpm would follow even an empty one."""
+        identity = await self._context.authenticator.require(req)
+        rows = tokens_of(self._context.accounts.db(), identity.account)
+        objects = [_shown(row) for row in rows]
+        resp.media = {"objects": objects, "total": len(objects), "urls": {}}
+        resp.set_header("cache-control", PRIVATE)
+
+    async def create(self, req: Request, resp: Response) -> None:
+        """Create a token; the caller's password is asked for again, a token is not enough."""
+        context = self._context
+        identity = await context.authenticator.require(req)
+        wish = await read_json(req, TokenWish, "the wish for a token")
+        if wish.cidr_whitelist:
+            raise Invalid("this registry cannot bind a token to addresses; leave `--cidr` out")
+        await context.authenticator.by_password(identity.account, wish.password)
+        actor = context.actor(req, identity)
+        packages = [*wish.packages, *(f"{scope.rstrip('/')}/*" for scope in wish.scopes)]
+        secret, issued = await context.run(
+            lambda: accounts.issue_token(
+                context.registry,
+                actor,
+                identity.account,
+                label=wish.name or wish.description,
+                read_only=wish.readonly or wish.packages_and_scopes_permission == READ_ONLY,
+                packages=packages,
+                expires_days=wish.expires,
+            )
+        )
+        resp.media = {**_shown(_row(issued)), "token": secret}
+        resp.set_header("cache-control", PRIVATE)
+
+    async def revoke(self, req: Request, resp: Response, which: str) -> None:
+        """Revoke one of the caller's tokens, named by its id or by the secret itself."""
+        context = self._context
+        identity = await context.authenticator.require(req)
+        if identity.read_only:
+            raise NotAllowed(f"the token `{identity.token}` may only read; use another one")
+        token_id = which
+        if which.startswith(SECRET_PREFIX):
+            token_id = context.authenticator.by_token(which).token
+        row = token_by_id(context.accounts.db(), token_id)
+        if row is None or (row.account != identity.account and not identity.admin):
+            raise NotFound("you have no token with this id; `npm token list` shows the ids")
+        actor = context.actor(req, identity)
+        await context.run(
+            lambda: accounts.revoke_token(context.registry, actor, row.account, row.token_id)
+        )
+        resp.media = {"ok": "token revoked"}
+
+    async def stars(self, req: Request, resp: Response) -> None:
+        """List the packages that an account has starred; `key` is its name as JSON."""
+        try:
+            account = msgspec.json.decode(req.get_param("key") or "", type=str)
+        except msgspec.DecodeError as error:
+            raise Invalid('`key` must be an account name in quotes, as in `"alice"`') from error
+        names = starred_by(self._context.packuments.db(), account)
+        resp.media = {"rows": [{"value": name} for name in names]}
+        resp.set_header("cache-control", PRIVATE)
+
+    async def star(self, req: Request, resp: Response, *, starred: bool) -> None:
+        """Give or take back the caller's star."""
+        context = self._context
+        identity = await context.authenticator.require(req)
+        wish = await read_json(req, StarWish, "the star")
+        name = wish.package or wish.name
+        actor = context.actor(req, identity)
+        await context.run(lambda: npm_edits.star(context.registry, identity, actor, name, starred))
+        resp.media = {"ok": "starred" if starred else "unstarred"}
+
+
+def _row(issued: TokenIssued) -> TokenRow:
+    return TokenRow(
+        token_id=issued.token_id,
+        account=issued.account,
+        role="",
+        label=issued.label,
+        read_only=issued.read_only,
+        scopes=[*issued.scopes],
+        packages=[*issued.packages],
+        created=issued.at,
+        expires=issued.expires,
+    )
+
+
+def _shown(row: TokenRow) -> dict[str, object]:
+    """Return a token as npm lists it. `token` is what secrets begin with, never a part of one."""
+    return {
+        "key": row.token_id,
+        "token": SECRET_PREFIX,
+        "name": row.label,
+        "user": row.account,
+        "created": row.created,
+        "updated": row.created,
+        "readonly": row.read_only,
+        "cidr_whitelist": None,
+        "expires": row.expires or None,
+        "packages": row.packages,
+        "scopes": row.scopes,
+    }

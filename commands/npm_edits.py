@@ -1,0 +1,214 @@
+"""What a user may change of a published npm package: everything but its tarballs."""
+
+from collections.abc import Sequence
+
+from packledger.commands.accounts import check_accounts_exist
+from packledger.commands.npm import NPM
+from packledger.commands.npm_body import NpmBody
+from packledger.commands.npm_upload import NpmEdit, read_edit
+from packledger.commands.registry import Registry
+from packledger.domain import npm_package
+from packledger.domain.actor import Actor
+from packledger.domain.errors import Conflict, Invalid, NotAllowed
+from packledger.domain.events import Event, NpmOwnerAdded
+from packledger.domain.npm_names import canonical_npm_name, check_dist_tag
+from packledger.domain.npm_package import NpmPackage
+from packledger.domain.ownership import check_owner
+from packledger.domain.permissions import Identity
+
+
+def edit(
+    registry: Registry, identity: Identity, actor: Actor, name: str, body: NpmBody, rev: str | None
+) -> None:
+    """Apply a packument that a client sent back with changes: whatever differs and may.
+
+    npm has one request for deprecating, unpublishing a version, starring and changing owners. Only
+    these are taken from it: versions may go, never come, and their tarballs never change.
+    rev: from the path `…/-rev/REV`, which alone may remove versions; None for a plain PUT.
+
+    Raises:
+        RegistryError: the sentence says why; nothing was changed.
+    """
+    wanted = read_edit(body, name)
+    if wanted.deprecations is None and wanted.maintainers is not None:
+        set_owners(registry, identity, actor, name, wanted.maintainers, rev or wanted.rev)
+        return
+    if wanted.deprecations is None and wanted.stars is None:
+        raise Invalid(
+            f"the body changes nothing of `{name}`: it has neither versions nor maintainers nor "
+            "users, and no tarball"
+        )
+
+    def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
+        package = npm_package.existing(state, name)
+        check_rev(name, version, rev or wanted.rev)
+        return _decide_edit(package, identity, actor, wanted, may_shrink=rev is not None)
+
+    registry.execute("npm", canonical_npm_name(name), decide)
+
+
+def _decide_edit(
+    package: NpmPackage, identity: Identity, actor: Actor, wanted: NpmEdit, *, may_shrink: bool
+) -> Sequence[Event]:
+    """Return the events of the one thing that a packument changes."""
+    if wanted.deprecations is not None:
+        messages = wanted.deprecations
+        _check_versions(package, wanted)
+        gone = [one.version for one in package.versions.values() if one.version not in messages]
+        if gone and may_shrink:
+            identity.check_may("yank", NPM, package.name)
+            return npm_package.decide_unpublish(package, actor, package.name, gone)
+        if any(package.find(version).deprecated != said for version, said in messages.items()):
+            identity.check_may("yank", NPM, package.name)
+            return npm_package.decide_deprecate(package, actor, package.name, messages)
+    # pnpm's last resort for a star is the whole packument with other `users`.
+    if wanted.stars is None:
+        return []
+    return _decide_star(package, identity, actor, actor.by in wanted.stars)
+
+
+def _check_versions(package: NpmPackage, wanted: NpmEdit) -> None:
+    """Refuse versions that were never published, and other tarballs for those that were."""
+    known = {version.version: version for version in package.versions.values()}
+    for version, dist in wanted.dists.items():
+        published = known.get(version)
+        if published is None:
+            raise Invalid(
+                f"`{package.name}@{version[:150]}` is not published; a version comes only with its "
+                "tarball, by `npm publish`"
+            )
+        if dist.shasum is not None and dist.shasum.lower() != published.shasum:
+            raise Invalid(
+                f"the tarball of `{package.name}@{version}` never changes; its shasum is "
+                f"`{published.shasum}`, publish a new version instead"
+            )
+
+
+def _decide_star(
+    package: NpmPackage, identity: Identity, actor: Actor, starred: bool
+) -> Sequence[Event]:
+    if identity.read_only:
+        raise NotAllowed(f"the token `{identity.token}` may only read; use another one to write")
+    return npm_package.decide_star(package, actor, package.name, starred)
+
+
+def check_rev(name: str, version: int, rev: str | None) -> None:
+    """Refuse a change that was made to an older state of a package, at stream version `version`.
+
+    `undefined` is what yarn 1 sends after it read the abbreviated form, which has no `_rev`.
+
+    Raises:
+        Conflict: the package has changed since.
+    """
+    if rev in {None, "", "undefined"}:
+        return
+    if str(rev).partition("-")[0] != str(version):
+        raise Conflict(
+            f"`{name}` has changed since you read it (revision `{str(rev)[:40]}`); read it again "
+            "and repeat the change"
+        )
+
+
+def unpublish(
+    registry: Registry, identity: Identity, actor: Actor, name: str, rev: str | None
+) -> None:
+    """Remove a whole package; its version numbers stay used.
+
+    Raises:
+        RegistryError: no such package, no right to it, or it has changed since.
+    """
+    identity.check_may("yank", NPM, name)
+
+    def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
+        events = npm_package.decide_unpublish_all(state, actor, name)
+        check_rev(name, version, rev)
+        return events
+
+    registry.execute("npm", canonical_npm_name(name), decide)
+
+
+def check_tarball_gone(
+    registry: Registry, identity: Identity, actor: Actor, name: str, version: str
+) -> None:
+    """Answer npm's second step of unpublishing a version: it is hidden already, or refused.
+
+    Raises:
+        RegistryError: no such package, no right to it, or the version is still listed.
+    """
+    identity.check_may("yank", NPM, name)
+    state: NpmPackage | None = registry.log.load("npm", canonical_npm_name(name)).state
+    package = npm_package.existing(state, name)
+    check_owner(package.owners, actor, name)
+    if version in {known.version for known in package.versions.values()}:
+        raise Conflict(
+            f"`{name}@{version}` is still listed; unpublish the version, not only its tarball"
+        )
+
+
+def set_tag(
+    registry: Registry, identity: Identity, actor: Actor, name: str, tag: str, version: str
+) -> None:
+    """Point a dist-tag to a version.
+
+    Raises:
+        RegistryError: a bad tag, no such package or version, or no right to it.
+    """
+    check_dist_tag(tag)
+    identity.check_may("dist-tags", NPM, name)
+    registry.execute(
+        "npm",
+        canonical_npm_name(name),
+        lambda state, _: npm_package.decide_set_tag(state, actor, name, tag, version),
+    )
+
+
+def remove_tag(registry: Registry, identity: Identity, actor: Actor, name: str, tag: str) -> None:
+    """Remove a dist-tag.
+
+    Raises:
+        RegistryError: no such package or tag, `latest`, or no right to it.
+    """
+    identity.check_may("dist-tags", NPM, name)
+    registry.execute(
+        "npm",
+        canonical_npm_name(name),
+        lambda state, _: npm_package.decide_remove_tag(state, actor, name, tag),
+    )
+
+
+def set_owners(
+    registry: Registry,
+    identity: Identity,
+    actor: Actor,
+    name: str,
+    owners: Sequence[str],
+    rev: str | None = None,
+) -> None:
+    """Make these accounts the owners of a package.
+
+    Raises:
+        RegistryError: no such package or account, no right to it, or nobody would remain.
+    """
+    identity.check_may("change-owners", NPM, name)
+
+    def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
+        events = npm_package.decide_owners(state, actor, name, owners)
+        check_rev(name, version, rev)
+        added = [event.owner for event in events if isinstance(event, NpmOwnerAdded)]
+        check_accounts_exist(registry, added)
+        return events
+
+    registry.execute("npm", canonical_npm_name(name), decide)
+
+
+def star(registry: Registry, identity: Identity, actor: Actor, name: str, starred: bool) -> None:
+    """Give or take back the actor's star.
+
+    Raises:
+        RegistryError: no such package, or a token that may not write.
+    """
+    registry.execute(
+        "npm",
+        canonical_npm_name(name),
+        lambda state, _: _decide_star(npm_package.existing(state, name), identity, actor, starred),
+    )
