@@ -1,8 +1,8 @@
 """Find the tarball inside the JSON body of an npm PUT without holding it in memory.
 
 The tarball is one base64 string of up to 128 MiB in a document whose rest is small. Long strings
-are found by one regular expression that can only go forward (possessive: linear on any input) and
-are replaced by their positions; what remains is an ordinary document for a typed decoder, which
+are found by one regular expression that is linear on any input (no group can match in two ways;
+not possessive groups: Python before 3.11.5 matches them wrongly) and are replaced by their positions; what remains is an ordinary document for a typed decoder, which
 judges everything that was not cut out. Quotes have one meaning in JSON, so both agree on where
 strings are.
 """
@@ -21,10 +21,10 @@ MAX_DOCUMENT_BYTES = 32 << 20
 """The body without long strings: a packument of 3,000 versions, which edits send, has 8 MB."""
 _WINDOW_BYTES = 128 << 10
 # a short string has pieces of at most 8 KiB between at most 1,000 escapes
-_SHORT = rb'"[^"\\]{0,8192}+(?:\\.[^"\\]{0,8192}+){0,1000}+"'
-_RUN = re.compile(rb'(?:[^"]*+' + _SHORT + rb"){1,4096}+", re.DOTALL)
+_SHORT = rb'"[^"\\]{0,8192}+(?:\\.[^"\\]{0,8192}+){0,1000}"'
+_RUN = re.compile(rb'(?:[^"]*+' + _SHORT + rb"){1,4096}", re.DOTALL)
 _TO_QUOTE = re.compile(rb'[^"]*+"')
-_INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*', re.DOTALL)
 
 Span = tuple[int, int]
 """Start and end of a long string's content in the body."""
