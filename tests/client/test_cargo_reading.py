@@ -125,7 +125,7 @@ def test_a_hyphen_for_an_underscore_is_a_hint_to_fetch_and_a_translation_to_add(
     published(registry, "under_score", "1.0.0")
     assert registry.http.get(index_path("under-score")).status_code == 404
     said = cargo("fetch", cwd=needs(tmp_path / "app", "under-score"), fails=True).text
-    assert re.search(r"perhaps you meant:\s+under_score", said)
+    assert re.search(r"(perhaps you meant|similar names):\s+under_score", said)
     project = consumer(tmp_path / "other", "")
     said = cargo("add", "under-score", "--registry", "ledger", cwd=project).text
     assert "translating" in said
