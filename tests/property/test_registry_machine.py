@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from packledger.commands import accounts, crates, npm
+from packledger.commands import accounts, crates, npm_edits
 from packledger.domain.errors import Conflict, RegistryError
 from packledger.domain.events import CrateVersionPublished, NpmVersionPublished, tag_of
 from packledger.domain.permissions import Identity
@@ -116,19 +116,19 @@ class Registry(RuleBasedStateMachine):
         rev = str(self.small.log.load("npm", name.lower()).version)
         expected = self.model.unpublish(by, name)
         args = self.small.registry, Identity(by), self.small.actor(by), name, rev
-        self.ask(expected, lambda: npm.unpublish(*args))
+        self.ask(expected, lambda: npm_edits.unpublish(*args))
 
     @rule(by=ACTORS, name=PACKAGES, tag=TAGS, version=VERSION)
     def set_tag(self, by: str, name: str, tag: str, version: str) -> None:
         expected = self.model.set_tag(by, name, tag, version)
         args = self.small.registry, Identity(by), self.small.actor(by), name, tag, version
-        self.ask(expected, lambda: npm.set_tag(*args))
+        self.ask(expected, lambda: npm_edits.set_tag(*args))
 
     @rule(by=ACTORS, name=PACKAGES, tag=TAGS)
     def remove_tag(self, by: str, name: str, tag: str) -> None:
         expected = self.model.remove_tag(by, name, tag)
         args = self.small.registry, Identity(by), self.small.actor(by), name, tag
-        self.ask(expected, lambda: npm.remove_tag(*args))
+        self.ask(expected, lambda: npm_edits.remove_tag(*args))
 
     @rule(by=ACTORS, name=PACKAGES, version=VERSION, message=st.sampled_from(["", "old", "bad"]))
     def deprecate(self, by: str, name: str, version: str, message: str) -> None:
@@ -143,7 +143,7 @@ class Registry(RuleBasedStateMachine):
     def set_npm_owners(self, by: str, name: str, owners: list[str]) -> None:
         expected = self.model.npm_owners(by, name, owners)
         args = self.small.registry, Identity(by), self.small.actor(by), name, owners
-        self.ask(expected, lambda: npm.set_owners(*args))
+        self.ask(expected, lambda: npm_edits.set_owners(*args))
 
     @rule(by=ACTORS, name=PACKAGES, starred=st.booleans())
     def star(self, by: str, name: str, starred: bool) -> None:
@@ -152,7 +152,7 @@ class Registry(RuleBasedStateMachine):
             return
         expected = self.model.star(by, name, starred)
         args = self.small.registry, Identity(by), self.small.actor(by), name, starred
-        self.ask(expected, lambda: npm.star(*args))
+        self.ask(expected, lambda: npm_edits.star(*args))
 
     # Projections
 

@@ -14,7 +14,7 @@ from typing import Any
 import uploads
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
-from packledger.commands import crates, npm
+from packledger.commands import crates, npm, npm_edits
 from packledger.commands.crate_upload import CrateUpload
 from packledger.commands.npm_body import scan_body
 from packledger.domain.actor import Actor
@@ -126,7 +126,7 @@ class SmallRegistry:
         self, account: str, name: str, body: dict[str, Any], rev: str | None = None
     ) -> None:
         said = scan_body(json.dumps({"_id": name, "name": name, **body}).encode())
-        npm.edit(self.registry, Identity(account), self.actor(account), name, said, rev)
+        npm_edits.edit(self.registry, Identity(account), self.actor(account), name, said, rev)
 
     def step(self) -> bool:
         """Apply one page; nobody waits for the projector afterwards, since a test drives it."""
