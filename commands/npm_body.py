@@ -1,10 +1,10 @@
 """Find the tarball inside the JSON body of an npm PUT without holding it in memory.
 
 The tarball is one base64 string of up to 128 MiB in a document whose rest is small. Long strings
-are found by one regular expression that is linear on any input (no group can match in two ways;
-not possessive groups: Python before 3.11.5 matches them wrongly) and are replaced by their positions; what remains is an ordinary document for a typed decoder, which
-judges everything that was not cut out. Quotes have one meaning in JSON, so both agree on where
-strings are.
+are found by one regular expression and are replaced by their positions; what remains is an ordinary
+document for a typed decoder, which judges everything that was not cut out. Quotes have one meaning
+in JSON, so both agree on where strings are. The expression is linear on any input, since no group
+of it can match in two ways; its groups are not possessive, which Python before 3.11.5 gets wrong.
 """
 
 import re
