@@ -23,15 +23,29 @@ class Generations:
     """One projection's folder."""
 
     def __init__(self, root: Path, projection: str) -> None:
+        self._lock: int | None = None
         self._folder = root / projection
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._current = str(self._folder / "current")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the projection's lock: only its holder writes the live generation or swaps."""
-        with (self._folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        """Hold the projection's lock: only its holder writes the live generation or swaps.
+
+        Not for several threads of one object: its file stays open, as a publish takes this lock.
+        """
+        if self._lock is None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            self._lock = os.open(self._folder / "lock", flags, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
             yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def __del__(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
 
     @contextmanager
     def rebuilding(self) -> Iterator[None]:
@@ -88,7 +102,7 @@ class Generations:
     def stamp(self) -> tuple[int, int]:
         """Return what changes when `current` is replaced: its inode and modification time."""
         try:
-            status = os.stat(self._folder / "current")  # noqa: PTH116 - hot path
+            status = os.stat(self._current)  # noqa: PTH116 - hot path
         except FileNotFoundError:
             return (0, 0)
         return status.st_ino, status.st_mtime_ns
