@@ -107,9 +107,11 @@ def _prepare(settings: Settings) -> str | None:
     """
     registry = wiring.open_registry(settings, create=True)
     try:
-        registry.board.stop()
+        registry.board.reset()
         wiring.sweep_uploads(registry)
         wiring.configure(registry)
+        for name, damage in wiring.set_damaged_aside(settings, registry).items():
+            log.error("damaged, and built anew: %s", damage, extra={"projection": name})
         return registry.credentials.new_setup_code()
     finally:
         wiring.close_registry(registry)

@@ -12,6 +12,7 @@ from packledger.eventstore.blobs import DiskBlobs
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.log import Log
 from packledger.feeds.store_feed import StoreFeed
+from packledger.projections import damage
 from packledger.projections.accounts import Accounts
 from packledger.projections.board import Board
 from packledger.projections.generation import Generations
@@ -122,6 +123,12 @@ def catch_up(settings: Settings, registry: Registry) -> None:
         projector.catch_up()
     finally:
         projector.close()
+
+
+def set_damaged_aside(settings: Settings, registry: Registry) -> dict[str, str]:
+    """Have nothing read from damaged read models; return the damage by projection."""
+    root = Places(Path(settings.data)).read
+    return damage.set_damaged_aside(root, ALL_PROJECTIONS, registry.log.last_position())
 
 
 def is_stale(settings: Settings, projection: str) -> bool:

@@ -20,7 +20,8 @@ PROJECTIONS = (SPARSE_INDEX, PACKUMENTS, SEARCH, ACCOUNTS, PAGES)
 """Every projection, in the order of their slots; only ever appended to."""
 
 RUNNING, FAILED, BUILDING = 1, 2, 3
-"""BUILDING: the live generation has never been up to date, so nothing may be read from it yet."""
+"""BUILDING: the live generation was not up to date yet since the start, so nothing is read from it:
+cargo would take the 404 of half an index for "no such crate"."""
 HEARTBEAT_LATE_S = 2.0
 """A projector that has been silent for this long is taken to be down, and nobody waits for it."""
 
@@ -36,8 +37,8 @@ class Board:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(fd).st_size < _SIZE_BYTES:
-                os.ftruncate(fd, _SIZE_BYTES)
+            # Not a hole: on a full disk the first write to one would end the process (SIGBUS).
+            os.posix_fallocate(fd, 0, _SIZE_BYTES)
             self._map = mmap.mmap(fd, _SIZE_BYTES)
         finally:
             os.close(fd)
@@ -57,10 +58,14 @@ class Board:
         """Say that the projector ended, so that nobody waits for it."""
         self._slots[_HEARTBEAT] = 0
 
+    def reset(self) -> None:
+        """Forget what another run left here: nothing is read until the projector has caught up."""
+        self._map[:] = bytes(_SIZE_BYTES)
+
     def projector_lives(self) -> bool:
-        """Return whether the projector was heard of lately."""
+        """Return whether the projector was heard of lately; not if that was before a reboot."""
         beat_s = self._slots[_HEARTBEAT] / 1000
-        return beat_s > 0 and self._clock_s() - beat_s < HEARTBEAT_LATE_S
+        return beat_s > 0 and 0 <= self._clock_s() - beat_s < HEARTBEAT_LATE_S
 
     def position(self, projection: str) -> int:
         """Return the last position that a projection has committed."""
@@ -83,7 +88,7 @@ class Board:
         return self._slots[_slot(projection, _STATE)] == FAILED
 
     def readable(self, projection: str) -> bool:
-        """Return whether a projection's live generation has been up to date at some time."""
+        """Return whether a projection's live generation has been up to date since the start."""
         return self._slots[_slot(projection, _STATE)] in {RUNNING, FAILED}
 
     def set_state(self, projection: str, state: int) -> None:

@@ -104,7 +104,9 @@ class LiveProjection:
         assert self._model is not None
         # Tables of another release are left alone; `serve` rebuilds them behind what is served.
         self.failed = self._model.stamp()[0] != self.projection.schema
-        state = FAILED if self.failed else RUNNING if self._model.built() else BUILDING
+        # After the projector alone was started again, readers keep what they can see already.
+        readable = self._model.built() and self._board.readable(self.name)
+        state = FAILED if self.failed else RUNNING if readable else BUILDING
         self._board.set_position(self.name, self.position)
         self._board.set_generation(self.name, generation)
         self._board.set_state(self.name, state)
@@ -149,10 +151,12 @@ class LiveProjection:
         )
 
     def caught_up(self) -> None:
-        """Let a first build be read, now that there is nothing more to apply."""
-        if self._model is not None and not self.failed and not self._model.built():
+        """Let it be read, now that there is nothing more to apply."""
+        if self._model is None or self.failed or self._board.readable(self.name):
+            return
+        if not self._model.built():
             self._model.set_built()
-            self._board.set_state(self.name, RUNNING)
+        self._board.set_state(self.name, RUNNING)
 
     def close(self) -> None:
         """Close the file."""

@@ -102,8 +102,9 @@ class _Building:
             if not self._check:
                 self.model.set_built()
                 self._generations.swap(self.generation)
-                board.set_position(self.projection.name, self.model.position())
+                # In this order: a position says that whoever reads now sees it.
                 board.set_generation(self.projection.name, self.generation)
+                board.set_position(self.projection.name, self.model.position())
                 board.set_state(self.projection.name, RUNNING)
 
     def compare(self) -> Outcome:

@@ -1,0 +1,49 @@
+"""Look at read models before anything is served from them; what is damaged is built anew.
+
+Finds a file that is missing, cut, of broken structure, or ahead of the log. Changed bytes inside a
+row are found by `rebuild --check` alone: SQLite keeps no checksums of rows.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from packledger.projections.generation import Generations
+
+
+def damage_of(model: Path, last_position: int) -> str:
+    """Return what is wrong with a read model's file, empty when nothing is.
+
+    last_position: of the log; a model beyond it was folded from another log.
+    """
+    try:
+        db = sqlite3.connect(f"file:{model}?mode=rw", uri=True, isolation_level=None)
+        try:
+            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            row = db.execute("SELECT value FROM meta WHERE key = 'position'").fetchone()
+        finally:
+            db.close()
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    if verdict != "ok":
+        return str(verdict)
+    if row is None or row[0] > last_position:
+        return "it is ahead of the log"
+    return ""
+
+
+def set_damaged_aside(root: Path, projections: Iterable[str], last_position: int) -> dict[str, str]:
+    """Have no damaged model live any more; return the damage by projection.
+
+    Call it before anybody reads: the projector then builds them from the log.
+    """
+    found: dict[str, str] = {}
+    for name in projections:
+        generations = Generations(root, name)
+        with generations.locked():
+            live = generations.live()
+            damage = damage_of(generations.model(live), last_position) if live else ""
+            if damage:
+                found[name] = damage
+                generations.set_aside()
+    return found
