@@ -62,6 +62,14 @@ class BlobStore(Protocol):
         """Begin an upload."""
         ...
 
+    def put(self, content: bytes) -> str:
+        """Store a small blob durably, if it is not there already, and return its digest.
+
+        Raises:
+            Unavailable: the store is full or cannot be written.
+        """
+        ...
+
     def open(self, digest: str) -> BinaryIO:
         """Return a blob's bytes as a file.
 
@@ -152,6 +160,34 @@ class DiskBlobs:
         """Begin an upload."""
         with disk_errors_as_refusals():
             return DiskBlobWriter(self._uploads / secrets.token_hex(16), self._final)
+
+    def put(self, content: bytes) -> str:
+        """Store a small blob durably, if it is not there already, and return its digest."""
+        digest = hashlib.sha256(content).hexdigest()
+        if self._refresh(digest, len(content)):
+            return digest
+        writer = self.writer()
+        try:
+            writer.write(content)
+            return writer.commit()
+        finally:
+            writer.discard()
+
+    def _refresh(self, digest: str, size_bytes: int) -> bool:
+        """Tell whether a blob is there, and make it as safe as one written now.
+
+        Whoever wrote it may not have synced its name yet, and it may be an old orphan.
+        """
+        path = self.path(digest)
+        try:
+            if path.stat().st_size != size_bytes:
+                return False
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        with disk_errors_as_refusals():
+            sync_directory(path.parent)
+        return True
 
     def path(self, digest: str) -> Path:
         """Return where a blob is, or would be."""
