@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from documents_served import Published, documents, publish_all, running
 from process_tree import ProcessTree
 
 StartTree = Callable[..., ProcessTree]
@@ -25,3 +27,13 @@ def start_tree(tmp_path: Path) -> Iterator[StartTree]:
     yield start
     for tree in started:
         tree.close()
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """The data directory of a registry that was stopped; tests work on copies of it."""
+    with running(tmp_path_factory.mktemp("published")) as tree:
+        tree.add_user("alice")
+        with httpx.Client(base_url=tree.direct, timeout=30) as http:
+            publish_all(http, tree.tokens["alice"])
+        return Published(tree.data, tree.url, documents(tree.direct), tree.tokens["alice"])

@@ -3,122 +3,15 @@
 import random
 import shutil
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import httpx
 import pytest
 
+from documents_served import Onlooker, Published, documents, running
 from process_tree import ProcessTree
-from publications import ABBREVIATED, SAID_YES, bearer, index_path, publication
 
-Documents = dict[str, tuple[bytes, str]]
-
-NAMES = 5
-VERSIONS = 12
 PAGE_BYTES = 4096
-
-
-@dataclass(frozen=True)
-class Published:
-    """A stopped registry's data, what it served, and the URL that its documents name."""
-
-    data: Path
-    public_url: str
-    documents: Documents
-
-
-@contextmanager
-def running(folder: Path, **settings: object) -> Iterator[ProcessTree]:
-    tree = ProcessTree(folder, **settings)
-    try:
-        tree.start()
-        yield tree
-    finally:
-        tree.close()
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    with running(tmp_path_factory.mktemp("published")) as tree:
-        tree.add_user("alice")
-        with httpx.Client(base_url=tree.direct, timeout=30) as http:
-            publish_all(http, tree.tokens["alice"])
-        return Published(tree.data, tree.url, documents(tree.direct))
-
-
-def publish_all(http: httpx.Client, token: str) -> None:
-    for ecosystem in ("cargo", "npm"):
-        for number in range(NAMES):
-            for version in range(VERSIONS):
-                one = publication(ecosystem, f"{ecosystem}-name-{number}", f"1.{version}.0")
-                assert one.put(http, token).status_code in SAID_YES
-    for method, path, body in (
-        ("DELETE", "/cargo/api/v1/crates/cargo-name-1/1.1.0/yank", None),
-        ("PUT", "/npm/-/package/npm-name-1/dist-tags/next", "1.1.0"),
-    ):
-        answer = http.request(method, path, json=body, headers=bearer(token))
-        assert answer.status_code in SAID_YES, answer.text
-
-
-def asked() -> Iterator[tuple[str, str]]:
-    for number in range(NAMES):
-        yield index_path(f"cargo-name-{number}"), "*/*"
-        yield f"/npm/npm-name-{number}", "*/*"
-        yield f"/npm/npm-name-{number}", ABBREVIATED
-        yield f"/npm/npm-name-{number}/1.3.0", "*/*"
-
-
-def documents(url: str) -> Documents:
-    """Every document by what was asked: its bytes and its ETag."""
-    found: Documents = {}
-    with httpx.Client(base_url=url, timeout=30) as http:
-        for path, form in asked():
-            answer = http.get(path, headers={"accept": form})
-            assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
-            found[f"{path} {form}"] = (answer.content, answer.headers["etag"])
-        assert http.get("/npm/-/v1/search?text=npm-name").json()["total"] == NAMES
-        assert http.get("/cargo/api/v1/crates?q=cargo-name").json()["meta"]["total"] == NAMES
-    return found
-
-
-class Onlooker:
-    """Reads all the time, and remembers every answer that is neither right nor "not yet"."""
-
-    def __init__(self, url: str, right: Documents) -> None:
-        self._url, self._right = url, right
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self.wrong: list[str] = []
-        self.answers = 0
-
-    def __enter__(self) -> "Onlooker":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stopping.set()
-        self._thread.join(60)
-
-    def _look(self) -> None:
-        with httpx.Client(base_url=self._url, timeout=30) as http:
-            while not self._stopping.is_set():
-                for path, form in asked():
-                    try:
-                        answer = http.get(path, headers={"accept": form})
-                    except httpx.TransportError:
-                        self._stopping.wait(0.01)  # it does not listen yet
-                        continue
-                    self.answers += 1
-                    if answer.status_code == 503:
-                        assert "retry-after" in answer.headers
-                    elif answer.status_code != 200:
-                        self.wrong.append(f"{path}: {answer.status_code} {answer.text}")
-                    elif answer.content != self._right[f"{path} {form}"][0]:
-                        self.wrong.append(f"{path}: other bytes")
 
 
 def models(data: Path) -> list[Path]:
@@ -188,7 +81,7 @@ def flip_pages(data: Path) -> None:
         flip(path, (at + n for at in range(2 * PAGE_BYTES, size, PAGE_BYTES) for n in range(8)))
 
 
-def flip(path: Path, places: Iterator[int] | range) -> None:
+def flip(path: Path, places: Iterable[int]) -> None:
     content = bytearray(path.read_bytes())
     for place in places:
         content[place] ^= 0xFF
