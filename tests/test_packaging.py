@@ -1,6 +1,7 @@
 """What is installed equals the tree, and nothing tracked speaks of one machine."""
 
 import ast
+import fnmatch
 import re
 import subprocess
 import tomllib
@@ -34,6 +35,16 @@ def test_every_installed_folder_is_typed_and_says_what_may_live_there() -> None:
         folder = ROOT / name.replace(".", "/")
         assert (folder / "py.typed").is_file(), name
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), name
+
+
+def test_templates_and_other_data_are_installed_with_their_folder() -> None:
+    """An editable install finds them anyway; the image would not."""
+    patterns = SETTINGS["tool"]["setuptools"]["package-data"]
+    for name in tracked():
+        folder, _, inside = name.partition("/")
+        if folder in packages() and not name.endswith(".py"):
+            known = [*patterns.get("*", []), *patterns.get(f"packledger.{folder}", [])]
+            assert any(fnmatch.fnmatch(inside, pattern) for pattern in known), name
 
 
 def test_coverage_and_makefile_know_every_installed_folder() -> None:
