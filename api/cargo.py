@@ -4,21 +4,18 @@ Source: https://doc.rust-lang.org/cargo/reference/registry-index.html and regist
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import falcon
 import falcon.asgi
 import msgspec
 
 from packledger.api.answers import FOREVER, PRIVATE, answer_document, answer_file
-from packledger.api.bodies import pieces, read_json, too_large
+from packledger.api.bodies import read_json
+from packledger.api.cargo_publish import Publish
 from packledger.api.context import Context
 from packledger.commands import crates
-from packledger.commands.crate_upload import MAX_METADATA_BYTES, CrateUpload
 from packledger.domain.crate_names import index_path
 from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion
-from packledger.eventstore.blobs import BlobWriter
 from packledger.projections.accounts import account_of
 from packledger.projections.documents import render
 from packledger.projections.search import CARGO
@@ -87,44 +84,8 @@ class Downloads:
         resp.content_type = "application/gzip"
         resp.set_header("cache-control", FOREVER)
         resp.set_header("etag", f'"{found.cksum}"')
+        self._context.downloads.count(CARGO, found.name)
         await answer_file(resp, file, blobs.size_bytes(found.cksum))
-
-
-class Publish:
-    """`PUT /crates/new`."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    async def on_put(self, req: Request, resp: Response) -> None:
-        """Publish a crate, within the 30 s that cargo waits: nothing heavy follows the append."""
-        context = self._context
-        identity = await context.authenticator.require(req)
-        actor = context.actor(req, identity)
-        async with self._blob() as blob:
-            upload = CrateUpload(blob, context.registry.limits.crate_bytes)
-            await self._receive(req, upload)
-            await context.run(
-                lambda: crates.publish(context.registry, identity, actor, upload, blob)
-            )
-        resp.media = {"warnings": {"invalid_categories": [], "invalid_badges": [], "other": []}}
-
-    @asynccontextmanager
-    async def _blob(self) -> AsyncIterator[BlobWriter]:
-        blob = await asyncio.to_thread(self._context.registry.blobs.writer)
-        try:
-            yield blob
-        finally:
-            await asyncio.to_thread(blob.discard)
-
-    async def _receive(self, req: Request, upload: CrateUpload) -> None:
-        limits = self._context.registry.limits
-        limit_bytes = limits.crate_bytes + MAX_METADATA_BYTES + 8
-        if req.content_length is not None and req.content_length > limit_bytes:
-            raise too_large("the `.crate` file", limits.crate_bytes)
-        async for piece in pieces(req, limit_bytes, "the upload"):
-            await asyncio.to_thread(upload.feed, piece)
-        upload.finish()
 
 
 class Yank:
@@ -225,6 +186,7 @@ class Search:
                     "name": hit.name,
                     "max_version": hit.summary.version,
                     "description": hit.summary.description or None,
+                    "downloads": hit.downloads,
                 }
                 for hit in hits
             ],
