@@ -19,9 +19,9 @@ def create_app(context: Context) -> App:
     # A client's query is data: a stray percent or an empty parameter is no reason to refuse it.
     app.req_options.keep_blank_qs_values = True
     app.req_options.auto_parse_qs_csv = False
-    ErrorAnswers(context.registry.public_url).install(app)
     cargo.add_routes(app, context)
     npm.add_routes(app, context)
-    pages.add_routes(app, context)
+    site = pages.add_routes(app, context)
+    ErrorAnswers(context.registry.public_url, site.answer_error).install(app)
     app.add_route("/health", Health(context))
     return app

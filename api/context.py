@@ -34,6 +34,7 @@ class Context:
     sparse_index: ModelReader
     packuments: ModelReader
     search: ModelReader
+    pages: ModelReader
     index_files: Documents
     full_packuments: Documents
     abbreviated_packuments: Documents
@@ -74,11 +75,17 @@ class Context:
         self, req: falcon.asgi.Request, ecosystem: str, text: str, limit: int, offset: int
     ) -> tuple[list[Found], int]:
         """Return one page of search hits that the caller may see, and how many there are."""
+        identity = None if self.hooks.access is None else await self.authenticator.identify(req)
+        return await self.find_as(identity, ecosystem, text, limit, offset)
+
+    async def find_as(
+        self, identity: Identity | None, ecosystem: str, text: str, limit: int, offset: int
+    ) -> tuple[list[Found], int]:
+        """Return one page of search hits that somebody may see, and how many there are."""
         if self.hooks.access is None:
             return await asyncio.to_thread(
                 lambda: search(self.search.db(), ecosystem, text, limit, offset)
             )
-        identity = await self.authenticator.identify(req)
         hits, _ = await asyncio.to_thread(
             lambda: search(self.search.db(), ecosystem, text, FILTERED_HITS, 0)
         )

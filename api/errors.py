@@ -5,6 +5,7 @@ cargo reads `{"errors":[{"detail"}]}`, npm, pnpm, yarn and bun read `{"error"}`.
 
 import logging
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 import falcon
@@ -36,6 +37,7 @@ STATUS: dict[type[RegistryError], int] = {
     Unavailable: 503,
 }
 RETRY_AFTER_S = "5"
+Page = Callable[[falcon.asgi.Request, falcon.asgi.Response, int, str], bool]
 
 
 def status_of(error: RegistryError) -> int:
@@ -64,10 +66,13 @@ def challenge_of(path: str, public_url: str, error: RegistryError) -> str:
 
 
 class ErrorAnswers:
-    """Turns every exception into an answer; knows the URL that a 401 names."""
+    """Turns every exception into an answer; knows the URL that a 401 names.
 
-    def __init__(self, public_url: str) -> None:
-        self._public_url = public_url
+    page: answers with a page if a browser asks, and says whether it did.
+    """
+
+    def __init__(self, public_url: str, page: Page) -> None:
+        self._public_url, self._page = public_url, page
 
     def install(self, app: falcon.asgi.App[Any, Any]) -> None:
         """Register for our refusals, Falcon's own, and everything unforeseen."""
@@ -144,10 +149,11 @@ class ErrorAnswers:
     async def _answer(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, status: int, sentence: str
     ) -> None:
-        resp.status = status
-        resp.content_type = "application/json"
         resp.stream = None
         resp.text = None
-        resp.data = body_of(req.path, sentence)
+        if not self._page(req, resp, status, sentence):
+            resp.status = status
+            resp.content_type = "application/json"
+            resp.data = body_of(req.path, sentence)
         resp.set_header("cache-control", "no-store")
         await discard_body(req)

@@ -1,113 +1,182 @@
-"""The few pages that clients name: the start, first-start setup, and the one of `cargo login`."""
+"""The pages at `/`: what is here, search, packages, accounts. Answered from read models alone."""
 
-import html
+import asyncio
 
 import falcon.asgi
+import msgspec
 
-from packledger.api.answers import PRIVATE
+from packledger.api.account_pages import Login, Logout, Setup
 from packledger.api.context import Context
-from packledger.commands import accounts
-from packledger.domain.errors import Invalid, RegistryError
+from packledger.api.package_pages import PackagePages
+from packledger.api.page_words import package_path
+from packledger.api.site import Site, StaticFiles
+from packledger.api.token_pages import AccountPage
+from packledger.domain.permissions import Identity
+from packledger.projections.page_reads import Newest, newest, totals_of
+from packledger.projections.pages import CARGO, NPM
+from packledger.projections.search import Found
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:2rem auto;padding:0 1rem}}
-code,pre{{background:#eee;padding:.1em .3em}}pre{{padding:1em;overflow:auto}}
-label{{display:block;margin:.8em 0}}input{{display:block;font:inherit;padding:.3em}}
-</style></head><body><main><h1>{title}</h1>{body}</main></body></html>
-"""
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'"
+NEWEST = 12
+LOOKED_THROUGH = 200
+"""Newest versions that are looked through: some are of one package, a hook may hide others."""
+PER_PAGE = 20
+PREVIEWED = 8
+"""Hits of each ecosystem while both are shown."""
+MAX_QUERY = 200
 
 
-def _answer(resp: Response, title: str, body: str, status: int = 200) -> None:
-    resp.status = status
-    resp.content_type = "text/html; charset=utf-8"
-    resp.text = _PAGE.format(title=html.escape(title), body=body)
-    resp.set_header("content-security-policy", _POLICY)
-    resp.set_header("cache-control", PRIVATE)
+class Hit(msgspec.Struct, frozen=True):
+    """One line of a list of packages."""
+
+    ecosystem: str
+    name: str
+    path: str
+    version: str
+    description: str
+    by: str
+    at: str
+
+
+class Hits(msgspec.Struct, frozen=True):
+    """One page of an ecosystem's hits. pages: how many there are."""
+
+    hits: list[Hit]
+    total: int
+    page: int
+    pages: int
 
 
 class Start:
-    """`/`: how to use the registry."""
+    """`/`: how much is here, what is new, and how to use it."""
 
-    def __init__(self, public_url: str) -> None:
-        url = html.escape(public_url)
-        self._body = (
-            "<h2>cargo</h2><p>In <code>~/.cargo/config.toml</code>:</p>"
-            f'<pre>[registries.packledger]\nindex = "sparse+{url}/cargo/index/"</pre>'
-            f"<h2>npm, pnpm</h2><pre>npm config set registry {url}/npm/</pre>"
-        )
+    def __init__(self, site: Site) -> None:
+        self._site = site
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the page."""
-        _answer(resp, "packledger", self._body)
+        visitor = self._site.reader(req, resp)
+        if visitor is None:
+            return
+        pages, hooks = self._site.context.pages, self._site.context.hooks
+        found = await asyncio.to_thread(lambda: newest(pages.db(), LOOKED_THROUGH))
+        once: dict[tuple[str, str], Newest] = {}
+        for one in found:
+            if hooks.may_read(visitor.identity, one.ecosystem, one.name):
+                once.setdefault((one.ecosystem, one.name), one)
+        self._site.render(
+            req,
+            resp,
+            "start.html",
+            visitor=visitor,
+            totals=totals_of(pages.db()),
+            newest=[_new_hit(one) for one in [*once.values()][:NEWEST]],
+            set_up=self._site.has_admin(),
+        )
+
+    on_head = on_get
+
+
+def _new_hit(new: Newest) -> Hit:
+    path = package_path(new.ecosystem, new.name)
+    return Hit(
+        new.ecosystem,
+        new.name,
+        path,
+        new.version,
+        new.description,
+        new.published_by,
+        new.published_at,
+    )
+
+
+class Search:
+    """`/search?q=…&ecosystem=…&page=…`: both ecosystems side by side, or pages of one."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Answer the page."""
+        visitor = self._site.reader(req, resp)
+        if visitor is None:
+            return
+        query = (req.get_param("q") or "").strip()[:MAX_QUERY]
+        wanted = req.get_param("ecosystem") or ""
+        ecosystem = wanted if wanted in {CARGO, NPM} else ""
+        number = req.get_param("page") or "1"
+        page = int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 1
+        per_page = PER_PAGE if ecosystem else PREVIEWED
+        found = {
+            one: await self._find(visitor.identity, one, query, max(page, 1), per_page)
+            for one in ([ecosystem] if ecosystem else [CARGO, NPM])
+        }
+        self._site.render(
+            req,
+            resp,
+            "search.html",
+            visitor=visitor,
+            query=query,
+            ecosystem=ecosystem,
+            found=found,
+            total=sum(one.total for one in found.values()),
+        )
+
+    on_head = on_get
+
+    async def _find(
+        self, identity: Identity | None, ecosystem: str, query: str, page: int, per_page: int
+    ) -> Hits:
+        offset = (page - 1) * per_page
+        hits, total = await self._site.context.find_as(identity, ecosystem, query, per_page, offset)
+        shown = [_search_hit(ecosystem, hit) for hit in hits]
+        return Hits(shown, total, page, max(1, -(-total // per_page)))
+
+
+def _search_hit(ecosystem: str, hit: Found) -> Hit:
+    path, summary = package_path(ecosystem, hit.name), hit.summary
+    return Hit(
+        ecosystem,
+        hit.name,
+        path,
+        summary.version,
+        summary.description,
+        summary.by,
+        summary.date,
+    )
 
 
 class CargoMe:
     """`/cargo/me`: `cargo login` sends people here for a token."""
 
-    async def on_get(self, req: Request, resp: Response) -> None:
-        """Answer the page."""
-        _answer(
-            resp,
-            "A token for cargo",
-            "<p>Ask the operator of this registry for an account and a token. On its machine:</p>"
-            "<pre>packledger token create --user NAME</pre>"
-            "<p>prints one. Paste it where <code>cargo login</code> waits for it.</p>",
-        )
-
-
-class Setup:
-    """`/setup`: the first administrator, with the one-time code that `serve` printed."""
-
-    _FORM = (
-        "<p>{said}</p><form method=post action=/setup>"
-        "<label>Setup code, printed by <code>packledger serve</code>"
-        "<input name=code required autocomplete=off></label>"
-        "<label>Account name<input name=name required autocomplete=username></label>"
-        "<label>Password, 8 characters or more"
-        "<input name=password type=password required minlength=8 autocomplete=new-password></label>"
-        "<button>Create the administrator</button></form>"
-    )
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, site: Site) -> None:
+        self._site = site
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Answer the form."""
-        _answer(resp, "Set up packledger", self._FORM.format(said=""))
+        """Answer the way to a token."""
+        visitor = self._site.sessions.visitor(req)
+        self._site.render(req, resp, "cargo_me.html", visitor=visitor)
 
-    async def on_post(self, req: Request, resp: Response) -> None:
-        """Create the administrator; a cross-site request cannot guess the code."""
-        form = await req.get_media()
-        if not isinstance(form, dict):
-            raise Invalid("the setup form must be sent as a form")
-        code, name, password = (str(form.get(key, "")) for key in ("code", "name", "password"))
-        registry = self._context.registry
-        actor = registry.actor(name, request=req.context.request_id)
-        try:
-            await self._context.run(
-                lambda: accounts.claim_setup(registry, actor, code, name, password)
-            )
-        except RegistryError as error:
-            said = html.escape(error.sentence)
-            _answer(resp, "Set up packledger", self._FORM.format(said=said), status=400)
-            return
-        _answer(
-            resp,
-            "The administrator exists",
-            f"<p>Sign in with <code>npm login --registry {html.escape(registry.public_url)}/npm/"
-            "</code>, or get a token for cargo with <code>packledger token create --user "
-            f"{html.escape(name)}</code>.</p>",
-        )
+    on_head = on_get
 
 
-def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> None:
-    """Add the pages."""
-    app.add_route("/", Start(context.registry.public_url))
-    app.add_route("/cargo/me", CargoMe())
-    app.add_route("/setup", Setup(context))
+def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> Site:
+    """Add the pages; return what renders them, for errors."""
+    site = Site(context)
+    packages, account = PackagePages(site), AccountPage(site)
+    app.add_route("/", Start(site))
+    app.add_route("/search", Search(site))
+    app.add_route("/crates/{name}", packages, suffix="crate")
+    app.add_route("/crates/{name}/{version}", packages, suffix="crate")
+    app.add_route("/packages/{rest:path}", packages, suffix="npm")
+    app.add_route("/login", Login(site))
+    app.add_route("/logout", Logout(site))
+    app.add_route("/setup", Setup(site))
+    app.add_route("/account", account)
+    app.add_route("/account/tokens", account, suffix="tokens")
+    app.add_route("/account/tokens/revoke", account, suffix="revoke")
+    app.add_route("/cargo/me", CargoMe(site))
+    app.add_route("/static/{name}", StaticFiles(site))
+    return site

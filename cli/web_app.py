@@ -13,7 +13,7 @@ from packledger.api.hooks import Hooks
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
 from packledger.projections import packuments, sparse_index
-from packledger.projections.board import ACCOUNTS, PACKUMENTS, SEARCH, SPARSE_INDEX
+from packledger.projections.board import ACCOUNTS, PACKUMENTS, PAGES, SEARCH, SPARSE_INDEX
 from packledger.projections.documents import Documents
 
 COMMAND_THREADS = 8
@@ -41,6 +41,7 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
         sparse_index=index,
         packuments=packages,
         search=reader(SEARCH),
+        pages=reader(PAGES),
         index_files=Documents(index, sparse_index.revision_of, sparse_index.index_file_of),
         full_packuments=Documents(packages, packuments.revision_of, full_packument),
         abbreviated_packuments=Documents(

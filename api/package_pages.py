@@ -1,0 +1,68 @@
+"""The page of a crate or an npm package, and of each of its versions."""
+
+import asyncio
+
+import falcon.asgi
+
+from packledger.api.package_views import listed, read_package
+from packledger.api.site import Site
+from packledger.domain.errors import NoSuchPackage
+from packledger.projections.pages import CARGO, NPM, UNPUBLISHED, YANKED, PageHead
+
+Request = falcon.asgi.Request
+Response = falcon.asgi.Response
+
+SHOWN_VERSIONS = 30
+"""More are shown when asked for: some packages have thousands."""
+
+
+class PackagePages:
+    """`/crates/{name}`, `/crates/{name}/{version}`, `/packages/{name}`, `/packages/{name}/v/…`."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def on_get_crate(
+        self, req: Request, resp: Response, name: str, version: str = ""
+    ) -> None:
+        """Answer a crate's page, by any case of its name."""
+        await self._show(req, resp, CARGO, name, version)
+
+    async def on_get_npm(self, req: Request, resp: Response, rest: str) -> None:
+        """Answer an npm package's page; names with a scope have two parts."""
+        name, _, version = rest.partition("/v/")
+        await self._show(req, resp, NPM, name, version)
+
+    on_head_crate = on_get_crate
+    on_head_npm = on_get_npm
+
+    async def _show(
+        self, req: Request, resp: Response, ecosystem: str, name: str, version: str
+    ) -> None:
+        site, context = self._site, self._site.context
+        visitor = site.reader(req, resp)
+        if visitor is None:
+            return
+        if not context.hooks.may_read(visitor.identity, ecosystem, name):
+            raise NoSuchPackage(name)
+        package = await asyncio.to_thread(
+            lambda: read_package(context.pages.db(), ecosystem, name, version)
+        )
+        if isinstance(package, PageHead):
+            raise NoSuchPackage(package.name)
+        readme = await asyncio.to_thread(lambda: site.readmes.html(package.readme))
+        everything = req.get_param("versions") == "all"
+        site.render(
+            req,
+            resp,
+            "package.html",
+            visitor=visitor,
+            package=package,
+            readme=readme,
+            versions=package.versions if everything else package.versions[:SHOWN_VERSIONS],
+            count=listed(package.versions),
+            newer=package.shown if package.shown != package.line.version else "",
+            ecosystem=ecosystem,
+            yanked=YANKED,
+            unpublished=UNPUBLISHED,
+        )

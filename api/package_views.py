@@ -1,0 +1,204 @@
+"""What the page of a version shows, from the rows of the read model."""
+
+import sqlite3
+from collections.abc import Iterable
+
+import msgspec
+
+from packledger.api.page_words import package_path, safe_url
+from packledger.domain.crate_dependencies import CrateDependency
+from packledger.domain.errors import NoSuchPackage, NoSuchVersion
+from packledger.projections.page_details import CrateDetails, NpmDetails, read_crate, read_npm
+from packledger.projections.page_reads import (
+    VersionLine,
+    VersionPage,
+    package_of,
+    shown_version,
+    version_of,
+    versions_of,
+    which_exist,
+)
+from packledger.projections.pages import CARGO, NPM, UNPUBLISHED, PageHead
+
+REGISTRY = "packledger"
+"""What the set-up instructions call this registry in cargo's configuration."""
+
+
+class Dependency(msgspec.Struct, frozen=True):
+    """path: of its page here, empty when it is from elsewhere. note: what is special about it."""
+
+    name: str
+    requirement: str
+    path: str
+    note: str = ""
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the template shows of one version. facts: label → text."""
+
+    ecosystem: str
+    head: PageHead
+    line: VersionLine
+    shown: str
+    description: str
+    keywords: tuple[str, ...]
+    facts: dict[str, str]
+    links: dict[str, str]
+    dependencies: dict[str, list[Dependency]]
+    snippets: dict[str, str]
+    versions: list[VersionLine]
+    readme: str
+
+    @property
+    def path(self) -> str:
+        """The path of the package's own page."""
+        return package_path(self.ecosystem, self.head.name)
+
+    def version_path(self, version: str) -> str:
+        """Return the path of a version's page."""
+        return package_path(self.ecosystem, self.head.name, version)
+
+
+def read_package(
+    db: sqlite3.Connection, ecosystem: str, name: str, version: str
+) -> Package | PageHead:
+    """Return a version, the shown one if none is named; the head alone if all were unpublished.
+
+    Raises:
+        NoSuchPackage, NoSuchVersion: there is no such thing.
+    """
+    head = package_of(db, ecosystem, name)
+    if head is None:
+        raise NoSuchPackage(name)
+    versions = versions_of(db, ecosystem, name)
+    shown = shown_version(head, versions)
+    wanted = head.dist_tags.get(version, version) or shown
+    page = version_of(db, ecosystem, name, wanted) if wanted else None
+    if page is None:
+        if version:
+            raise NoSuchVersion(head.name, version)
+        return head
+    if ecosystem == CARGO:
+        return _crate(db, head, page, shown, versions)
+    return _npm(db, head, page, shown, versions)
+
+
+def _crate(
+    db: sqlite3.Connection,
+    head: PageHead,
+    page: VersionPage,
+    shown: str,
+    versions: list[VersionLine],
+) -> Package:
+    details: CrateDetails = read_crate(page.details)
+    version = page.line.version
+    exact = head.name if version == shown else f"{head.name}@{version}"
+    facts = {
+        "License": details.license or (f"see {details.license_file}" * bool(details.license_file)),
+        "Rust": f"{details.rust_version} or newer" if details.rust_version else "",
+        "Edition": details.edition or "",
+    }
+    links = {
+        "Homepage": safe_url(details.homepage),
+        "Documentation": safe_url(details.documentation),
+        "Repository": safe_url(details.repository),
+    }
+    return Package(
+        ecosystem=CARGO,
+        head=head,
+        line=page.line,
+        shown=shown,
+        description=details.description or "",
+        keywords=details.keywords,
+        facts=_filled(facts),
+        links=_filled(links),
+        dependencies=_crate_dependencies(db, details.deps),
+        snippets={
+            "cargo": f"cargo add {exact} --registry {REGISTRY}",
+            "Cargo.toml": f'{head.name} = {{ version = "{version}", registry = "{REGISTRY}" }}',
+        },
+        versions=versions,
+        readme=page.readme,
+    )
+
+
+def _crate_dependencies(
+    db: sqlite3.Connection, deps: tuple[CrateDependency, ...]
+) -> dict[str, list[Dependency]]:
+    local = which_exist(db, CARGO, {dep.package or dep.name for dep in deps if not dep.registry})
+    titles = {"normal": "Dependencies", "build": "Build dependencies", "dev": "Dev dependencies"}
+    groups: dict[str, list[Dependency]] = {title: [] for title in titles.values()}
+    for dep in deps:
+        name = dep.package or dep.name
+        notes = [
+            "optional" if dep.optional else "",
+            f"on {dep.target}" if dep.target else "",
+            f"as {dep.name}" if dep.package else "",
+        ]
+        path = package_path(CARGO, name) if not dep.registry and name in local else ""
+        one = Dependency(name, dep.req, path, ", ".join(filter(None, notes)))
+        groups[titles.get(dep.kind, "Dependencies")].append(one)
+    return {title: group for title, group in groups.items() if group}
+
+
+def _npm(
+    db: sqlite3.Connection,
+    head: PageHead,
+    page: VersionPage,
+    shown: str,
+    versions: list[VersionLine],
+) -> Package:
+    details: NpmDetails = read_npm(page.details)
+    version = page.line.version
+    exact = head.name if version == shown else f"{head.name}@{version}"
+    facts = {"License": details.license_text, "Node": details.engines.get("node", "")}
+    links = {
+        "Homepage": safe_url(details.homepage),
+        "Repository": safe_url(details.repository.url),
+        "Issues": safe_url(details.bugs.url),
+    }
+    return Package(
+        ecosystem=NPM,
+        head=head,
+        line=page.line,
+        shown=shown,
+        description=details.description,
+        keywords=details.keywords,
+        facts=_filled(facts),
+        links=_filled(links),
+        dependencies=_npm_dependencies(db, details),
+        snippets={
+            "npm": f"npm install {exact}",
+            "pnpm": f"pnpm add {exact}",
+            "yarn": f"yarn add {exact}",
+            "bun": f"bun add {exact}",
+        },
+        versions=versions,
+        readme=page.readme,
+    )
+
+
+def _npm_dependencies(db: sqlite3.Connection, details: NpmDetails) -> dict[str, list[Dependency]]:
+    groups = {
+        "Dependencies": details.dependencies,
+        "Peer dependencies": details.peer_dependencies,
+        "Optional dependencies": details.optional_dependencies,
+    }
+    local = which_exist(db, NPM, {name for group in groups.values() for name in group})
+    return {
+        title: [
+            Dependency(name, wanted, package_path(NPM, name) if name in local else "")
+            for name, wanted in group.items()
+        ]
+        for title, group in groups.items()
+        if group
+    }
+
+
+def _filled(texts: dict[str, str]) -> dict[str, str]:
+    return {label: text for label, text in texts.items() if text}
+
+
+def listed(lines: Iterable[VersionLine]) -> int:
+    """Return how many versions can be installed."""
+    return sum(line.state != UNPUBLISHED for line in lines)
