@@ -4,6 +4,7 @@ import falcon.asgi
 
 from packledger.api import cargo, npm, pages
 from packledger.api.context import Context
+from packledger.api.counting import Counting
 from packledger.api.errors import ErrorAnswers
 from packledger.api.expectation import PatientApp
 from packledger.api.health import Health
@@ -15,7 +16,8 @@ App = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
 def create_app(context: Context) -> App:
     """Return the whole HTTP interface."""
     gate = [PrivateReads(context.authenticator)] if context.private else []
-    app = PatientApp(middleware=[Requests(), *gate])
+    counting = Counting(context.downloads, context.downloads_flush_s)
+    app = PatientApp(middleware=[Requests(), counting, *gate])
     # A client's query is data: a stray percent or an empty parameter is no reason to refuse it.
     app.req_options.keep_blank_qs_values = True
     app.req_options.auto_parse_qs_csv = False

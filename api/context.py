@@ -10,13 +10,14 @@ import falcon.asgi
 
 from packledger.api.auth import Authenticator
 from packledger.api.hooks import Hooks
+from packledger.commands.downloads import DownloadCounter
 from packledger.commands.registry import Registry
 from packledger.domain.actor import Actor
 from packledger.domain.errors import NoSuchPackage, NotAuthenticated
 from packledger.domain.permissions import Identity
 from packledger.projections.documents import Documents
 from packledger.projections.model_reader import ModelReader
-from packledger.projections.search import Found, search
+from packledger.projections.search_engine import Found, search
 
 Result = TypeVar("Result")
 
@@ -38,6 +39,8 @@ class Context:
     index_files: Documents
     full_packuments: Documents
     abbreviated_packuments: Documents
+    downloads: DownloadCounter
+    downloads_flush_s: float
     hooks: Hooks
     open_registration: bool
     private: bool

@@ -18,7 +18,8 @@ from packledger.domain.errors import Invalid, NoSuchPackage, NotFound
 from packledger.domain.npm_names import version_of_tarball
 from packledger.projections.documents import Documents, render
 from packledger.projections.packuments import head_of, tarball_of, version_of
-from packledger.projections.search import NPM, Found
+from packledger.projections.search import NPM
+from packledger.projections.search_engine import Found
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
@@ -80,6 +81,7 @@ class NpmReads:
         resp.content_type = "application/octet-stream"
         resp.set_header("cache-control", FOREVER)
         resp.set_header("etag", f'"{found.digest}"')
+        self._context.downloads.count(NPM, name)
         await answer_file(resp, file, found.size_bytes)
 
     async def dist_tags(self, req: Request, resp: Response, name: str) -> None:
@@ -159,6 +161,7 @@ def _search_object(hit: Found) -> dict[str, Any]:
             "publisher": {"username": summary.by, "email": ""},
             "maintainers": people,
         },
+        "downloads": {"total": hit.downloads},
         "score": {"final": 1.0, "detail": detail},
         "searchScore": 1.0,
     }

@@ -24,7 +24,7 @@ class BadSettings(Exception):
     """A sentence about a setting that cannot be used."""
 
 
-def _about(text: str, ge: int | None = None, le: int | None = None) -> msgspec.Meta:
+def _about(text: str, ge: float | None = None, le: float | None = None) -> msgspec.Meta:
     """Return a setting's documentation, from which `docs/configuration.md` is made."""
     return msgspec.Meta(description=text, ge=ge, le=le)
 
@@ -65,6 +65,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         int,
         _about("The largest body of `npm publish`; base64 makes a tarball a third larger.", ge=1),
     ] = 128 * MIB
+    downloads_flush_s: Annotated[
+        float,
+        _about("How often download counts are appended to the log, in seconds.", ge=0.1),
+    ] = 60.0
+    client_timeout_s: Annotated[
+        float,
+        _about(
+            "How long a client may do nothing while it is its turn: send a request, go on with a "
+            "body, take an answer, in seconds. Bodies and answers must make 1 KiB a second.",
+            ge=1,
+        ),
+    ] = 30.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         _about("`info` logs every change and every failure; `debug` every request."),

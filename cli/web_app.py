@@ -12,6 +12,7 @@ from packledger.api.context import Context
 from packledger.api.hooks import Hooks
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
+from packledger.commands.downloads import DownloadCounter
 from packledger.projections import packuments, sparse_index
 from packledger.projections.board import ACCOUNTS, PACKUMENTS, PAGES, SEARCH, SPARSE_INDEX
 from packledger.projections.documents import Documents
@@ -19,6 +20,8 @@ from packledger.projections.documents import Documents
 COMMAND_THREADS = 8
 """A command waits for the disk and the projector most of its time."""
 UPLOADS_AT_ONCE = 2
+EMBEDDED_NODE = "embedded"
+"""Whose downloads are counted: on one machine all web processes are one node."""
 NO_HOOKS = Hooks()
 
 
@@ -47,6 +50,8 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
         abbreviated_packuments=Documents(
             packages, packuments.revision_of, packuments.abbreviated_of
         ),
+        downloads=DownloadCounter(registry, EMBEDDED_NODE),
+        downloads_flush_s=settings.downloads_flush_s,
         hooks=hooks,
         open_registration=settings.registration == "open",
         private=settings.private,

@@ -222,6 +222,13 @@ class TokenRevoked(Event, frozen=True, tag="token.revoked.v1"):
     token_id: str
 
 
+class DownloadsCounted(Event, frozen=True, tag="downloads.counted.v1"):
+    """A node's downloads since it counted last: `cargo:NAME` or `npm:NAME` → how many."""
+
+    node: str
+    counts: dict[str, int]
+
+
 class RegistryConfigured(Event, frozen=True, tag="registry.configured.v1"):
     """What shapes documents: `public_url`, without a trailing slash."""
 

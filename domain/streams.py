@@ -8,15 +8,22 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from packledger.domain import account, configuration, crate, npm_package
+from packledger.domain import account, configuration, crate, downloads, npm_package
 from packledger.domain.account import Account
 from packledger.domain.configuration import Configuration
 from packledger.domain.crate import Crate
+from packledger.domain.downloads import Downloads
 from packledger.domain.events import Event, tag_of
 from packledger.domain.npm_package import NpmPackage
 
-type_of_state = {"crate": Crate, "npm": NpmPackage, "account": Account, "registry": Configuration}
-State = Crate | NpmPackage | Account | Configuration
+type_of_state = {
+    "crate": Crate,
+    "npm": NpmPackage,
+    "account": Account,
+    "registry": Configuration,
+    "downloads": Downloads,
+}
+State = Crate | NpmPackage | Account | Configuration | Downloads
 
 _EVOLVE: dict[str, Callable[[Any, Event], State]] = {
     "crate": crate.evolve,
@@ -24,11 +31,12 @@ _EVOLVE: dict[str, Callable[[Any, Event], State]] = {
     "account": account.evolve,
     "token": account.evolve,
     "registry": configuration.evolve,
+    "downloads": downloads.evolve,
 }
 
 
 def stream_id(kind: str, canonical_name: str = "") -> UUID:
-    """Return the id of a stream. kind: `crate`, `npm`, `account` or `registry`."""
+    """Return the id of a stream. kind: a key of `type_of_state`."""
     assert kind in type_of_state, kind
     return uuid5(NAMESPACE_URL, f"packledger:{kind}/{canonical_name}")
 

@@ -1,12 +1,12 @@
-"""Search over both ecosystems: SQLite's FTS5, one document per crate or package.
+"""What can be searched: one document per crate or package, in SQLite's FTS5.
 
-A name that is the query comes first, then names that begin with it, then by relevance (bm25, the
-name weighing most). Equal ranks are ordered by name, so that pages do not overlap.
+`search_engine.py` asks. Downloads and the log's newest time are kept beside the documents, so that
+counting a download does not write one anew.
 """
 
-import re
+import math
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -17,6 +17,7 @@ from packledger.domain.events import (
     CrateVersionPublished,
     CrateVersionUnyanked,
     CrateVersionYanked,
+    DownloadsCounted,
     Event,
     NpmDistTagSet,
     NpmOwnerAdded,
@@ -31,7 +32,6 @@ from packledger.projections.board import SEARCH
 from packledger.projections.heads import Heads
 
 CARGO, NPM = "cargo", "npm"
-_WORD = re.compile(r"\w+")
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,14 +57,6 @@ class SearchHead(msgspec.Struct):
     shown: str = ""
 
 
-class Found(msgspec.Struct, frozen=True):
-    """One hit."""
-
-    name: str
-    owners: list[str]
-    summary: Summary
-
-
 class _CrateTexts(msgspec.Struct, gc=False):
     """What search shows of a crate's manifest; texts that are not there are left out of it."""
 
@@ -86,9 +78,19 @@ _crate_texts = msgspec.json.Decoder(_CrateTexts).decode
 _npm_texts = msgspec.json.Decoder(_NpmTexts).decode
 _encode = msgspec.json.Encoder().encode
 
-_FoundRow = tuple[int, str, str, bytes, bytes]
+_FoundRow = tuple[int, str, str, str, str, bool, str, bytes, bytes]
 _WordsRow = tuple[int, str, str, str]
 _decode_summary = msgspec.json.Decoder(Summary).decode
+
+
+_NEWEST = (
+    "INSERT INTO newest VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at = max(at, excluded.at)"
+)
+
+
+def fold_name(name: str) -> str:
+    """Return a name as it is compared: in lower case, `_` as `-`."""
+    return name.lower().replace("_", "-")
 
 
 class Search:
@@ -102,8 +104,13 @@ class Search:
         CREATE TABLE versions (key TEXT NOT NULL, version TEXT NOT NULL, hidden INTEGER NOT NULL,
             summary BLOB NOT NULL, PRIMARY KEY (key, version));
         CREATE TABLE found (id INTEGER PRIMARY KEY, ecosystem TEXT NOT NULL, name TEXT NOT NULL,
-            owners BLOB NOT NULL, summary BLOB NOT NULL);
+            folded TEXT NOT NULL, scope TEXT NOT NULL, unstable INTEGER NOT NULL,
+            date TEXT NOT NULL, owners BLOB NOT NULL, summary BLOB NOT NULL);
         CREATE INDEX found_by_name ON found (ecosystem, name);
+        CREATE TABLE downloads (key TEXT PRIMARY KEY, total INTEGER NOT NULL,
+            popularity REAL NOT NULL);
+        CREATE TABLE newest (id INTEGER PRIMARY KEY, at TEXT NOT NULL);
+        CREATE VIRTUAL TABLE names USING fts5 (folded, tokenize = 'trigram');
         CREATE VIRTUAL TABLE words USING fts5 (name, keywords, description,
             tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')
     """
@@ -112,6 +119,8 @@ class Search:
         self._heads = Heads("packages", SearchHead)
         self._touched: dict[str, None] = {}
         self._published: list[tuple[str, str, bytes]] = []
+        self._registered: list[tuple[int, str]] = []
+        self._newest = ""
 
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
         """Fold a page of events."""
@@ -119,9 +128,9 @@ class Search:
             event = recorded.event
             match event:
                 case CrateRegistered(name=name, owner=owner):
-                    self._heads.add(f"cargo:{name}", SearchHead(recorded.position, name, [owner]))
+                    self._register(f"cargo:{name}", SearchHead(recorded.position, name, [owner]))
                 case NpmRegistered(name=name, owner=owner):
-                    self._heads.add(f"npm:{name}", SearchHead(recorded.position, name, [owner]))
+                    self._register(f"npm:{name}", SearchHead(recorded.position, name, [owner]))
                 case CrateVersionPublished():
                     self._publish_crate(db, event)
                 case NpmVersionPublished():
@@ -131,6 +140,11 @@ class Search:
                 case _:
                     self._change(db, event)
         self._flush_published(db)
+        self._newest = max(self._newest, max(recorded.event.at for recorded in page))
+
+    def _register(self, key: str, head: SearchHead) -> None:
+        self._heads.add(key, head)
+        self._registered.append((head.id, fold_name(head.name)))
 
     def _keep(self, key: str, version: str, summary: Summary) -> None:
         self._published.append((key, version, _encode(summary)))
@@ -178,6 +192,8 @@ class Search:
                 self._head(db, f"cargo:{name}").owners.remove(owner)
             case NpmOwnerRemoved(name=name, owner=owner):
                 self._head(db, f"npm:{name}").owners.remove(owner)
+            case DownloadsCounted(counts=counts):
+                _count_downloads(db, counts)
             case _:
                 pass
 
@@ -188,11 +204,16 @@ class Search:
         db.executemany("DELETE FROM words WHERE rowid = ?", ids)
         db.executemany("DELETE FROM found WHERE id = ?", ids)
         shown = [_shown(db, key, head) for key, head in heads if head.shown]
-        db.executemany("INSERT INTO found VALUES (?, ?, ?, ?, ?)", [row for row, _ in shown])
+        db.executemany(
+            "INSERT INTO found VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [row for row, _ in shown]
+        )
         db.executemany(
             "INSERT INTO words (rowid, name, keywords, description) VALUES (?, ?, ?, ?)",
             [words for _, words in shown],
         )
+        db.executemany("INSERT INTO names (rowid, folded) VALUES (?, ?)", self._registered)
+        db.execute(_NEWEST, (self._newest,))
+        self._registered.clear()
         self._touched.clear()
         self._heads.flush(db)
 
@@ -205,16 +226,28 @@ class Search:
         self._heads.forget()
         self._touched.clear()
         self._published.clear()
+        self._registered.clear()
+        self._newest = ""
 
     def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
         """Yield every hit that a search could give, by ecosystem and name, and its words."""
         rows = db.execute(
-            "SELECT ecosystem || ':' || found.name, owners, summary,"
-            " words.name || ' ' || words.keywords || ' ' || words.description"
-            " FROM found LEFT JOIN words ON words.rowid = found.id ORDER BY 1"
+            "SELECT ecosystem || ':' || found.name, owners, summary, json_array(found.folded,"
+            " scope, unstable, date, words.name, words.keywords, words.description, names.folded,"
+            " downloads.total) FROM found LEFT JOIN words ON words.rowid = found.id"
+            " LEFT JOIN names ON names.rowid = found.id"
+            " LEFT JOIN downloads ON downloads.key = ecosystem || ':' || found.name ORDER BY 1"
         )
-        for key, owners, summary, words in rows:
-            yield key, b"\n".join((owners, summary, (words or "").encode()))
+        for key, owners, summary, columns in rows:
+            yield key, b"\n".join((owners, summary, columns.encode()))
+
+
+def _count_downloads(db: sqlite3.Connection, counts: Mapping[str, int]) -> None:
+    for key, count in counts.items():
+        row = db.execute("SELECT total FROM downloads WHERE key = ?", (key,)).fetchone()
+        total = count + (row[0] if row else 0)
+        values = (key, total, math.log2(1 + total))
+        db.execute("INSERT OR REPLACE INTO downloads VALUES (?, ?, ?)", values)
 
 
 def _shown(db: sqlite3.Connection, key: str, head: SearchHead) -> tuple[_FoundRow, _WordsRow]:
@@ -223,8 +256,17 @@ def _shown(db: sqlite3.Connection, key: str, head: SearchHead) -> tuple[_FoundRo
         "SELECT summary FROM versions WHERE key = ? AND version = ?", (key, head.shown)
     ).fetchone()
     summary = _decode_summary(packed)
-    ecosystem = key.partition(":")[0]
-    found = (head.id, ecosystem, head.name, _encode(head.owners), packed)
+    found = (
+        head.id,
+        key.partition(":")[0],
+        head.name,
+        fold_name(head.name),
+        head.name[1:].partition("/")[0] if head.name.startswith("@") else "unscoped",
+        summary.version.startswith("0."),
+        summary.date,
+        _encode(head.owners),
+        packed,
+    )
     return found, (head.id, head.name, " ".join(summary.keywords), summary.description)
 
 
@@ -251,36 +293,3 @@ def _npm_summary(event: NpmVersionPublished) -> Summary:
         description=texts.description,
         keywords=texts.keywords,
     )
-
-
-def search(
-    db: sqlite3.Connection, ecosystem: str, text: str, limit: int, offset: int = 0
-) -> tuple[list[Found], int]:
-    """Return one page of hits and the true total. text: anything a user types."""
-    exact = text.strip()
-    match = " ".join(f'"{word}"*' for word in _WORD.findall(exact))
-    if match:
-        total = db.execute(_COUNT_MATCHES, (match, ecosystem)).fetchone()[0]
-        values = (match, ecosystem, exact, exact, exact, limit, offset)
-        rows = db.execute(_SELECT_MATCHES, values)
-    else:
-        total = db.execute(_COUNT_ALL, (ecosystem,)).fetchone()[0]
-        rows = db.execute(_SELECT_ALL, (ecosystem, limit, offset))
-    hits = [
-        Found(name, msgspec.json.decode(owners), msgspec.json.decode(summary, type=Summary))
-        for name, owners, summary in rows
-    ]
-    return hits, total
-
-
-_MATCHES = " FROM words JOIN found ON found.id = words.rowid WHERE words MATCH ? AND ecosystem = ?"
-_COUNT_MATCHES = "SELECT count(*)" + _MATCHES
-_SELECT_MATCHES = (
-    f"SELECT found.name, owners, summary{_MATCHES} ORDER BY found.name <> ?,"
-    " substr(found.name, 1, length(?)) <> ?, bm25(words, 10.0, 4.0, 1.0), found.name"
-    " LIMIT ? OFFSET ?"
-)
-_COUNT_ALL = "SELECT count(*) FROM found WHERE ecosystem = ?"
-_SELECT_ALL = (
-    "SELECT name, owners, summary FROM found WHERE ecosystem = ? ORDER BY name LIMIT ? OFFSET ?"
-)

@@ -19,7 +19,8 @@ from packledger.domain.streams import State, fold
 from packledger.eventstore.log import Recorded
 from packledger.projections.board import PROJECTIONS, SEARCH
 from packledger.projections.packuments import tarball_of
-from packledger.projections.search import CARGO, NPM, search
+from packledger.projections.search import CARGO, NPM
+from packledger.projections.search_engine import search
 from packledger.projections.sparse_index import crate_file_of
 from registry_model import ADMIN, RELEASES_LAST, VERSIONS, Refusal, RegistryModel, number
 from small_registry import SmallRegistry, memory_folder

@@ -1,0 +1,213 @@
+"""The search that cargo, npm and the pages share."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from packledger.domain.events import (
+    CrateRegistered,
+    CrateVersionPublished,
+    DownloadsCounted,
+    Event,
+    NpmDistTagSet,
+    NpmOwnerAdded,
+    NpmRegistered,
+    NpmVersionPublished,
+)
+from packledger.eventstore.log import Recorded
+from packledger.projections.read_model import ReadModel
+from packledger.projections.search import CARGO, NPM, Search
+from packledger.projections.search_engine import search
+from packledger.projections.search_query import close_enough, parse_query
+
+OLD, NEW = "2025-01-01T00:00:00.000Z", "2026-11-21T00:00:00.000Z"
+
+
+def crate(name: str, description: str = "", keywords: list[str] = [], at: str = NEW) -> list[Event]:  # noqa: B006
+    manifest = {"name": name, "description": description, "keywords": keywords}
+    published = CrateVersionPublished(
+        at=at, by="alice", name=name, version="1.0.0", cksum="", size_bytes=1,
+        manifest=msgspec.Raw(msgspec.json.encode(manifest)),
+    )  # fmt: skip
+    return [CrateRegistered(at=at, by="alice", name=name, owner="alice"), published]
+
+
+def package(
+    name: str, version: str = "1.0.0", by: str = "alice", **manifest: object
+) -> list[Event]:
+    said = {"name": name, "version": version, **manifest}
+    published = NpmVersionPublished(
+        at=NEW, by=by, name=name, version=version, tarball="", size_bytes=1, shasum="",
+        integrity="", file_count=1, unpacked_bytes=1, maintainers=(by,),
+        manifest=msgspec.Raw(msgspec.json.encode(said)),
+    )  # fmt: skip
+    tag = NpmDistTagSet(at=NEW, by=by, name=name, dist_tag="latest", version=version)
+    return [NpmRegistered(at=NEW, by=by, name=name, owner=by), published, tag]
+
+
+class Engine:
+    def __init__(self, folder: Path) -> None:
+        self._model = ReadModel(folder / "model.sqlite", Search())
+        self._events = 0
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        return self._model.db
+
+    def add(self, *events: Event) -> None:
+        page = [Recorded(self._events + n, n, event) for n, event in enumerate(events, 1)]
+        self._model.apply(page)
+        self._events += len(events)
+
+    def names(
+        self, text: str, ecosystem: str = CARGO, limit: int = 50, offset: int = 0
+    ) -> list[str]:
+        return [hit.name for hit in search(self.db, ecosystem, text, limit, offset)[0]]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = Engine(tmp_path)
+    yield engine
+    engine.db.close()
+
+
+def test_the_exact_name_comes_first_then_those_that_begin_with_it(engine: Engine) -> None:
+    engine.add(
+        *crate("my-serde", "serde serde serde", ["serde"]),
+        *crate("serde-json", "json"),
+        *crate("serde", "a framework"),
+    )
+    assert engine.names("serde") == ["serde", "serde-json", "my-serde"]
+
+
+def test_words_of_description_and_keywords_are_found(engine: Engine) -> None:
+    engine.add(*crate("a", "parse dates quickly"), *crate("b", keywords=["dates"]), *crate("c"))
+    assert sorted(engine.names("dates")) == ["a", "b"]
+    assert engine.names("parse quick") == ["a"]
+
+
+def test_a_slip_is_forgiven_when_nothing_matches(engine: Engine) -> None:
+    engine.add(*crate("tokio"), *crate("serde_json"), *package("@acme/express"))
+    assert engine.names("tokoi") == ["tokio"]
+    assert engine.names("serde-jsno") == ["serde_json"]
+    assert engine.names("expresss", NPM) == ["@acme/express"]
+    assert engine.names("nothing-like-it") == []
+
+
+def test_among_equals_more_downloads_come_first(engine: Engine) -> None:
+    engine.add(*crate("http-one", "http"), *crate("http-two", "http"))
+    assert engine.names("http") == ["http-one", "http-two"]
+    engine.add(DownloadsCounted(at=NEW, node="n", counts={"cargo:http-two": 600}))
+    engine.add(DownloadsCounted(at=NEW, node="n", counts={"cargo:http-two": 400}))
+    assert engine.names("http") == ["http-two", "http-one"]
+    assert search(engine.db, CARGO, "http-two", 1)[0][0].downloads == 1_000
+
+
+def test_among_equals_the_fresher_comes_first_by_the_logs_own_time(engine: Engine) -> None:
+    engine.add(*crate("yaml-one", "yaml", at=OLD), *crate("yaml-two", "yaml", at=NEW))
+    assert engine.names("yaml") == ["yaml-two", "yaml-one"]
+
+
+def test_npm_qualifiers_narrow_down(engine: Engine) -> None:
+    engine.add(
+        *package("@acme/ui", keywords=["React", "ui"]),
+        *package("ui", "0.1.0", by="bob", keywords=["ui"]),
+        NpmOwnerAdded(at=NEW, name="ui", owner="carol"),
+    )
+    found = {
+        query: sorted(engine.names(query, NPM))
+        for query in (
+            "scope:acme",
+            "scope:@acme ui",
+            "keywords:react",
+            "keywords:ui,-react",
+            "author:bob",
+            "maintainer:carol",
+            "not:unstable",
+            "is:unstable",
+            "keywords:ui+react",
+            "scope:none",
+        )
+    }
+    assert found == {
+        "scope:acme": ["@acme/ui"],
+        "scope:@acme ui": ["@acme/ui"],
+        "keywords:react": ["@acme/ui"],
+        "keywords:ui,-react": ["ui"],
+        "author:bob": ["ui"],
+        "maintainer:carol": ["ui"],
+        "not:unstable": ["@acme/ui"],
+        "is:unstable": ["ui"],
+        "keywords:ui+react": ["@acme/ui"],
+        "scope:none": [],
+    }
+
+
+def test_a_bare_name_finds_the_scoped_package_before_longer_names(engine: Engine) -> None:
+    engine.add(*package("button-group"), *package("@acme/button"))
+    assert engine.names("button", NPM) == ["@acme/button", "button-group"]
+
+
+def test_pages_do_not_overlap_and_the_total_is_true(engine: Engine) -> None:
+    for number in range(25):
+        engine.add(*crate(f"page-{number:02}", "same words"))
+    pages = [engine.names("same", limit=10, offset=offset) for offset in (0, 10, 20)]
+    assert [len(page) for page in pages] == [10, 10, 5]
+    assert len({name for page in pages for name in page}) == 25
+    assert search(engine.db, CARGO, "same", 3)[1] == 25
+    assert search(engine.db, CARGO, "", 3)[1] == 25
+
+
+def test_both_ecosystems_are_searched_at_once_for_the_pages(engine: Engine) -> None:
+    engine.add(*crate("both"), *package("both"))
+    hits, total = search(engine.db, "", "both", 10)
+    assert [(hit.ecosystem, hit.name) for hit in hits] == [("cargo", "both"), ("npm", "both")]
+    assert total == 2
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    engine = Engine(tmp_path_factory.mktemp("searched"))
+    engine.add(*crate("serde", "a framework", ["json"]), *package("@acme/ui", keywords=["ui"]))
+    return engine
+
+
+@given(text=st.text(max_size=60), ecosystem=st.sampled_from([CARGO, NPM, ""]))
+def test_whatever_is_typed_finds_something_or_nothing(
+    searched: Engine, text: str, ecosystem: str
+) -> None:
+    hits, total = search(searched.db, ecosystem, text, 10)
+    assert len(hits) == min(total, 10)
+
+
+@given(
+    parts=st.lists(
+        st.sampled_from(
+            ["author:", "keywords:a,-b", "scope:@s", "not:unstable", 'x"y', '"a b"', "*", "NEAR(",
+             "a-b", "é", "keywords:", ":", "boost-exact:false", "'", "OR", "AND", "NOT"]
+        )
+    )
+)  # fmt: skip
+def test_qualifiers_and_fts_syntax_never_break_a_search(searched: Engine, parts: list[str]) -> None:
+    hits, total = search(searched.db, "", " ".join(parts), 10)
+    assert len(hits) == min(total, 10)
+
+
+def test_the_words_around_qualifiers_remain() -> None:
+    query = parse_query('web "two words" scope:@acme framework')
+    assert query.text == "web two words framework"
+    assert query.scope == "acme"
+
+
+@given(name=st.text("abc", min_size=8, max_size=12), at=st.integers(0, 6))
+def test_one_slip_of_any_kind_is_close_enough(name: str, at: int) -> None:
+    swapped = name[:at] + name[at + 1] + name[at] + name[at + 2 :]
+    for slip in (name[:at] + name[at + 1 :], name[:at] + "x" + name[at:], swapped):
+        assert close_enough(slip, name)
+    assert not close_enough(name, "xyz" + name[3:])
