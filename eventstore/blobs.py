@@ -179,13 +179,13 @@ class DiskBlobs:
         Whoever wrote it may not have synced its name yet, and it may be an old orphan.
         """
         path = self.path(digest)
-        try:
-            if path.stat().st_size != size_bytes:
-                return False
-            os.utime(path)
-        except FileNotFoundError:
-            return False
         with disk_errors_as_refusals():
+            try:
+                if path.stat().st_size != size_bytes:
+                    return False
+                os.utime(path)
+            except FileNotFoundError:
+                return False
             sync_directory(path.parent)
         return True
 

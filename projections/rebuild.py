@@ -81,8 +81,12 @@ class _Building:
     def __init__(self, projection: Projection, generations: Generations, check: bool) -> None:
         self.projection, self._generations, self._check = projection, generations, check
         self.generation = generations.prepare()
-        path = generations.model(self.generation)
-        self.model = ReadModel(path, projection, private=True)
+        try:
+            path = generations.model(self.generation)
+            self.model = ReadModel(path, projection, private=True)
+        except BaseException:
+            generations.discard(self.generation)
+            raise
         self._live = _open_live(generations)
         self._comparable = False
 
