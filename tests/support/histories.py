@@ -11,6 +11,7 @@ from packledger.domain import account, configuration, crate, npm_package
 from packledger.domain.account import SCOPES
 from packledger.domain.actor import Actor
 from packledger.domain.crate_manifest import CrateManifest
+from packledger.domain.downloads import count_events
 from packledger.domain.errors import RegistryError
 from packledger.domain.events import (
     CrateVersionPublished,
@@ -37,6 +38,7 @@ _SOMETIMES: list[tuple[str, list[Any], list[Any], list[Any]]] = [
     ("disable", PEOPLE, [""], [""]),
     ("token", PEOPLE, [0, 1, 2, 3], [""]),
     ("revoke", PEOPLE, [0, 1, 2, 3], [""]),
+    ("download", ["cargo:demo", "npm:demo", "npm:gone"], [1, 2, 1000], [""]),
 ]
 _OFTEN: list[tuple[str, list[Any], list[Any], list[Any]]] = [
     ("crate", CRATES, VERSIONS, PEOPLE),
@@ -85,6 +87,8 @@ class _Author:
             case "configure":
                 decide = configuration.decide_configure
                 self._write("registry", "", lambda s: decide(s, actor, name))
+            case "download":
+                self._write("downloads", "n", lambda _: count_events(actor, "n", {name: one}))
             case "account" | "disable" | "token" | "revoke":
                 self._account(what, actor, name, one)
             case _:
