@@ -152,6 +152,11 @@ class LiveProjection:
 
     def caught_up(self) -> None:
         """Let it be read, now that there is nothing more to apply."""
+        if self._generations.stamp() != self._stamp:
+            # A rebuild that was killed after its swap could tell nobody.
+            with self._generations.locked():
+                self._follow_swap()
+            return
         if self._model is None or self.failed or self._board.readable(self.name):
             return
         if not self._model.built():

@@ -2,6 +2,7 @@
 
 import random
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -256,6 +257,26 @@ def test_serve_on_a_read_only_directory_is_refused_with_a_sentence(
     tree.start()
     with httpx.Client(base_url=tree.direct, timeout=30) as http:
         check_recovered(http, tree, early, [cargo_publication("after-it", "1.0.0")])
+
+
+def test_a_board_that_finds_no_space_is_an_error_and_not_the_end_of_the_process(
+    make_disk: MakeDisk, tmp_path: Path
+) -> None:
+    disk = make_disk(tmp_path / "disk", 1)
+    disk.fill()
+    code = (
+        "import pathlib, sys; from packledger.projections.board import Board;"
+        "board = Board(pathlib.Path(sys.argv[1])); board.beat()"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(disk.folder / "board")],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert said.returncode == 1, f"ended by signal {-said.returncode}"
+    assert "No space left on device" in said.stderr
 
 
 def serve_once(tree: ProcessTree, *command: str) -> subprocess.CompletedProcess[str]:

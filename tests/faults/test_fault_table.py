@@ -1,4 +1,4 @@
-"""Each step of a command, the projector and a rebuild, each raising before and after it persisted."""
+"""Each step of a command, the projector and a rebuild raises, before and after it persisted."""
 
 import errno
 import hashlib
@@ -28,7 +28,7 @@ from packledger.domain.errors import RegistryError, Unavailable, VersionExists
 from packledger.domain.events import CrateVersionPublished, NpmVersionPublished
 from packledger.eventstore import log as log_module
 from packledger.eventstore.blobs import DiskBlobs
-from packledger.projections.board import PROJECTIONS
+from packledger.projections.board import HEARTBEAT_LATE_S, PROJECTIONS, Board
 from packledger.projections.generation import Generations
 from packledger.projections.projector import RETRY_S
 from packledger.projections.rebuild import rebuild
@@ -432,6 +432,38 @@ def test_a_rebuild_that_fails_leaves_what_is_served(
     check_generations(small, generations)
     small.catch_up()
     assert small.live_documents() == small.fresh_documents(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("when", WHENS)
+def test_an_idle_projector_finds_the_swap_that_a_killed_rebuild_told_nobody(
+    small: SmallRegistry, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    fill(small)
+    small.catch_up()
+    board, name = small.registry.board, PROJECTIONS[0]
+    before = board.generation(name)
+    fault = Fault(when, io_error())
+    with monkeypatch.context() as patch:
+        patch.setattr(board, "set_generation", fault.wrap(board.set_generation))
+        fault.arm()
+        with pytest.raises(OSError, match="Input/output error"):
+            small.rebuild(name)
+    small.catch_up()
+    assert board.generation(name) == before + 1
+    assert not board.failed(name)
+    assert board.readable(name)
+
+
+def test_a_heartbeat_from_before_a_reboot_is_no_sign_of_life(tmp_path: Path) -> None:
+    now_s = 1_000_000.0
+    board = Board(tmp_path / "board", lambda: now_s)
+    board.beat()
+    assert board.projector_lives()
+    now_s = 3.0
+    assert not board.projector_lives()
+    now_s = 1_000_000.0 + HEARTBEAT_LATE_S
+    assert not board.projector_lives()
+    board.close()
 
 
 def check_generations(small: SmallRegistry, generations: Generations) -> None:
