@@ -153,6 +153,11 @@ class ReadModel:
             os.fsync(file.fileno())
         sync_directory(self._path.parent)
 
+    def hold(self) -> None:
+        """Go on seeing what is there now, whatever others write; until `close`."""
+        self.db.execute("BEGIN")
+        self._meta("position")  # SQLite takes its snapshot at the first read
+
     def close(self) -> None:
         """Close the file."""
         self._projection.forget()

@@ -110,6 +110,7 @@ class _Building:
                 board.set_generation(self.projection.name, self.generation)
                 board.set_position(self.projection.name, self.model.position())
                 board.set_state(self.projection.name, RUNNING)
+            self.model.hold()
 
     def compare(self) -> Outcome:
         """Return what differs between the two generations."""
@@ -204,8 +205,12 @@ def _compare(
     ours = projection.documents(model.db)
     theirs = _readable(projection, live) if live is not None and comparable else iter(())
     differences: list[str] = []
-    if live is None and not swapped:
-        differences.append("the live generation is missing or damaged")
+    if not comparable and not swapped:
+        differences.append(
+            "the live generation is missing or damaged"
+            if live is None
+            else "the live generation is of another release, or ahead of the log"
+        )
     digest = hashlib.sha256()
     count = 0
     for key, body, other in _side_by_side(ours, theirs):

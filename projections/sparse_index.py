@@ -128,10 +128,12 @@ class SparseIndex:
         self._published.clear()
 
     def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
-        """Yield every index file and every crate's head."""
+        """Yield every index file, where its versions' bytes are, and every crate's head."""
+        files = "SELECT version, cksum FROM versions WHERE name = ? ORDER BY position"
         for name, head in db.execute("SELECT name, head FROM crates ORDER BY name"):
-            yield f"{name} head", head
             yield name, index_file_of(db, name) or b""
+            yield f"{name} files", repr(db.execute(files, (name,)).fetchall()).encode()
+            yield f"{name} head", head
 
 
 def revision_of(db: sqlite3.Connection, name: str) -> int | None:

@@ -207,3 +207,16 @@ def _history(beginning: int, seed: int, size: int) -> list[Recorded]:
     for what, *choices in rng.choices(_COMMANDS, k=size):
         free.append((what, *map(rng.choice, choices)))
     return written([*_BEGINNING[:beginning], *free])
+
+
+def long_history() -> list[Recorded]:
+    """A log of some thousands of events, always the same."""
+    rng = random.Random(7)
+    author = _Author()
+    for number in range(400):
+        for at, version in enumerate(VERSIONS):
+            author.obey(("crate", f"crate-{number}", version, PEOPLE[at % 3]))
+            author.obey(("npm", f"package-{number % 40}", f"{number}.0.{at}", "latest"))
+        author.obey(("yank", f"crate-{rng.randrange(number + 1)}", "1.0.0", True))
+        author.obey(("tag", f"package-{number % 40}", f"{number}.0.0", "next"))
+    return author.log

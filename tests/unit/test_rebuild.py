@@ -1,0 +1,190 @@
+"""A rebuild tells exactly what differs, and is right while others go on writing."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from histories import EVERYTHING, long_history
+from packledger.feeds.feed import Recorded
+from packledger.projections.board import PROJECTIONS, Board
+from packledger.projections.generation import Generations
+from packledger.projections.projector import Projector
+from packledger.projections.read_model import ReadModel
+from packledger.projections.rebuild import Outcome, rebuild, rebuild_all
+from packledger.projections.sparse_index import SparseIndex
+from small_registry import documents_in, memory_folder, new_projection
+
+
+class Growing:
+    """A feed whose log a test lets grow."""
+
+    def __init__(self, log: list[Recorded], length: int | None = None) -> None:
+        self._log = log
+        self.length = len(log) if length is None else length
+
+    def read(self, after: int, limit: int) -> list[Recorded]:
+        return self._log[: self.length][after : after + limit]
+
+    def wait(self, timeout_s: float) -> bool:
+        return True
+
+    def last_position(self) -> int:
+        return self.length
+
+    def close(self) -> None:
+        pass
+
+
+class Models:
+    """Live read models of a log, brought up to date once."""
+
+    def __init__(self, folder: Path, log: list[Recorded]) -> None:
+        self.root, self.board, self.feed = folder / "read", Board(folder / "board"), Growing(log)
+        self.projector = self.open_projector()
+        self.projector.catch_up()
+
+    def open_projector(self) -> Projector:
+        return Projector(self.feed, [new_projection(n) for n in PROJECTIONS], self.root, self.board)
+
+    def file(self, name: str) -> Path:
+        generations = Generations(self.root, name)
+        return generations.model(generations.live())
+
+    def check(self, name: str) -> list[str]:
+        return self.rebuild(name, check=True).differences
+
+    def rebuild(self, name: str, *, check: bool = False) -> Outcome:
+        return rebuild(self.feed, new_projection(name), self.root, self.board, check=check)
+
+    def close(self) -> None:
+        self.projector.close()
+        self.board.close()
+
+
+@pytest.fixture
+def models() -> Iterator[Models]:
+    with memory_folder() as folder, closing(Models(folder, EVERYTHING)) as models:
+        yield models
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_a_check_of_what_nobody_touched_reports_nothing(models: Models, name: str) -> None:
+    outcome = models.rebuild(name, check=True)
+    assert outcome.differences == []
+    assert not outcome.swapped
+    assert outcome.documents == len(documents_in(models.file(name), name))
+
+
+CHANGES = [
+    ("sparse-index", "UPDATE versions SET yanked = 1 WHERE version = '2.0.0'", ["demo"]),
+    ("sparse-index", "UPDATE versions SET cksum = '0' WHERE name = 'other'", ["other files"]),
+    ("sparse-index", "DELETE FROM versions WHERE name = 'other'", ["other", "other files"]),
+    ("sparse-index", "UPDATE crates SET head = replace(head, 'bob', 'eve') WHERE name = 'other'",
+     ["other head"]),
+    ("packuments", "UPDATE versions SET deprecated = '' WHERE deprecated <> ''",
+     ["demo 1 abbreviated", "demo 2 full"]),
+    ("packuments", "UPDATE versions SET tarball = 'x' WHERE name = '@acme/tool'",
+     ["@acme/tool 3 tarballs"]),
+    ("packuments", "UPDATE versions SET full_form = abbreviated WHERE name = 'demo'",
+     ["demo 2 full"]),
+    ("packuments", "DELETE FROM packages WHERE name = '@acme/tool'",
+     ["@acme/tool 1 abbreviated", "@acme/tool 2 full", "@acme/tool 3 tarballs"]),
+    ("search", "DELETE FROM words WHERE name = 'Other'", ["cargo:Other"]),
+    ("search", "DELETE FROM found WHERE name = '@acme/tool'", ["npm:@acme/tool"]),
+    ("accounts", "UPDATE accounts SET role = 'admin' WHERE name = 'bob'", ["account bob"]),
+    ("accounts", "UPDATE tokens SET sha256 = 'x'", ["token bob-1-3"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "change", "keys"), CHANGES)
+def test_a_row_changed_by_hand_is_named_and_mended(
+    models: Models, name: str, change: str, keys: list[str]
+) -> None:
+    whole = documents_in(models.file(name), name)
+    with closing(sqlite3.connect(models.file(name), isolation_level=None)) as db:
+        assert db.execute(change).rowcount > 0
+    assert models.check(name) == keys
+    assert models.check(name) == keys, "a check changes nothing"
+    assert models.rebuild(name).differences == keys
+    assert models.check(name) == []
+    assert documents_in(models.file(name), name) == whole
+
+
+def test_a_row_too_many_is_named(models: Models) -> None:
+    with closing(sqlite3.connect(models.file("accounts"), isolation_level=None)) as db:
+        db.execute("INSERT INTO accounts VALUES (99, 'eve', 'admin', '', 0)")
+    assert models.check("accounts") == ["account eve"]
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_a_model_that_cannot_be_compared_is_never_called_equal(models: Models, name: str) -> None:
+    with closing(sqlite3.connect(models.file(name), isolation_level=None)) as db:
+        db.execute("UPDATE meta SET value = value + 1 WHERE key = 'renderer'")
+    assert models.check(name) != []
+    with closing(sqlite3.connect(models.file(name), isolation_level=None)) as db:
+        db.execute("UPDATE meta SET value = value - 1 WHERE key = 'renderer'")
+        db.execute("UPDATE meta SET value = 1000 WHERE key = 'position'")
+    assert models.check(name) != []
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_an_interrupted_rebuild_leaves_the_live_generation_alone(models: Models, name: str) -> None:
+    class Broken(Growing):
+        def read(self, after: int, limit: int) -> list[Recorded]:
+            raise OSError("the disk is gone")
+
+    live = models.file(name)
+    with pytest.raises(OSError, match="gone"):
+        rebuild(Broken(EVERYTHING), new_projection(name), models.root, models.board)
+    assert models.file(name) == live
+    assert models.check(name) == []
+
+
+def test_what_is_written_while_both_are_compared_is_no_difference(models: Models) -> None:
+    models.feed.length -= 6
+    models.rebuild("sparse-index")
+    models.projector.catch_up()
+
+    class Busy(SparseIndex):
+        def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
+            models.feed.length = len(EVERYTHING)
+            models.projector.catch_up()
+            return super().documents(db)
+
+    assert rebuild(models.feed, Busy(), models.root, models.board).differences == []
+    assert models.check("sparse-index") == []
+
+
+def test_a_rebuild_beside_a_working_projector_ends_equal_and_reports_nothing() -> None:
+    log = long_history()
+    with memory_folder() as folder, closing(Models(folder, log)) as models:
+        models.feed.length = len(log) // 20
+        stopping = threading.Event()
+
+        def project() -> None:
+            while not stopping.is_set():
+                models.feed.length = min(len(log), models.feed.length + 7)
+                models.projector.step()
+
+        thread = threading.Thread(target=project)
+        thread.start()
+        try:
+            while models.feed.length < len(log):
+                projections = [new_projection(name) for name in PROJECTIONS]
+                for outcome in rebuild_all(models.feed, projections, models.root, models.board):
+                    assert outcome.differences == [], outcome
+        finally:
+            stopping.set()
+            thread.join()
+        models.projector.catch_up()
+        for name in PROJECTIONS:
+            assert models.check(name) == []
+            assert models.board.position(name) == len(log)
+            model = ReadModel(folder / name, new_projection(name))
+            model.apply(log)
+            model.close()
+            assert documents_in(models.file(name), name) == documents_in(folder / name, name)
