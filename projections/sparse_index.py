@@ -161,8 +161,13 @@ def head_of(db: sqlite3.Connection, name: str) -> CrateHead | None:
 
 
 def crate_file_of(db: sqlite3.Connection, name: str, version: str) -> CrateFile | None:
-    """Return where a published version's bytes are, yanked or not; any case of the name."""
+    """Return where a published version's bytes are, yanked or not, and the crate's true name.
+
+    name: in any case of letters.
+    """
     row = db.execute(
-        "SELECT cksum FROM versions WHERE name = ? AND version = ?", (name.lower(), version)
+        "SELECT head ->> 'name', cksum FROM versions JOIN crates USING (name)"
+        " WHERE name = ? AND version = ?",
+        (name.lower(), version),
     ).fetchone()
-    return CrateFile(name, version, row[0]) if row else None
+    return CrateFile(row[0], version, row[1]) if row else None
