@@ -12,6 +12,7 @@ import falcon.asgi
 import msgspec
 
 from packledger.api.hooks import Hooks
+from packledger.api.login_attempts import LoginAttempts, Proxies
 from packledger.commands.registry import rfc3339
 from packledger.domain.errors import NotAuthenticated
 from packledger.domain.permissions import Identity
@@ -38,9 +39,11 @@ class Authenticator:
         credentials: Credentials,
         now: Callable[[], datetime],
         hooks: Hooks,
+        attempts: LoginAttempts,
+        proxies: Proxies,
     ) -> None:
         self._accounts, self._credentials, self._now = accounts, credentials, now
-        self._hooks = hooks
+        self._hooks, self._attempts, self._proxies = hooks, attempts, proxies
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._passwords = asyncio.Semaphore(PASSWORDS_AT_ONCE)
 
@@ -55,7 +58,7 @@ class Authenticator:
             return None
         scheme, _, rest = header.strip().partition(" ")
         if scheme.lower() == "basic":
-            return await self._by_password(rest)
+            return await self._by_password(req, rest)
         if rest and scheme.lower() != "bearer":
             raise NotAuthenticated(
                 "the authorization scheme is not known here; send the token alone or as Bearer"
@@ -109,7 +112,7 @@ class Authenticator:
             expires=row.expires,
         )
 
-    async def _by_password(self, encoded: str) -> Identity:
+    async def _by_password(self, req: falcon.asgi.Request, encoded: str) -> Identity:
         try:
             text = base64.b64decode(encoded, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError, ValueError) as error:
@@ -117,17 +120,34 @@ class Authenticator:
                 "the Basic credentials are not base64 of user:password"
             ) from error
         account, _, password = text.partition(":")
-        return await self.by_password(account, password)
+        return await self.by_password(req, account, password)
 
-    async def by_password(self, account: str, password: str) -> Identity:
+    async def by_password(self, req: falcon.asgi.Request, account: str, password: str) -> Identity:
         """Return the account with this password; takes 20 ms in a thread.
+
+        Every password that anybody gives passes here, and is counted.
 
         Raises:
             NotAuthenticated: unknown account, wrong password, or disabled.
+            TooMany: too many wrong ones, of this account or from this address.
         """
+        address = self._address(req)
+        self._attempts.begin(account, address)
         async with self._passwords:
             await asyncio.to_thread(self._credentials.check_password, account, password)
+        self._attempts.succeed(account, address)
         row = account_of(self._accounts.db(), account)
         if row is None or row.disabled:
             raise NotAuthenticated(f"the account `{account}` is disabled; ask an administrator")
         return Identity(account=account, admin=row.role == "admin")
+
+    def count_registration(self, req: falcon.asgi.Request) -> None:
+        """Count a new account.
+
+        Raises:
+            TooMany: too many were registered from this address.
+        """
+        self._attempts.register(self._address(req))
+
+    def _address(self, req: falcon.asgi.Request) -> str:
+        return self._proxies.client(req.remote_addr, req.get_header("x-forwarded-for"))

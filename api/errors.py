@@ -21,6 +21,7 @@ from packledger.domain.errors import (
     NotFound,
     RegistryError,
     TooLarge,
+    TooMany,
     Unavailable,
     WrongPassword,
 )
@@ -34,6 +35,7 @@ STATUS: dict[type[RegistryError], int] = {
     Conflict: 409,
     Invalid: 400,
     TooLarge: 413,
+    TooMany: 429,
     Unavailable: 503,
 }
 RETRY_AFTER_S = "5"
@@ -92,6 +94,8 @@ class ErrorAnswers:
         status = status_of(error)
         if status == 401:
             resp.set_header("www-authenticate", challenge_of(req.path, self._public_url, error))
+        elif isinstance(error, TooMany):
+            resp.set_header("retry-after", str(error.retry_after_s))
         elif status == 503:
             resp.set_header("retry-after", RETRY_AFTER_S)
             log.error("cannot serve: %s", error.sentence, extra={"request": req.context.request_id})

@@ -86,7 +86,7 @@ class NpmAccounts:
             await self._register(req, document)
             identity = Identity(account=name)
         else:
-            identity = await context.authenticator.by_password(name, document.password)
+            identity = await context.authenticator.by_password(req, name, document.password)
         actor = context.actor(req, identity)
         secret, _ = await context.run(
             lambda: accounts.issue_token(context.registry, actor, name, label="npm login")
@@ -102,6 +102,7 @@ class NpmAccounts:
                 f"there is no account `{document.name}`, and this registry does not let clients "
                 "create any; ask its operator for one"
             )
+        context.authenticator.count_registration(req)
         actor = context.actor(req, Identity(account=document.name))
         await context.run(
             lambda: accounts.register(

@@ -87,7 +87,7 @@ class NpmTokens:
         wish = await read_json(req, TokenWish, "the wish for a token")
         if wish.cidr_whitelist:
             raise Invalid("this registry cannot bind a token to addresses; leave `--cidr` out")
-        await context.authenticator.by_password(identity.account, wish.password)
+        await context.authenticator.by_password(req, identity.account, wish.password)
         actor = context.actor(req, identity)
         packages = [*wish.packages, *(f"{scope.rstrip('/')}/*" for scope in wish.scopes)]
         secret, issued = await context.run(

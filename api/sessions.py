@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import hmac
 import secrets
+from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import falcon.asgi
@@ -39,6 +40,7 @@ class Visitor(msgspec.Struct, frozen=True):
 
 
 NOBODY = Visitor()
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Sessions:
@@ -121,7 +123,7 @@ class Sessions:
         Raises:
             NotAuthenticated: wrong name or password, or a disabled account.
         """
-        identity = await self._context.authenticator.by_password(name, password)
+        identity = await self._context.authenticator.by_password(req, name, password)
         await self.begin(req, resp, identity)
 
     async def begin(self, req: Request, resp: Response, identity: Identity) -> None:
@@ -151,16 +153,25 @@ class Sessions:
                         context.registry, actor, identity.account, identity.token
                     )
                 )
+        # Not Falcon's `unset_cookie`: without `Secure` a `__Host-` cookie would stay.
         for name, same_site in ((self._session, "Lax"), (self._form, "Strict")):
-            self._set(resp, name, "", same_site, max_age_s=0)
+            self._set(resp, name, "", same_site, expires=_LONG_AGO)
 
     def _set(
-        self, resp: Response, name: str, value: str, same_site: str, max_age_s: int | None = None
+        self,
+        resp: Response,
+        name: str,
+        value: str,
+        same_site: str,
+        *,
+        max_age_s: int | None = None,
+        expires: datetime | None = None,
     ) -> None:
         resp.set_cookie(
             name,
             value,
             max_age=max_age_s,
+            expires=expires,
             path=self._path,
             secure=self._secure,
             http_only=True,

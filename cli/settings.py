@@ -7,6 +7,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -69,6 +70,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         float,
         _about("How often download counts are appended to the log, in seconds.", ge=0.1),
     ] = 60.0
+    proxies: Annotated[
+        tuple[str, ...],
+        _about(
+            "Addresses or networks of the proxies in front, whose `X-Forwarded-For` says where a "
+            "client is, for the limit of wrong passwords; separated by commas in the environment."
+        ),
+    ] = ("127.0.0.0/8", "::1")
     client_timeout_s: Annotated[
         float,
         _about(
@@ -127,7 +135,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             continue
         key = name.removeprefix(PREFIX).lower()
         _check_known(key, "the environment", shown=name)
-        values[key] = text.split(",") if key == "listen" else text
+        values[key] = text.split(",") if key in {"listen", "proxies"} else text
     return values
 
 
@@ -158,7 +166,18 @@ def _completed(settings: Settings) -> Settings:
         raise BadSettings(
             f"`public_url` must be http:// or https:// and a host, not `{public_url}`"
         )
+    for proxy in settings.proxies:
+        _check_network(proxy)
     return msgspec.structs.replace(settings, public_url=public_url)
+
+
+def _check_network(proxy: str) -> None:
+    try:
+        ip_network(proxy, strict=False)
+    except ValueError as error:
+        raise BadSettings(
+            f"`proxies` takes addresses and networks such as `10.0.0.0/8`, not `{proxy}`"
+        ) from error
 
 
 def address(listen: str) -> tuple[str, int]:

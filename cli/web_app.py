@@ -10,6 +10,7 @@ from packledger.api.app import App, create_app
 from packledger.api.auth import Authenticator
 from packledger.api.context import Context
 from packledger.api.hooks import Hooks
+from packledger.api.login_attempts import Counters, LoginAttempts, Proxies
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
 from packledger.commands.downloads import DownloadCounter
@@ -31,6 +32,7 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
     Call it in the process that serves, after any fork. hooks: an embedding program's own say.
     """
     registry = wiring.open_registry(settings, create=False)
+    places = wiring.Places(Path(settings.data))
     reader = partial(wiring.open_reader, settings, registry.board)
     accounts, index, packages = reader(ACCOUNTS), reader(SPARSE_INDEX), reader(PACKUMENTS)
 
@@ -39,7 +41,14 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
 
     context = Context(
         registry=registry,
-        authenticator=Authenticator(accounts, registry.credentials, registry.now, hooks),
+        authenticator=Authenticator(
+            accounts,
+            registry.credentials,
+            registry.now,
+            hooks,
+            LoginAttempts(Counters(places.run / "attempts")),
+            Proxies(settings.proxies),
+        ),
         accounts=accounts,
         sparse_index=index,
         packuments=packages,
@@ -57,6 +66,6 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
         private=settings.private,
         commands=ThreadPoolExecutor(COMMAND_THREADS, thread_name_prefix="command"),
         uploads=asyncio.Semaphore(UPLOADS_AT_ONCE),
-        spool_folder=str(wiring.Places(Path(settings.data)).blobs / "uploads"),
+        spool_folder=str(places.blobs / "uploads"),
     )
     return create_app(context)

@@ -7,6 +7,7 @@
     ├── Conflict           the registry's state forbids it
     ├── Invalid            the request itself is wrong
     ├── TooLarge           a limit was passed
+    ├── TooMany            tried too often in a while
     └── Unavailable        the registry cannot do it now; nothing was changed
 
 A sentence names the offending thing in backticks and says what to do. `api/errors.py` alone knows
@@ -51,6 +52,14 @@ class Invalid(RegistryError):
 
 class TooLarge(RegistryError):
     """A limit was passed."""
+
+
+class TooMany(RegistryError):
+    """Tried too often in a while. retry_after_s: how long to wait."""
+
+    def __init__(self, what: str, retry_after_s: int) -> None:
+        super().__init__(f"{what}; try again in {retry_after_s} seconds")
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(RegistryError):
