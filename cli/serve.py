@@ -4,7 +4,6 @@ import fcntl
 import logging
 import signal
 import socket
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -13,7 +12,6 @@ import click
 import msgspec
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.glogging import Logger
 
 from packledger.api.hooks import Hooks
@@ -28,10 +26,6 @@ KEEPALIVE_S = 65
 """Longer than a proxy keeps an idle connection (nginx: 60 s): it never meets a closed one."""
 GRACEFUL_S = 10
 BACKLOG = 1024
-NEXT_REQUEST_BYTES = 2 * 1024 * 1024
-"""What may arrive of a connection's next request before the last one is quite over. The parser's
-own 64 KiB are less than uvloop reads at once, and gunicorn drops the connection over that: a client
-that sends an upload right after reading an answer saw "server disconnected"."""
 
 log = logging.getLogger("packledger.serve")
 
@@ -162,15 +156,10 @@ class _Web(BaseApplication):  # type: ignore[misc]
         }
         for key, value in values.items():
             self.cfg.set(key, value)
+        Worker.patience_s = self._settings.client_timeout_s
 
     def load(self) -> Any:
         return build_app(self._settings, self._hooks)
-
-
-def _keep_early_requests() -> None:
-    if ASGIProtocol._check_h1c_protocol_available():
-        parser = ASGIProtocol._h1c_protocol_class
-        ASGIProtocol._h1c_protocol_class = partial(parser, limit_remaining=NEXT_REQUEST_BYTES)
 
 
 class _Stop:

@@ -1,62 +1,65 @@
-"""Gunicorn's ASGI worker, except that it does not wait for idle connections when it is to end.
+"""Gunicorn's ASGI worker, with connections that are bounded in number and time.
 
-Gunicorn's own waits `graceful_timeout` for every open connection: behind a proxy, which always
-keeps some, each stop would take the whole time, and Docker kills after 10 s.
+Gunicorn's own also waits `graceful_timeout` for every open connection when it is to end: behind a
+proxy, which always keeps some, each stop would take the whole time, and Docker kills after 10 s.
 """
 
 import asyncio
 import contextlib
 import signal
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
 
-from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
+
+from packledger.cli.connection import Connection, keep_early_requests
 
 SWEEP_S = 0.1
 FIRST_REQUEST_S = 1.0
-"""How long a connection that has not asked for anything yet may still do so."""
-
-
-class Connection(ASGIProtocol):  # type: ignore[misc]
-    """A connection that its worker knows."""
-
-    def connection_made(self, transport: Any) -> None:
-        """Begin."""
-        self.worker.connections.add(self)
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
-        self.worker.connections.discard(self)
-        super().connection_lost(exc)
-
-    def close_if_idle(self, *, unused: bool) -> None:
-        """Close it between two requests; unused: before its first one, too."""
-        if self._awaiting_request and (unused or self.req_count > 1):
-            self._close_transport()
-            self._request_ready.set()
+"""How long a connection that has not asked for anything yet may still do so, before the end."""
+MAX_CONNECTIONS = 2_000
+"""Of one worker: each costs a file descriptor and about 20 KB."""
 
 
 class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
-    """Serves until it is told to end, then answers what was asked and closes what is idle."""
+    """Serves until it is told to end, then answers what was asked and closes what is idle.
+
+    patience_s: how long a client may do nothing while it is its turn; set before the fork.
+    """
+
+    patience_s = 30.0
 
     def init_process(self) -> None:
         """Make connections known, then serve."""
         # Until gunicorn sets its own, the arbiter's handler is here, and would swallow the signal.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}
+        keep_early_requests()
         # The worker builds its connections by this name, and has no setting for it.
         gasgi.ASGIProtocol = Connection
         super().init_process()
 
+    def make_room(self, newest: Connection) -> None:
+        """Close the oldest idle connection if there are too many, else refuse the newest."""
+        if len(self.connections) <= MAX_CONNECTIONS:
+            return
+        others = (one for one in self.connections if one is not newest)
+        if not any(one.close_if_idle(unused=True) for one in others):
+            newest.refuse("this registry has too many connections now; try again later")
+
+    async def _serve(self) -> None:
+        async with _meanwhile(self._end_stuck):
+            await super()._serve()
+
+    async def _end_stuck(self) -> None:
+        while True:
+            await asyncio.sleep(self.patience_s / 4)
+            now_s = self.loop.time()
+            for connection in list(self.connections):
+                connection.end_if_stuck(now_s, self.patience_s)
+
     async def _shutdown(self) -> None:
-        closing = asyncio.create_task(self._close_idle())
-        try:
+        async with _meanwhile(self._close_idle):
             await super()._shutdown()
-        finally:
-            closing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await closing
 
     async def _close_idle(self) -> None:
         unused_after_s = self.loop.time() + FIRST_REQUEST_S
@@ -65,3 +68,15 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
             for connection in list(self.connections):
                 connection.close_if_idle(unused=unused)
             await asyncio.sleep(SWEEP_S)
+
+
+@contextlib.asynccontextmanager
+async def _meanwhile(run: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run something as long as the block runs."""
+    task = asyncio.ensure_future(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

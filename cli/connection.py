@@ -1,0 +1,149 @@
+"""A client's connection: bounded in time, and refused in words that every client can print.
+
+Gunicorn's own waits for ever for a first request, for a body that trickles, and for a client that
+does not take its answer. Here each of them ends when a client has not moved on for a while.
+"""
+
+import fcntl
+import struct
+import termios
+from functools import partial
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import msgspec
+from gunicorn.asgi.protocol import ASGIProtocol
+
+MIN_BYTES_PER_S = 1024
+"""A body that comes, or an answer that is taken, more slowly than this is given up."""
+NEXT_REQUEST_BYTES = 2 * 1024 * 1024
+"""What may arrive of a connection's next request before the last one is quite over. The parser's
+own 64 KiB are less than uvloop reads at once, and gunicorn drops the connection over that: a client
+that sends an upload right after reading an answer saw "server disconnected"."""
+_HEAD, _BODY, _ANSWER = "head", "body", "answer"
+_TOO_SLOW = {
+    _HEAD: "the request did not arrive in time; send it again",
+    _BODY: f"the body arrives at less than {MIN_BYTES_PER_S} bytes a second; send it again",
+}
+
+
+class _Mark(NamedTuple):
+    """Where a client stood: what it was waited for, since when, how many bytes it had moved."""
+
+    wait: str
+    since_s: float
+    moved_bytes: int
+
+
+class Connection(ASGIProtocol):  # type: ignore[misc]
+    """A connection that its worker knows."""
+
+    def __init__(self, worker: Any) -> None:
+        super().__init__(worker)
+        self._received_bytes = 0
+        self._mark: _Mark | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin."""
+        self.worker.connections[self] = None
+        super().connection_made(transport)
+        self.worker.make_room(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self.worker.connections.pop(self, None)
+        super().connection_lost(exc)
+
+    def close_if_idle(self, *, unused: bool) -> bool:
+        """Close it between two requests; unused: before its first one, too. Return whether."""
+        idle = self._awaiting_request and (unused or self.req_count > 1)
+        if idle:
+            self._close_transport()
+            self._request_ready.set()
+        return bool(idle)
+
+    def refuse(self, sentence: str) -> None:
+        """End a connection that has said nothing yet."""
+        self._send_error_response(503, sentence, (("Retry-After", "5"),))
+        self._close_transport()
+        self._request_ready.set()
+
+    def end_if_stuck(self, now_s: float, patience_s: float) -> None:
+        """End the connection if its client has not moved on since `patience_s`."""
+        wait = self._wait()
+        if wait is None:
+            self._mark = None
+            return
+        moved_bytes = self._moved_bytes(wait)
+        mark = self._mark
+        if mark is None or mark.wait != wait:
+            self._mark = _Mark(wait, now_s, moved_bytes)
+        elif now_s - mark.since_s >= patience_s:
+            if moved_bytes - mark.moved_bytes < MIN_BYTES_PER_S * patience_s:
+                self._give_up(wait)
+            self._mark = _Mark(wait, now_s, moved_bytes)
+
+    def _wait(self) -> str | None:
+        """Return what the client is waited for; None while it is our turn, or it may be idle."""
+        if self._closed or self._flow_control.write_paused:
+            return _ANSWER
+        if self._awaiting_request:  # later ones are bounded by the keep-alive timer
+            return _HEAD if self.req_count == 1 else None
+        receiver = self._body_receiver
+        ours = receiver is None or receiver.buffered or receiver.expect_continue
+        return None if ours or receiver._complete or self._reading_paused else _BODY
+
+    def _moved_bytes(self, wait: str) -> int:
+        """Return a number that grows by each byte which the client has sent or taken."""
+        if wait is not _ANSWER:
+            return self._received_bytes if wait is _BODY else 0
+        return -int(self.transport.get_write_buffer_size()) - _not_acknowledged(self.transport)
+
+    def _give_up(self, wait: str) -> None:
+        if wait is _ANSWER:
+            self.transport.abort()
+            return
+        self._send_error_response(408, _TOO_SLOW[wait])
+        self._close_transport()
+        self._request_ready.set()
+
+    def _on_body(self, chunk: bytes) -> None:
+        self._received_bytes += len(chunk)
+        super()._on_body(chunk)
+
+    def _send_error_response(
+        self, status: int, message: str, extra_headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """Refuse what is no request, in JSON: `error` for npm and others, `errors` for cargo.
+
+        An unknown transfer coding is 501 in RFC 9112, but the mistake is the client's.
+        """
+        status = 400 if status == 501 else status
+        body = msgspec.json.encode({"error": message, "errors": [{"detail": message}]})
+        headers = (
+            ("Content-Type", "application/json"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+            *extra_headers,
+        )
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in headers)
+        self._safe_write(head.encode("latin-1") + b"\r\n" + body)
+
+
+def keep_early_requests() -> None:
+    """Have parsers keep a next request that arrives early."""
+    if ASGIProtocol._check_h1c_protocol_available():
+        parser = ASGIProtocol._h1c_protocol_class
+        ASGIProtocol._h1c_protocol_class = partial(parser, limit_remaining=NEXT_REQUEST_BYTES)
+
+
+def _not_acknowledged(transport: Any) -> int:
+    """Return how many bytes the kernel holds that the client's has not taken yet."""
+    sock = transport.get_extra_info("socket")
+    try:
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int(struct.unpack("i", answer)[0])
