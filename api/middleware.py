@@ -60,6 +60,8 @@ class Requests:
     ) -> None:
         """Say what happened, unless it was an ordinary read."""
         resp.set_header("x-request-id", req.context.request_id)
+        # A browser must not take a package's text for a page.
+        resp.set_header("x-content-type-options", "nosniff")
         status = resp.status_code
         ordinary = req.method in {"GET", "HEAD"} and status < 500
         level = logging.DEBUG if ordinary else logging.ERROR if status >= 500 else logging.INFO
