@@ -9,8 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from packledger.cli import wiring
 from packledger.cli.options import common, opened
+from packledger.cli.rebuild_processes import rebuild_in_processes
 from packledger.cli.settings import Settings
-from packledger.commands.registry import Registry
 from packledger.projections.board import PROJECTIONS
 from packledger.projections.rebuild import Outcome
 
@@ -28,23 +28,25 @@ def rebuild(settings: Settings, projections: tuple[str, ...], check: bool, as_js
     The registry goes on serving. With --check nothing is swapped: each read model is rebuilt aside
     and compared document by document with the live one.
     """
-    differing = False
-    with opened(settings) as registry:
+    with opened(settings) as registry:  # or say here that there is none
         if check:
             wiring.catch_up(settings, registry)
-        for name in projections or PROJECTIONS:
-            started_s = time.monotonic()
-            outcome = _one(settings, registry, name, check)
-            differing |= bool(outcome.differences)
-            if as_json:
-                click.echo(msgspec.json.encode(outcome))
-            else:
-                _show(outcome, time.monotonic() - started_s)
-    if check and differing:
+    started_s = time.monotonic()
+    outcomes = _rebuild(settings, list(dict.fromkeys(projections or PROJECTIONS)), check)
+    took_s = time.monotonic() - started_s
+    for outcome in outcomes:
+        if as_json:
+            click.echo(msgspec.json.encode(outcome))
+        else:
+            _show(outcome)
+    if not as_json:
+        rate = max(outcome.position for outcome in outcomes) / took_s
+        click.echo(f"took {took_s:.1f} s, {rate:,.0f} events/s")
+    if check and any(outcome.differences for outcome in outcomes):
         sys.exit(1)
 
 
-def _one(settings: Settings, registry: Registry, name: str, check: bool) -> Outcome:
+def _rebuild(settings: Settings, projections: list[str], check: bool) -> list[Outcome]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -52,21 +54,20 @@ def _one(settings: Settings, registry: Registry, name: str, check: bool) -> Outc
         TimeRemainingColumn(),
     )
     with Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(f"replaying for {name}", total=None)
-        return wiring.run_rebuild(
+        task = bar.add_task("replaying the log", total=None)
+        return rebuild_in_processes(
             settings,
-            registry,
-            name,
+            projections,
             check=check,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 
 
-def _show(outcome: Outcome, took_s: float) -> None:
+def _show(outcome: Outcome) -> None:
     done = "rebuilt" if outcome.swapped else "checked"
     click.echo(
         f"{outcome.projection}: {done} at position {outcome.position}, {outcome.documents} "
-        f"documents, {took_s:.1f} s, sha256 {outcome.digest[:16]}"
+        f"documents, sha256 {outcome.digest[:16]}"
     )
     if not outcome.differences:
         return

@@ -1,5 +1,6 @@
 """The composition root: the only place that knows which adapters run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from packledger.cli.settings import Settings
@@ -21,7 +22,7 @@ from packledger.projections.packuments import Packuments
 from packledger.projections.pages import Pages
 from packledger.projections.projector import Projector
 from packledger.projections.read_model import Projection
-from packledger.projections.rebuild import Outcome, Progress, no_progress, rebuild, stamp_of
+from packledger.projections.rebuild import Outcome, Progress, no_progress, rebuild_all, stamp_of
 from packledger.projections.search import Search
 from packledger.projections.sparse_index import SparseIndex
 
@@ -148,12 +149,24 @@ def run_rebuild(
     check: bool = False,
     progress: Progress = no_progress,
 ) -> Outcome:
-    """Rebuild one projection, or with `check` only compare, whether or not `serve` runs."""
+    """Rebuild one projection, see `run_rebuilds`."""
+    return run_rebuilds(settings, registry, [projection], check=check, progress=progress)[0]
+
+
+def run_rebuilds(
+    settings: Settings,
+    registry: Registry,
+    projections: Sequence[str],
+    *,
+    check: bool = False,
+    progress: Progress = no_progress,
+) -> list[Outcome]:
+    """Rebuild projections, or with `check` only compare, whether or not `serve` runs."""
     feed = StoreFeed(registry.log)
     try:
-        return rebuild(
+        return rebuild_all(
             feed,
-            ALL_PROJECTIONS[projection](),
+            [ALL_PROJECTIONS[name]() for name in projections],
             Places(Path(settings.data)).read,
             registry.board,
             check=check,
