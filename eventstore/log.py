@@ -26,6 +26,7 @@ from eventsourcing.utils import Environment
 from packledger.domain.errors import TooLarge, Unavailable
 from packledger.domain.events import Event
 from packledger.domain.streams import fold, stream_id
+from packledger.eventstore.blobs import disk_errors_as_refusals
 from packledger.eventstore.mapper import (
     EventMapper,
     StreamEvent,
@@ -107,8 +108,15 @@ class Log(Application[UUID]):
         self.factory.close()
 
     def load(self, kind: str, canonical_name: str = "") -> Loaded:
-        """Return a stream's state. Never changed afterwards: safe to share between threads."""
-        stream = stream_id(kind, canonical_name)
+        """Return a stream's state. Never changed afterwards: safe to share between threads.
+
+        Raises:
+            Unavailable: the store cannot be read.
+        """
+        with disk_errors_as_refusals():
+            return self._load(kind, stream_id(kind, canonical_name))
+
+    def _load(self, kind: str, stream: UUID) -> Loaded:
         with self._cache_lock:
             start = self._cache.get(stream)
         if start is None:

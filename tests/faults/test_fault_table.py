@@ -146,6 +146,27 @@ def test_a_command_whose_append_fails_is_refused_and_is_whole_or_absent(
 
 
 @PUBLISHES
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_command_that_cannot_read_its_stream_is_refused_and_stores_nothing(
+    small: SmallRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    publish: Publish,
+    nth: int,
+    when: str,
+) -> None:
+    fault = Fault(when, OperationalError("disk I/O error"), nth)
+    recorder = small.log.recorder
+    monkeypatch.setattr(recorder, "select_events", fault.wrap(recorder.select_events))
+    fault.arm()
+    with pytest.raises(Unavailable, match="cannot use its database now"):
+        publish(small)
+    assert fault.fired
+    check_retry(small, tmp_path / "data", publish, stored=False)
+
+
+@PUBLISHES
 def test_a_command_that_loses_a_race_decides_again(
     small: SmallRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, publish: Publish
 ) -> None:

@@ -1,6 +1,10 @@
 """A release that renders documents otherwise: `serve` rebuilds by itself behind what it serves."""
 
+import os
+import random
 import shutil
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +14,7 @@ import httpx
 from documents_served import Documents, Onlooker, Published, asked, documents
 from process_tree import ProcessTree, wait_until
 from publications import SAID_YES, check_served, publication
+from running_registry import PACKLEDGER
 
 OTHER_RELEASE = Path(__file__).with_name("other_release")
 MARK = b'"release":"other"'
@@ -97,3 +102,41 @@ def test_other_tables_are_rebuilt_while_reads_are_told_to_come_again(
             tree.close()
     assert onlooker.wrong == []
     assert onlooker.unavailable > 0
+
+
+def test_rebuilds_that_are_killed_leave_what_is_served(
+    published: Published, tmp_path: Path
+) -> None:
+    chance = random.Random(os.environ.get("FAULT_SEED", "7"))
+    with release(tmp_path / "registry", published) as tree:
+        slow = tree.env | {"OTHER_RELEASE": "slow", "PYTHONPATH": other_path(tree.env)}
+        with Onlooker(tree.direct, published.documents, not_yet=False) as onlooker:
+            for _ in range(5):
+                rebuilding = subprocess.Popen(
+                    [PACKLEDGER, "rebuild", "--data", str(tree.data)],
+                    env=slow,
+                    stdout=subprocess.DEVNULL,
+                )
+                time.sleep(chance.uniform(0.5, 3.5))
+                rebuilding.kill()
+                rebuilding.wait()
+        assert onlooker.wrong == []
+        tree.cli("rebuild", "--check")
+        tree.cli("rebuild")
+        assert documents(tree.direct) == published.documents
+        for folder in (tree.data / "read").iterdir():
+            assert len([path for path in folder.iterdir() if path.is_dir()]) <= 2
+
+
+def test_a_service_that_is_killed_while_it_rebuilds_continues(
+    published: Published, tmp_path: Path
+) -> None:
+    chance = random.Random(os.environ.get("FAULT_SEED", "8"))
+    with release(tmp_path / "registry", published, "renderer") as tree:
+        for _ in range(3):
+            time.sleep(chance.uniform(0.1, 2.0))
+            tree.kill_everything()
+            tree.start()
+        wait_until(lambda: is_other(tree.direct), "the new documents are served", 30)
+        check_differ(published.documents, documents(tree.direct))
+        tree.cli("rebuild", "--check")

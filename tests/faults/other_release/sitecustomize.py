@@ -1,7 +1,8 @@
 """Makes `packledger` another release: put this folder on PYTHONPATH.
 
-OTHER_RELEASE says what differs: `renderer` changes what documents say, `schema` the tables too.
-Each version takes a while to render, so that what happens during a rebuild can be seen.
+OTHER_RELEASE says what differs: `renderer` changes what documents say, `schema` the tables too;
+`slow` only takes a while for each version of a crate, as the others do, so that something can
+happen during a rebuild.
 """
 
 import os
@@ -13,15 +14,18 @@ SLOW_S = 0.04
 if OTHER_RELEASE:
     from packledger.projections import packuments, sparse_index
 
-    def _marked(render):
+    def _slow(render, mark=b""):
         def rendered(*arguments):
             time.sleep(SLOW_S)
-            return render(*arguments) + MARK
+            return render(*arguments) + mark
 
         return rendered
 
-    MARK = b',"release":"other"'
-    sparse_index.render_entry = _marked(sparse_index.render_entry)
+    sparse_index.render_entry = _slow(
+        sparse_index.render_entry, b"" if OTHER_RELEASE == "slow" else b',"release":"other"'
+    )
+
+if OTHER_RELEASE in {"renderer", "schema"}:
     sparse_index.SparseIndex.renderer += 1
 
     full, abbreviated = packuments.full_fragment, packuments.abbreviated_fragment
