@@ -46,8 +46,8 @@ def test_any_pages_repeats_and_restarts_give_the_same_documents(
 ) -> None:
     with memory_folder() as folder:
         for name in PROJECTIONS:
-            path = folder / f"{name}.live"
-            model = ReadModel(path, new_projection(name))
+            path, projection = folder / f"{name}.live", new_projection(name)
+            model = ReadModel(path, projection)
             for page in pages(log, cuts):
                 again = data.draw(st.integers(0, 3), label="events delivered again before the page")
                 # After a start the feed goes on from where the model is, maybe further back.
@@ -58,7 +58,7 @@ def test_any_pages_repeats_and_restarts_give_the_same_documents(
                         assert model.apply(page) == page[-1].position
                     case "reopen":
                         model.close()
-                        model = ReadModel(path, new_projection(name))
+                        model = ReadModel(path, projection)
             model.close()
             assert documents_in(path, name) == fresh(folder / f"{name}.fresh", name, log)
         assert etags(folder, "live") == etags(folder, "fresh")
@@ -129,8 +129,8 @@ def test_a_crash_at_any_statement_loses_and_doubles_nothing(
     log: Log, name: str, cuts: list[int], statement: int, after: bool
 ) -> None:
     with memory_folder() as folder:
-        path = folder / "live"
-        model = ReadModel(path, new_projection(name))
+        path, projection = folder / "live", new_projection(name)
+        model = ReadModel(path, projection)
         model.db = Failing(model.db, statement, after)  # type: ignore[assignment]
         for page in pages(log, cuts):
             try:
@@ -138,7 +138,7 @@ def test_a_crash_at_any_statement_loses_and_doubles_nothing(
             except sqlite3.OperationalError:
                 # As the projector does: it opens the file anew and goes on from its checkpoint.
                 model.close()
-                model = ReadModel(path, new_projection(name))
+                model = ReadModel(path, projection)
                 before = documents_in(path, name)
                 done = model.position()
                 assert before == fresh(folder / "prefix", name, log[:done])
@@ -147,15 +147,16 @@ def test_a_crash_at_any_statement_loses_and_doubles_nothing(
         assert documents_in(path, name) == fresh(folder / "fresh", name, log)
 
 
-@settings(max_examples=40, deadline=None)
-@given(histories(25), st.sampled_from(PROJECTIONS), st.data())
+@pytest.mark.parametrize("name", PROJECTIONS)
+@given(log=histories(40), cuts=CUTS, turns=st.lists(st.booleans(), min_size=13, max_size=13))
+@settings(max_examples=30, deadline=None)
 def test_two_writers_by_turns_give_the_same_documents(
-    log: Log, name: str, data: st.DataObject
+    name: str, log: Log, cuts: list[int], turns: list[bool]
 ) -> None:
     with memory_folder() as folder:
         models = [ReadModel(folder / "live", new_projection(name)) for _ in range(2)]
-        for page in pages(log, data.draw(CUTS)):
-            model = models[data.draw(st.integers(0, 1))]
+        for page, turn in zip(pages(log, cuts), turns, strict=False):
+            model = models[turn]
             model.apply(log[model.position() : page[-1].position])
         for model in models:
             model.close()

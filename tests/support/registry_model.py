@@ -177,6 +177,8 @@ class RegistryModel:
         package = self.packages.get(name)
         if package is not None and package.deprecated and version not in package.deprecated:
             return errors.Invalid
+        if package is not None and package.deprecated.get(version) == message:
+            return None  # nothing is asked for, so nobody is refused
         package = self._package(by, name)
         if not isinstance(package, Package):
             return package

@@ -70,8 +70,11 @@ class SmallRegistry:
 
     def __init__(self, data: Path) -> None:
         self.settings = Settings(data=str(data), public_url=PUBLIC_URL)
-        opened = wiring.open_registry(self.settings, create=True)
-        self.registry = dataclasses.replace(opened, now=Clock())
+        clock = Clock()
+        self.registry, self._other = (
+            dataclasses.replace(wiring.open_registry(self.settings, create=True), now=clock)
+            for _ in range(2)
+        )
         wiring.configure(self.registry)
         self.log, self.blobs = self.registry.log, self.registry.blobs
         self.feed = ShortPages(self.log)
@@ -94,10 +97,16 @@ class SmallRegistry:
     def reader(self, projection: str) -> Any:
         return wiring.open_reader(self.settings, self.registry.board, projection)
 
+    def switch(self) -> None:
+        """Go on in the other of two workers, whose caches know nothing of what this one did."""
+        self.registry, self._other = self._other, self.registry
+        self.log, self.blobs = self.registry.log, self.registry.blobs
+
     def close(self) -> None:
         self.projector.close()
         self.feed.close()
         wiring.close_registry(self.registry)
+        wiring.close_registry(self._other)
 
     def actor(self, account: str) -> Actor:
         return self.registry.actor(account, admin=account == ADMIN)
