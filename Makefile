@@ -35,6 +35,7 @@ run: $(VENV)/run.stamp ## set up and serve the registry (ARGS="--data DIR --list
 
 test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp ## set up and run every test (ARGS="-k NAME" for some)
 	@tests/system_tools.sh cargo
+	@tests/system_tools.sh browser
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/dev.stamp types ## formatting, lint and types, as CI and reviewers see them

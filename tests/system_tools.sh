@@ -4,6 +4,7 @@
 #
 #   tests/system_tools.sh python PYTHON    a Python from 3.11 on that can make virtualenvs
 #   tests/system_tools.sh cargo            what the client tests drive: git, cc, cargo from 1.84 on
+#   tests/system_tools.sh browser          what the tests of the pages drive: Chromium, its driver
 set -euo pipefail
 
 # Debian's own cargo is too old for crates of this decade; cargo-web is kept recent.
@@ -26,6 +27,10 @@ case "$1" in
     command -v git >/dev/null || missing+=(git)
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     cargo_is_recent || missing+=(cargo-web rustc-web)
+    ;;
+  browser)
+    command -v chromium >/dev/null || missing+=(chromium)
+    command -v chromedriver >/dev/null || missing+=(chromium-driver)
     ;;
 esac
 

@@ -5,7 +5,7 @@ import fnmatch
 import re
 import subprocess
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePath
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -45,6 +45,15 @@ def test_templates_and_other_data_are_installed_with_their_folder() -> None:
         if folder in packages() and not name.endswith(".py"):
             known = [*patterns.get("*", []), *patterns.get(f"packledger.{folder}", [])]
             assert any(fnmatch.fnmatch(inside, pattern) for pattern in known), name
+
+
+def test_every_other_file_of_an_installed_folder_is_installed_too() -> None:
+    patterns = SETTINGS["tool"]["setuptools"]["package-data"]
+    for name in tracked():
+        layer, _, inner = name.partition("/")
+        if layer in packages() and not name.endswith(".py"):
+            wanted = [*patterns["*"], *patterns.get(f"packledger.{layer}", [])]
+            assert any(PurePath(inner).match(pattern) for pattern in wanted), name
 
 
 def test_coverage_and_makefile_know_every_installed_folder() -> None:

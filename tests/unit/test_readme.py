@@ -1,0 +1,150 @@
+"""READMEs become HTML that can do nothing but be read."""
+
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from packledger.api.page_words import ago, host, safe_url, size, ticks
+from packledger.api.readme import MAX_README_BYTES, Readmes, render_readme
+
+ALLOWED = {
+    *("a", "abbr", "b", "blockquote", "br", "code", "dd", "del", "details", "div", "dl", "dt"),
+    *("em", "h3", "h4", "h5", "h6", "hr", "i", "ins", "kbd", "li", "ol", "p", "pre", "q", "s"),
+    *("samp", "small", "span", "strong", "sub", "summary", "sup", "table", "tbody", "td", "th"),
+    *("thead", "tr", "ul", "var"),
+}
+ATTRIBUTES = {"href", "title", "align", "start", "open", "id", "rel"}
+
+
+class Checker(HTMLParser):
+    """Fails at the first tag, attribute or link that a README may not have."""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in ALLOWED, tag
+        for name, value in attrs:
+            assert name in ATTRIBUTES, (tag, name)
+            if name == "href":
+                link = (value or "").lower()
+                assert link.startswith(("http:", "https:", "mailto:", "#readme-")), value
+            if name == "id":
+                assert (value or "").startswith("readme-")
+
+
+PIECES = st.sampled_from(
+    ["<script>", "</script>", "<img src=x onerror=alert(1)>", "[a](javascript:alert(1))", "![",
+     "<a href='", "javascript:", "data:text/html,", "'>", '">', "<svg/onload=", "<!--", "-->",
+     "<style>", "<math><mtext><table><mglyph>", "<noscript>", "<p id=content>", "<h1 onclick=x>",
+     "&#106;avascript:", "\t", "\n", "\n\n", "# ", "- ", "> ", "`", "```", "|", "\x00", "<x:y ",
+     "<title>", "<textarea>", "<template>", "<base href=//e>", "é", "\u202e", "<h2>", "&lt;b&gt;",
+     "[x]: javascript:alert(1)\n", "[x]", "~~", "**", "](", "<div style='top:0'>", "<a id=x>"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES | st.text(max_size=6), max_size=40).map("".join))
+def test_no_text_becomes_anything_but_allowed_tags(text: str) -> None:
+    Checker().feed(render_readme(text))
+
+
+def test_headings_go_below_the_pages_own_and_their_links_work() -> None:
+    html = render_readme("[to it](#a-b)\n\n# A & B\n\n# A b\n\n###### Deep\n\n<H1 id=x>Raw</H1>")
+    assert re.findall(r"<(h\d)", html) == ["h3", "h3", "h6", "h3"]
+    assert 'href="#readme-a-b"' in html
+    assert re.findall(r'id="([^"]*)"', html) == [
+        "readme-a--b",
+        "readme-a-b",
+        "readme-deep",
+        "readme-x",
+    ]
+
+
+def test_equal_headings_get_different_names() -> None:
+    assert re.findall(r'id="([^"]*)"', render_readme("# A\n\n# A\n\n# A")) == [
+        "readme-a", "readme-a-1", "readme-a-2",
+    ]  # fmt: skip
+
+
+def test_images_become_links_and_fetch_nothing() -> None:
+    html = render_readme(
+        "![a chart](https://x.example.com/c.png) [![ci](b.svg)](https://ci.example.com)"
+    )
+    assert "<img" not in html
+    assert (
+        '<a href="https://x.example.com/c.png" rel="nofollow noopener noreferrer">a chart</a>'
+        in html
+    )
+    assert html.count("<a ") == 2
+
+
+def test_relative_links_lead_nowhere() -> None:
+    assert "href" not in render_readme("[guide](docs/guide.md) [up](../x) [root](/account)")
+
+
+def test_a_readme_is_rendered_once_and_cut_when_it_is_long() -> None:
+    asked: list[int] = []
+
+    def read(digest: str, limit_bytes: int) -> bytes:
+        asked.append(limit_bytes)
+        return (b"word \xff" * 100_000)[:limit_bytes]
+
+    readmes = Readmes(read)
+    assert readmes.html("") is None
+    first = readmes.html("digest")
+    assert first is readmes.html("digest")
+    assert asked == [MAX_README_BYTES]
+    assert first is not None
+    assert "The rest of this README is in the package itself." in first
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://x.example.com/a", "https://x.example.com/a"),
+        ("git+https://x.example.com/a.git", "https://x.example.com/a"),
+        ("git://x.example.com/a", ""), ("javascript:alert(1)", ""), ("git+javascript:x", ""),
+        ("//x.example.com", ""), ("http://", ""), ("https://[", ""), ("", ""), (None, ""),
+        (" https://x.example.com ", "https://x.example.com"),
+    ],
+)  # fmt: skip
+def test_only_links_to_the_web_are_kept(url: str | None, kept: str) -> None:
+    assert safe_url(url) == kept
+
+
+@given(st.text())
+def test_a_sentence_is_escaped_whatever_is_in_its_backticks(text: str) -> None:
+    html = ticks(f"`{text}` is not {text}")
+    assert "<" not in re.sub(r"</?code>", "", html)
+
+
+def test_a_links_text_is_escaped() -> None:
+    assert "<b>" not in host("https://x.example.com/<b>/y")
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "words"),
+    [
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1536, "1.5 KiB"),
+        (1_048_576, "1 MiB"),
+        (2**31, "2 GiB"),
+    ],
+)
+def test_sizes_are_short(size_bytes: int, words: str) -> None:
+    assert size(size_bytes) == words
+
+
+def test_times_are_told_by_how_long_ago_they_were() -> None:
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    said = {
+        "2026-11-21T11:59:30.000Z": "just now",
+        "2026-11-21T12:30:00.000Z": "just now",
+        "2026-11-21T11:00:00.000Z": "1 hour ago",
+        "2026-11-18T11:00:00.000Z": "3 days ago",
+        "2026-01-02T00:00:00.000Z": "2 Jan 2026",
+        "no time at all": "no time at",
+    }
+    assert {at: ago(at, now) for at in said} == said
