@@ -2,10 +2,11 @@
 
 import falcon.asgi
 
+from packledger.api.errors import status_of
 from packledger.api.sessions import Visitor, field
 from packledger.api.site import Site
 from packledger.commands import accounts
-from packledger.domain.errors import RegistryError
+from packledger.domain.errors import NotAuthenticated, RegistryError
 from packledger.domain.permissions import Identity
 
 Request = falcon.asgi.Request
@@ -37,7 +38,9 @@ class Login:
         try:
             await site.sessions.sign_in(req, resp, name, field(form, "password"))
         except RegistryError as error:
-            self._show(req, resp, visitor, status=403, refusal=error.sentence, name=name)
+            # 401 would make the browser ask in a box of its own.
+            status = 403 if isinstance(error, NotAuthenticated) else status_of(error)
+            self._show(req, resp, visitor, status=status, refusal=error.sentence, name=name)
             return
         site.go(resp, "/account")
 

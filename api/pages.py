@@ -14,7 +14,7 @@ from packledger.api.token_pages import AccountPage
 from packledger.domain.permissions import Identity
 from packledger.projections.page_reads import Newest, newest, totals_of
 from packledger.projections.pages import CARGO, NPM
-from packledger.projections.search import Found
+from packledger.projections.search_engine import Found
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response

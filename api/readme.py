@@ -20,8 +20,8 @@ from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 from markupsafe import Markup
 
-MAX_README_BYTES = 128 * 1024
-"""More is cut: 128 KiB are 50 printed pages; the worst text of that length takes a second, once."""
+MAX_README_BYTES = 64 * 1024
+"""More is cut: 64 KiB are 25 printed pages; the worst text of that length takes a second, once."""
 KEPT = 64
 """Rendered READMEs in memory: at most 64 times a few hundred KiB, usually 64 times 20 KiB."""
 
@@ -98,6 +98,7 @@ def _reader() -> MarkdownIt:
 
 
 _local = threading.local()
+_CUT = Markup("<p><em>The rest of this README is in the package itself.</em></p>")
 
 
 def render_readme(text: str) -> Markup:
@@ -124,7 +125,7 @@ class Readmes:
     def __init__(self, read: Callable[[str, int], bytes]) -> None:
         self._read = read
         self._kept: OrderedDict[str, Markup] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._rendering = threading.Lock(), threading.Lock()
 
     def html(self, digest: str) -> Markup | None:
         """Return a README as safe HTML, None when there is none.
@@ -134,13 +135,25 @@ class Readmes:
         """
         if not digest:
             return None
+        kept = self._find(digest)
+        if kept is not None:
+            return kept
+        # One at a time: hostile ones are slow, and everything else shares the interpreter.
+        with self._rendering:
+            return self._find(digest) or self._render(digest)
+
+    def _find(self, digest: str) -> Markup | None:
         with self._lock:
             kept = self._kept.get(digest)
             if kept is not None:
                 self._kept.move_to_end(digest)
-                return kept
-        text = self._read(digest, MAX_README_BYTES).decode(errors="replace")
-        html = render_readme(text)
+            return kept
+
+    def _render(self, digest: str) -> Markup:
+        text = self._read(digest, MAX_README_BYTES)
+        html = render_readme(text.decode(errors="replace"))
+        if len(text) == MAX_README_BYTES:
+            html += _CUT
         with self._lock:
             self._kept[digest] = html
             if len(self._kept) > KEPT:

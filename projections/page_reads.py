@@ -108,11 +108,13 @@ def shown_version(head: PageHead, lines: list[VersionLine]) -> str:
 
 
 def which_exist(db: sqlite3.Connection, ecosystem: str, names: Iterable[str]) -> frozenset[str]:
-    """Return those of the names that this registry has, as they were given."""
+    """Return those of the names that have a page here, as they were given."""
     keys = {name: _key(ecosystem, name) for name in names}
     listed = msgspec.json.encode([*keys.values()]).decode()
     rows = db.execute(
-        "SELECT name FROM packages WHERE name IN (SELECT value FROM json_each(?))", (listed,)
+        "SELECT name FROM packages WHERE name IN (SELECT value FROM json_each(?))"
+        " AND (? <> 'npm' OR head ->> 'dist_tags' <> '{}')",  # wholly unpublished: no tag is left
+        (listed, ecosystem),
     )
     found = {key for (key,) in rows}
     return frozenset(name for name, key in keys.items() if key in found)
