@@ -12,6 +12,7 @@ from packledger.api.context import Context
 from packledger.api.npm_accounts import NpmAccounts
 from packledger.api.npm_names import PackagePath, package_path, segments
 from packledger.api.npm_reads import NpmReads
+from packledger.api.npm_stars import NpmStars
 from packledger.api.npm_tokens import NpmTokens
 from packledger.api.npm_writes import NpmWrites
 from packledger.domain.errors import NotFound
@@ -29,6 +30,7 @@ class Npm:
         self._writes = NpmWrites(context)
         self._accounts = NpmAccounts(context)
         self._tokens = NpmTokens(context)
+        self._stars = NpmStars(context)
 
     async def __call__(self, req: Request, resp: Response | None, **params: str) -> None:
         """Answer a request; HEAD as GET."""
@@ -63,8 +65,9 @@ class Npm:
             case "POST", ["npm", "v1", "security", "audits", "quick"]:
                 return self._reads.no_audit
             case _:
-                about_me = self._accounts.answer_for(method, parts)
-                return about_me or self._tokens.answer_for(method, parts)
+                mine = (self._accounts, self._tokens, self._stars)
+                found = (answerer.answer_for(method, parts) for answerer in mine)
+                return next(filter(None, found), None)
 
     def _about_tags(self, method: str, path: PackagePath) -> Answer | None:
         """Return who answers `/-/package/NAME/dist-tags[/TAG]`."""

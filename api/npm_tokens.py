@@ -1,6 +1,6 @@
-"""`npm token` and `npm star`: own tokens, own stars.
+"""`npm token`: own tokens.
 
-Source: https://github.com/npm/cli (`lib/commands/token.js`, `star.js`, `stars.js`)
+Source: https://github.com/npm/cli (`lib/commands/token.js`)
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,50 +11,45 @@ import msgspec
 from packledger.api.answers import PRIVATE
 from packledger.api.bodies import read_json
 from packledger.api.context import Context
-from packledger.commands import accounts, npm_edits
+from packledger.commands import accounts
 from packledger.commands.accounts import SECRET_PREFIX
 from packledger.domain.errors import Invalid, NotAllowed, NotFound
 from packledger.domain.events import TokenIssued
 from packledger.projections.accounts import TokenRow, token_by_id, tokens_of
-from packledger.projections.packuments import starred_by
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
 Answer = Callable[[Request, Response], Awaitable[None]]
 
 READ_ONLY = "read-only"
+PERMISSIONS = {None, "", "read-write", READ_ONLY}
 
 
 class TokenWish(msgspec.Struct):
-    """The body of `npm token create`. scopes: npm scopes such as `@acme`; expires: days."""
+    """The body of `npm token create`. scopes: npm scopes such as `@acme`; expires: days.
+
+    What was not asked for is missing or null, as the client likes.
+    """
 
     password: str
-    name: str = ""
-    description: str = ""
+    name: str | None = None
+    description: str | None = None
     expires: int | None = None
-    packages: list[str] = []
-    scopes: list[str] = []
-    packages_and_scopes_permission: str = ""
-    readonly: bool = False
+    packages: list[str] | None = None
+    scopes: list[str] | None = None
+    packages_and_scopes_permission: str | None = None
+    orgs: list[str] | None = None
+    readonly: bool | None = None
     cidr_whitelist: list[str] | None = None
 
 
-class StarWish(msgspec.Struct):
-    """The body of pnpm's star; older forms call the package `name`."""
-
-    package: str = ""
-    name: str = ""
-
-
 class NpmTokens:
-    """Answers `/-/npm/v1/tokens…` and the paths about stars."""
+    """Answers `/-/npm/v1/tokens…`."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def answer_for(  # noqa: PLR0911 - one case a path
-        self, method: str, parts: list[str]
-    ) -> Answer | None:
+    def answer_for(self, method: str, parts: list[str]) -> Answer | None:
         """Return who answers the path below `/-/`, None if nobody does."""
         match method, parts:
             case "GET", ["npm", "v1", "tokens"]:
@@ -63,12 +58,6 @@ class NpmTokens:
                 return self.create
             case "DELETE", ["npm", "v1", "tokens", "token", *token]:
                 return lambda req, resp: self.revoke(req, resp, "/".join(token))
-            case "GET", ["_view", "starredByUser"]:
-                return self.stars
-            case "PUT", ["user", "v1", "star"]:
-                return lambda req, resp: self.star(req, resp, starred=True)
-            case "DELETE", ["user", "v1", "star"]:
-                return lambda req, resp: self.star(req, resp, starred=False)
             case _:
                 return None
 
@@ -85,19 +74,19 @@ class NpmTokens:
         context = self._context
         identity = await context.authenticator.require(req)
         wish = await read_json(req, TokenWish, "the wish for a token")
-        if wish.cidr_whitelist:
-            raise Invalid("this registry cannot bind a token to addresses; leave `--cidr` out")
+        _check_wish(wish)
         await context.authenticator.by_password(req, identity.account, wish.password)
         actor = context.actor(req, identity)
-        packages = [*wish.packages, *(f"{scope.rstrip('/')}/*" for scope in wish.scopes)]
+        in_scopes = [f"{scope.rstrip('/')}/*" for scope in wish.scopes or []]
         secret, issued = await context.run(
             lambda: accounts.issue_token(
                 context.registry,
                 actor,
                 identity.account,
-                label=wish.name or wish.description,
-                read_only=wish.readonly or wish.packages_and_scopes_permission == READ_ONLY,
-                packages=packages,
+                label=wish.name or wish.description or "",
+                read_only=bool(wish.readonly) or wish.packages_and_scopes_permission == READ_ONLY,
+                # Not for crates of the same names.
+                packages=[f"npm:{name}" for name in [*(wish.packages or []), *in_scopes]],
                 expires_days=wish.expires,
             )
         )
@@ -122,25 +111,18 @@ class NpmTokens:
         )
         resp.media = {"ok": "token revoked"}
 
-    async def stars(self, req: Request, resp: Response) -> None:
-        """List the packages that an account has starred; `key` is its name as JSON."""
-        try:
-            account = msgspec.json.decode(req.get_param("key") or "", type=str)
-        except msgspec.DecodeError as error:
-            raise Invalid('`key` must be an account name in quotes, as in `"alice"`') from error
-        names = starred_by(self._context.packuments.db(), account)
-        resp.media = {"rows": [{"value": name} for name in names]}
-        resp.set_header("cache-control", PRIVATE)
 
-    async def star(self, req: Request, resp: Response, *, starred: bool) -> None:
-        """Give or take back the caller's star."""
-        context = self._context
-        identity = await context.authenticator.require(req)
-        wish = await read_json(req, StarWish, "the star")
-        name = wish.package or wish.name
-        actor = context.actor(req, identity)
-        await context.run(lambda: npm_edits.star(context.registry, identity, actor, name, starred))
-        resp.media = {"ok": "starred" if starred else "unstarred"}
+def _check_wish(wish: TokenWish) -> None:
+    """Refuse limits that cannot be kept: a token must not be able to do more than was asked for."""
+    if wish.cidr_whitelist:
+        raise Invalid("this registry cannot bind a token to addresses; leave `--cidr` out")
+    if wish.orgs:
+        raise Invalid("this registry has no organisations; leave `--orgs` out")
+    if wish.packages_and_scopes_permission not in PERMISSIONS:
+        raise Invalid(
+            f"the permission `{str(wish.packages_and_scopes_permission)[:40]}` is not known here; "
+            "choose `read-only` or `read-write`"
+        )
 
 
 def _row(issued: TokenIssued) -> TokenRow:

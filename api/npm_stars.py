@@ -1,0 +1,87 @@
+"""`npm star` and `pnpm star`: an account's stars.
+
+npm has had no such command since version 12. A star that npm gave is a change of the packument,
+`commands.npm_edits`.
+
+Source: https://github.com/npm/cli/blob/v11.0.0/lib/commands/stars.js,
+https://github.com/pnpm/pnpm (`star`, `stars`)
+"""
+
+from collections.abc import Awaitable, Callable
+
+import falcon.asgi
+import msgspec
+
+from packledger.api.answers import PRIVATE
+from packledger.api.bodies import read_json
+from packledger.api.context import Context
+from packledger.commands import npm_edits
+from packledger.domain.errors import Invalid, NoSuchAccount
+from packledger.projections.accounts import account_of
+from packledger.projections.packuments import starred_by
+
+Request = falcon.asgi.Request
+Response = falcon.asgi.Response
+Answer = Callable[[Request, Response], Awaitable[None]]
+
+
+class StarWish(msgspec.Struct):
+    """The body of pnpm's star; older forms call the package `name`."""
+
+    package: str = ""
+    name: str = ""
+
+
+class NpmStars:
+    """Answers the paths about stars."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def answer_for(self, method: str, parts: list[str]) -> Answer | None:
+        """Return who answers the path below `/-/`, None if nobody does."""
+        match method, parts:
+            case "GET", ["_view", "starredByUser"]:
+                return self.stars
+            case "GET", ["user", "v1", "star"]:
+                return self.own_stars
+            case "GET", ["user", account, "stars"]:
+                return lambda req, resp: self.stars_of(req, resp, account)
+            case "PUT", ["user", "v1", "star"]:
+                return lambda req, resp: self.star(req, resp, starred=True)
+            case "DELETE", ["user", "v1", "star"]:
+                return lambda req, resp: self.star(req, resp, starred=False)
+            case _:
+                return None
+
+    async def stars(self, req: Request, resp: Response) -> None:
+        """List the packages that an account has starred; `key` is its name as JSON."""
+        try:
+            account = msgspec.json.decode(req.get_param("key") or "", type=str)
+        except msgspec.DecodeError as error:
+            raise Invalid('`key` must be an account name in quotes, as in `"alice"`') from error
+        names = starred_by(self._context.packuments.db(), account)
+        resp.media = {"rows": [{"value": name} for name in names]}
+        resp.set_header("cache-control", PRIVATE)
+
+    async def own_stars(self, req: Request, resp: Response) -> None:
+        """List the names of the packages that the caller has starred, for pnpm."""
+        identity = await self._context.authenticator.require(req)
+        await self.stars_of(req, resp, identity.account)
+
+    async def stars_of(self, req: Request, resp: Response, account: str) -> None:
+        """List the names of the packages that an account has starred, for pnpm."""
+        if account_of(self._context.accounts.db(), account) is None:
+            raise NoSuchAccount(account)
+        resp.media = starred_by(self._context.packuments.db(), account)
+        resp.set_header("cache-control", PRIVATE)
+
+    async def star(self, req: Request, resp: Response, *, starred: bool) -> None:
+        """Give or take back the caller's star."""
+        context = self._context
+        identity = await context.authenticator.require(req)
+        wish = await read_json(req, StarWish, "the star")
+        name = wish.package or wish.name
+        actor = context.actor(req, identity)
+        await context.run(lambda: npm_edits.star(context.registry, identity, actor, name, starred))
+        resp.media = {"ok": "starred" if starred else "unstarred"}
