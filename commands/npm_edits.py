@@ -16,6 +16,9 @@ from packledger.domain.npm_package import NpmPackage
 from packledger.domain.ownership import check_owner
 from packledger.domain.permissions import Identity
 
+UNREAD = "undefined"
+"""The revision that yarn 1 names after it read the abbreviated form, which has none."""
+
 
 def edit(
     registry: Registry, identity: Identity, actor: Actor, name: str, body: NpmBody, rev: str | None
@@ -95,12 +98,10 @@ def _decide_star(
 def check_rev(name: str, version: int, rev: str | None) -> None:
     """Refuse a change that was made to an older state of a package, at stream version `version`.
 
-    `undefined` is what yarn 1 sends after it read the abbreviated form, which has no `_rev`.
-
     Raises:
         Conflict: the package has changed since.
     """
-    if rev in {None, "", "undefined"}:
+    if rev in {None, "", UNREAD}:
         return
     if str(rev).partition("-")[0] != str(version):
         raise Conflict(
@@ -186,13 +187,24 @@ def set_owners(
 ) -> None:
     """Make these accounts the owners of a package.
 
+    The abbreviated form has no owners either: who names no revision may add to a list that he has
+    not seen, but not replace it.
+
     Raises:
         RegistryError: no such package or account, no right to it, or nobody would remain.
     """
     identity.check_may("change-owners", NPM, name)
+    if rev == UNREAD and not owners:
+        # `yarn owner remove` sends no owners at all, whoever it is to remove.
+        raise Invalid(
+            f"the request does not say whom to remove from the owners of `{name}`, as yarn 1 does; "
+            "use `npm owner rm`"
+        )
 
     def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
-        events = npm_package.decide_owners(state, actor, name, owners)
+        package = npm_package.existing(state, name)
+        wanted = [*package.owners, *owners] if rev == UNREAD else owners
+        events = npm_package.decide_owners(package, actor, name, wanted)
         check_rev(name, version, rev)
         added = [event.owner for event in events if isinstance(event, NpmOwnerAdded)]
         check_accounts_exist(registry, added)
