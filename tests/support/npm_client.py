@@ -1,4 +1,7 @@
-"""Unmodified npm and pnpm, pinned by tests/client/package-lock.json, each with its own home."""
+"""Unmodified npm, pnpm, yarn 1, yarn berry and bun, each with a home and a cold cache of its own.
+
+tests/client/package-lock.json pins them; their quirks are in `npm_verbs`.
+"""
 
 import json
 import os
@@ -23,38 +26,67 @@ PNPM = (
     / f"exe.linux-{'arm64' if platform.machine() == 'aarch64' else 'x64'}"
     / "pnpm"
 )
-COMMANDS = {"npm": [str(MODULES / ".bin" / "npm")], "pnpm": [str(PNPM)]}
+NODE = str(Path(sys.executable).with_name("node"))
+# Both yarns want to be `.bin/yarn`, so they are named by their files.
+COMMANDS = {
+    "npm": [str(MODULES / ".bin" / "npm")],
+    "pnpm": [str(PNPM)],
+    "yarn1": [NODE, str(MODULES / "yarn" / "bin" / "yarn.js")],
+    "berry": [NODE, str(MODULES / "@yarnpkg" / "cli-dist" / "bin" / "yarn.js")],
+    "bun": [str(MODULES / "bun" / "bin" / "bun.exe")],
+}
+_FOREIGN = ("npm_", "pnpm_", "xdg_", "node_", "yarn_", "bun_")
 
 
 class NpmClient:
-    """npm or pnpm (`command`) as one user, with a cold cache and no setting of this machine."""
+    """One of `COMMANDS` as one user; no setting of this machine reaches it.
 
-    def __init__(self, command: str, home: Path, registry: RunningRegistry, user: str = "") -> None:
+    always_auth: send the token with every request, which the yarns do for scopes only.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        home: Path,
+        registry: RunningRegistry,
+        user: str = "",
+        *,
+        always_auth: bool = False,
+    ) -> None:
         self.command = command
         self.home = home
         self.registry = registry
         home.mkdir(parents=True)
-        lines = [f"registry={registry.npm}", f"cache={home / 'cache'}", "update-notifier=false"]
-        if user:
-            host = registry.npm.removeprefix("http:")
-            lines.append(f"{host}:_authToken={registry.tokens[user]}")
         self.npmrc = home / ".npmrc"
-        self.npmrc.write_text("\n".join(lines) + "\n")
-        foreign = ("npm_", "pnpm_", "xdg_", "node_")
         self.env = {
-            **{k: v for k, v in os.environ.items() if not k.lower().startswith(foreign)},
+            **{k: v for k, v in os.environ.items() if not k.lower().startswith(_FOREIGN)},
             # The Node of the lock file, not one of this machine's.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(home),
-            "npm_config_userconfig": str(self.npmrc),
-            "npm_config_globalconfig": str(home / "no-global-npmrc"),
             "XDG_CACHE_HOME": str(home / "xdg-cache"),
             "XDG_CONFIG_HOME": str(home / "xdg-config"),
             "XDG_DATA_HOME": str(home / "xdg-data"),
             "XDG_STATE_HOME": str(home / "xdg-state"),
-            "PNPM_HOME": str(home / "pnpm-home"),
             "CI": "true",
+            **_environment(command, home, registry, always_auth),
         }
+        self.always_auth = always_auth
+        self.sign_in(registry.tokens[user] if user else "")
+
+    def sign_in(self, token: str) -> None:
+        """Use this token from now on, none if it is empty."""
+        host = self.registry.npm.removeprefix("http:")
+        lines = [
+            f"registry={self.registry.npm}",
+            f"cache={self.home / 'cache'}",
+            "update-notifier=false",
+            *(["always-auth=true"] if self.always_auth else []),
+            *([f"{host}:_authToken={token}"] if token else []),
+        ]
+        self.npmrc.write_text("\n".join(lines) + "\n")
+        if self.command == "berry":
+            self.env.pop("YARN_NPM_AUTH_TOKEN", None)
+            self.env |= {"YARN_NPM_AUTH_TOKEN": token} if token else {}
 
     def __call__(
         self, *arguments: str, cwd: Path | None = None, fails: bool = False, stdin: str = ""
@@ -68,8 +100,51 @@ class NpmClient:
         )
 
 
+def _environment(
+    command: str, home: Path, registry: RunningRegistry, always_auth: bool
+) -> dict[str, str]:
+    """What each client must be told; both yarns read YARN_…, so neither sees the other's."""
+    match command:
+        case "yarn1":
+            return {
+                "YARN_CACHE_FOLDER": str(home / "cache"),
+                "YARN_DISABLE_SELF_UPDATE_CHECK": "true",
+                # Else its home, when root runs it, is one of the machine's folders.
+                "FAKEROOTKEY": "1",
+            }
+        case "berry":
+            return {
+                "YARN_NPM_REGISTRY_SERVER": registry.npm.removesuffix("/"),
+                "YARN_NPM_ALWAYS_AUTH": str(always_auth).lower(),
+                "YARN_UNSAFE_HTTP_WHITELIST": "127.0.0.1",
+                "YARN_ENABLE_TELEMETRY": "false",
+                "YARN_ENABLE_GLOBAL_CACHE": "false",
+                "YARN_GLOBAL_FOLDER": str(home / "berry"),
+                # `CI` would mean that no install may write yarn.lock.
+                "YARN_ENABLE_IMMUTABLE_INSTALLS": "false",
+                "YARN_NODE_LINKER": "node-modules",
+                # The tests install what was published a moment ago.
+                "YARN_NPM_MINIMAL_AGE_GATE": "0",
+            }
+        case "bun":
+            return {
+                "BUN_INSTALL": str(home / "bun"),
+                "BUN_INSTALL_CACHE_DIR": str(home / "cache"),
+                "DO_NOT_TRACK": "1",
+            }
+        case _:
+            return {
+                "npm_config_userconfig": str(home / ".npmrc"),
+                "npm_config_globalconfig": str(home / "no-global-npmrc"),
+                "PNPM_HOME": str(home / "pnpm-home"),
+            }
+
+
 def npm_project(folder: Path, manifest: dict[str, Any]) -> Path:
-    """A folder with this package.json, an index.js, and pnpm told that fresh versions are fine."""
+    """A folder with this package.json and an index.js.
+
+    pnpm is told that fresh versions are fine, and berry that no folder above is the project.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "package.json").write_text(json.dumps(manifest, indent=2))
     (folder / "index.js").write_text("exports.it = 1\n")

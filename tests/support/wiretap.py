@@ -1,5 +1,6 @@
-"""A loopback relay that passes bytes unchanged and keeps the head of every request and answer.
+"""A loopback relay that passes bytes on and keeps the head of every request and answer.
 
+It changes them only when told to damage answers.
 Clients talk to the relay, and the registry's public URL names it, so that what a client asked for,
 how often and with which headers can be asserted without trusting the server's own log.
 """
@@ -16,6 +17,8 @@ _REQUEST = re.compile(rb"(GET|HEAD|PUT|POST|DELETE) (\S+) HTTP/1\.1\r\n((?:[^\r\
 _ANSWER = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)[^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n")
 # Longer than any head: what is older in the buffer is body.
 _TAIL_BYTES = 64 * 1024
+# Of a gzip file this is its time: what it unpacks to stays the same.
+_DAMAGED_BYTE = 4
 
 
 def _headers(block: bytes) -> dict[str, str]:
@@ -40,9 +43,12 @@ class Exchange:
 class _Conversation:
     """The exchanges of one connection; answers come in the order of the requests."""
 
-    def __init__(self, everything: list[Exchange]) -> None:
-        self._everything = everything
+    def __init__(self, tap: "Wiretap") -> None:
+        self._tap = tap
+        self._everything = tap.exchanges
         self._unanswered: list[Exchange] = []
+        self._intact: int | None = None
+        """How many bytes of a body to pass on before the one to damage."""
 
     def request(self, match: re.Match[bytes]) -> None:
         exchange = Exchange(match[1].decode(), match[2].decode("latin-1"), _headers(match[3]))
@@ -54,6 +60,24 @@ class _Conversation:
             exchange = self._unanswered.pop(0)
             exchange.answer_headers = _headers(match[2])
             exchange.status = int(match[1])
+            suffix = self._tap.damaged
+            hit = suffix and exchange.path.endswith(suffix) and exchange.status == 200
+            self._intact = _DAMAGED_BYTE if hit else None
+
+    def damage(self, data: bytes, body_at: int) -> bytes:
+        """Flip the bit to flip, if it is in `data`, whose body begins at `body_at`."""
+        if self._intact is None:
+            return data
+        at = body_at + self._intact
+        if at >= len(data):
+            self._intact -= len(data) - body_at
+            return data
+        self._intact = None
+        return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def _unchanged(data: bytes, body_at: int) -> bytes:
+    return data
 
 
 def _pump(
@@ -61,6 +85,7 @@ def _pump(
     sink: socket.socket,
     pattern: re.Pattern[bytes],
     note: Callable[[re.Match[bytes]], None],
+    change: Callable[[bytes, int], bytes] = _unchanged,
 ) -> None:
     buffer = b""
     try:
@@ -70,8 +95,9 @@ def _pump(
             for match in pattern.finditer(buffer):
                 note(match)
                 end = match.end()
+            body_at = max(0, end - (len(buffer) - len(data)))
             buffer = buffer[end:][-_TAIL_BYTES:]
-            sink.sendall(data)
+            sink.sendall(change(data, body_at))
     except OSError:
         # One side went away: the other side learns it from the shutdown below.
         buffer = b""
@@ -83,15 +109,19 @@ def _pump(
 
 
 class Wiretap:
-    """The relay; `exchanges` grows while clients talk, `clear()` forgets what was said."""
+    """The relay; `exchanges` grows while clients talk, `clear()` forgets what was said.
+
+    damaged: what the paths end in whose answers arrive with one bit flipped; empty for none.
+    """
 
     def __init__(self, upstream_port: int) -> None:
         self.exchanges: list[Exchange] = []
+        self.damaged = ""
         tap = self
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                conversation = _Conversation(tap.exchanges)
+                conversation = _Conversation(tap)
                 with socket.create_connection(("127.0.0.1", upstream_port), timeout=30) as server:
                     server.settimeout(None)
                     up = threading.Thread(
@@ -100,7 +130,7 @@ class Wiretap:
                         daemon=True,
                     )
                     up.start()
-                    _pump(server, self.request, _ANSWER, conversation.answer)
+                    _pump(server, self.request, _ANSWER, conversation.answer, conversation.damage)
                     up.join(timeout=5)
 
         class Relay(socketserver.ThreadingTCPServer):
