@@ -90,9 +90,7 @@ class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
             "INSERT INTO stored_events (originator_id, originator_version, topic, state)"
             " VALUES (?, ?, ?, ?)"
         )
-        self.select_max_notification_id_statement = (
-            "SELECT coalesce(max(position), 0) FROM stored_events"
-        )
+        self.select_max_notification_id_statement = "SELECT max(position) FROM stored_events"
 
     def construct_create_table_statements(self) -> list[str]:
         """Return the table's definition."""

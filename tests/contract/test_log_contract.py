@@ -1,0 +1,316 @@
+"""What every event store must do; one more store is one more parameter."""
+
+import multiprocessing
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_stores import AT, STORES, add_owner, add_owners
+from packledger.domain import crate
+from packledger.domain.actor import Actor
+from packledger.domain.errors import NotOwner, TooLarge, Unavailable
+from packledger.domain.events import (
+    CrateOwnerAdded,
+    CrateOwnerRemoved,
+    CrateRegistered,
+    Event,
+)
+from packledger.eventstore import log as log_module
+from packledger.eventstore.log import Log
+from packledger.eventstore.mapper import UnknownEvent
+from small_registry import memory_folder
+
+OpenLog = Callable[[], Log]
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with memory_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def open_log(store: str, folder: Path) -> Iterator[OpenLog]:
+    """Open the same log again and again, as so many processes would."""
+    opened: list[Log] = []
+
+    def open_one() -> Log:
+        opened.append(STORES[store](folder))
+        return opened[-1]
+
+    yield open_one
+    for log in opened:
+        log.close()
+
+
+def registered(name: str) -> Event:
+    return CrateRegistered(at=AT, by="alice", name=name, owner="alice")
+
+
+def owner(name: str, account: str) -> Event:
+    return CrateOwnerAdded(at=AT, by="alice", name=name, owner=account)
+
+
+def register(log: Log, name: str) -> None:
+    log.execute("crate", name, lambda state, version: [registered(name)])
+
+
+def test_what_was_appended_is_loaded_and_read(open_log: OpenLog) -> None:
+    log = open_log()
+    recorded = log.execute(
+        "crate", "demo", lambda state, version: [registered("demo"), owner("demo", "bob")]
+    )
+    assert [(one.position, one.version) for one in recorded] == [(1, 1), (2, 2)]
+    for same in (log, open_log()):
+        loaded = same.load("crate", "demo")
+        assert (loaded.version, list(loaded.state.owners)) == (2, ["alice", "bob"])
+        assert same.read(0, 10) == recorded
+        assert same.stream("crate", "demo") == [registered("demo"), owner("demo", "bob")]
+        assert same.last_position() == 2
+
+
+def test_a_stream_that_is_not_there_is_version_0_without_a_state(open_log: OpenLog) -> None:
+    log = open_log()
+    assert (log.load("crate", "demo").version, log.load("crate", "demo").state) == (0, None)
+    assert log.stream("crate", "demo") == []
+    assert log.last_position() == 0
+    assert log.read(0, 10) == []
+    register(open_log(), "demo")
+    assert log.load("crate", "demo").version == 1, "what was missing is not remembered as missing"
+
+
+def test_deciding_nothing_appends_nothing(open_log: OpenLog) -> None:
+    log = open_log()
+    assert log.execute("crate", "demo", lambda state, version: []) == []
+    assert log.last_position() == 0
+
+
+def test_a_refusal_appends_nothing(open_log: OpenLog) -> None:
+    log = open_log()
+    register(log, "demo")
+    stranger = Actor(AT, "eve")
+    with pytest.raises(NotOwner):
+        log.execute(
+            "crate",
+            "demo",
+            lambda state, version: crate.decide_owners(state, stranger, "demo", add=["eve"]),
+        )
+    assert log.last_position() == 1
+
+
+def test_pages_are_in_order_and_bounded(open_log: OpenLog) -> None:
+    log = open_log()
+    for number in range(7):
+        register(log, f"crate-{number}")
+    assert [one.position for one in log.read(0, 100)] == [1, 2, 3, 4, 5, 6, 7]
+    assert [one.position for one in log.read(2, 3)] == [3, 4, 5]
+    assert [one.position for one in log.read(2, 100, until=4)] == [3, 4]
+    assert log.read(7, 100) == []
+    assert log.read(700, 100) == []
+
+
+def test_who_loses_a_race_decides_again_on_what_the_winner_left(open_log: OpenLog) -> None:
+    mine, theirs = open_log(), open_log()
+    register(mine, "demo")
+    seen = []
+
+    def decide(state: Any, version: int) -> list[Event]:
+        seen.append((version, list(state.owners)))
+        if len(seen) == 1:
+            add_owner(theirs, "demo", "bob")
+        return [owner("demo", "carol")]
+
+    recorded = mine.execute("crate", "demo", decide)
+    assert seen == [(1, ["alice"]), (2, ["alice", "bob"])]
+    assert [(one.position, one.version) for one in recorded] == [(3, 3)]
+    for log in (mine, theirs, open_log()):
+        assert list(log.load("crate", "demo").state.owners) == ["alice", "bob", "carol"]
+    assert [one.position for one in mine.read(0, 10)] == [1, 2, 3], "a lost race leaves no gap"
+
+
+def test_who_always_loses_is_told_to_try_again(open_log: OpenLog, folder: Path) -> None:
+    now_s = 0.0
+
+    def wait(seconds: float) -> None:
+        nonlocal now_s
+        now_s += 1.0
+
+    theirs = open_log()
+    register(theirs, "demo")
+    with closing(Log(folder / "events.sqlite", clock_s=lambda: now_s, sleep=wait)) as mine:
+
+        def decide(state: Any, version: int) -> list[Event]:
+            add_owner(theirs, "demo", f"rival-{version}")
+            return [owner("demo", "carol")]
+
+        with pytest.raises(Unavailable, match="`demo`"):
+            mine.execute("crate", "demo", decide)
+    state = open_log().load("crate", "demo").state
+    assert "carol" not in state.owners
+    assert len(state.owners) > 3, "it tried more than once"
+
+
+def test_a_loaded_state_never_changes(open_log: OpenLog) -> None:
+    log = open_log()
+    register(log, "demo")
+    before = log.load("crate", "demo")
+    add_owner(log, "demo", "bob")
+    add_owner(open_log(), "demo", "carol")
+    log.load("crate", "demo")
+    assert list(before.state.owners) == ["alice"]
+
+
+def test_an_event_over_the_limit_is_refused_and_the_stream_goes_on(open_log: OpenLog) -> None:
+    log = open_log()
+    register(log, "demo")
+    with pytest.raises(TooLarge, match="`demo`"):
+        log.execute(
+            "crate",
+            "demo",
+            lambda state, version: [owner("demo", "bob"), owner("demo", "x" * 600_000)],
+        )
+    assert log.last_position() == 1
+    assert list(log.load("crate", "demo").state.owners) == ["alice"]
+    add_owner(log, "demo", "bob")
+    assert open_log().load("crate", "demo").version == 2
+
+
+def grow(log: Log, name: str, events: int) -> None:
+    """Let a stream have so many events, its owner coming and going."""
+    register(log, name)
+    for number in range(1, events):
+        kind = CrateOwnerAdded if number % 2 else CrateOwnerRemoved
+        event = kind(at=AT, name=name, owner="bob")
+        log.execute("crate", name, lambda state, version, event=event: [event])
+
+
+@pytest.mark.parametrize("events", [99, 100, 101, 205])
+def test_snapshots_do_not_change_what_is_loaded(open_log: OpenLog, events: int) -> None:
+    grow(open_log(), "demo", events)
+    loaded = open_log().load("crate", "demo")
+    assert loaded.version == events
+    assert list(loaded.state.owners) == (["alice"] if events % 2 else ["alice", "bob"])
+    assert len(open_log().stream("crate", "demo")) == events
+
+
+def test_a_snapshot_spares_reading_the_events_before_it(open_log: OpenLog, folder: Path) -> None:
+    grow(open_log(), "demo", 110)
+    with closing(sqlite3.connect(folder / "events.sqlite")) as db, db:
+        damage = "UPDATE stored_events SET state = x'00' WHERE originator_version <= 100"
+        assert db.execute(damage).rowcount == 100
+    assert open_log().load("crate", "demo").version == 110
+
+
+def test_a_snapshot_of_another_schema_is_ignored(open_log: OpenLog, folder: Path) -> None:
+    grow(open_log(), "demo", 120)
+    with closing(sqlite3.connect(folder / "events.sqlite")) as db, db:
+        change = "UPDATE stored_snapshots SET topic = 'crate.snapshot.v999', state = x'00'"
+        assert db.execute(change).rowcount > 0
+    loaded = open_log().load("crate", "demo")
+    assert (loaded.version, list(loaded.state.owners)) == (120, ["alice", "bob"])
+
+
+def test_a_snapshot_that_cannot_be_written_does_not_fail_the_command(
+    open_log: OpenLog, folder: Path
+) -> None:
+    log = open_log()
+    grow(log, "demo", 99)
+    with closing(sqlite3.connect(folder / "events.sqlite")) as db, db:
+        db.execute("DROP TABLE stored_snapshots")
+    add_owner(log, "demo", "carol")
+    assert log.load("crate", "demo").version == 100
+
+
+def test_an_event_of_a_newer_release_is_refused_loudly(open_log: OpenLog, folder: Path) -> None:
+    register(open_log(), "demo")
+    with closing(sqlite3.connect(folder / "events.sqlite")) as db, db:
+        db.execute("UPDATE stored_events SET topic = 'crate.renamed.v7'")
+    log = open_log()
+    with pytest.raises(UnknownEvent, match=r"`crate\.renamed\.v7`"):
+        log.read(0, 10)
+    with pytest.raises(UnknownEvent):
+        log.load("crate", "demo")
+
+
+def test_a_full_cache_forgets_the_oldest_and_stays_right(
+    open_log: OpenLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "CACHED_STREAMS", 3)
+    log = open_log()
+    for number in range(8):
+        register(log, f"crate-{number}")
+    for number in range(8):
+        add_owner(open_log() if number % 2 else log, f"crate-{number}", "bob")
+        assert list(log.load("crate", f"crate-{number}").state.owners) == ["alice", "bob"]
+
+
+def test_threads_of_one_process_lose_nothing(open_log: OpenLog) -> None:
+    log = open_log()
+    register(log, "demo")
+    barrier = threading.Barrier(4)
+
+    def add(thread: int) -> None:
+        barrier.wait()
+        for number in range(10):
+            add_owner(log, "demo", f"{thread}-{number}")
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    check_all_are_there(open_log(), 4, 10)
+    assert log.load("crate", "demo") == open_log().load("crate", "demo")
+
+
+def check_all_are_there(log: Log, writers: int, each: int) -> None:
+    wanted = {f"{writer}-{number}" for writer in range(writers) for number in range(each)}
+    assert set(log.load("crate", "demo").state.owners) == {"alice", *wanted}
+    events = log.read(0, 10_000)
+    assert [one.position for one in events] == list(range(1, writers * each + 2))
+    assert [one.version for one in events] == list(range(1, writers * each + 2))
+
+
+def test_writers_in_several_processes_lose_nothing_and_leave_no_gap(
+    open_log: OpenLog, store: str, folder: Path
+) -> None:
+    log = open_log()
+    register(log, "demo")
+    spawn = multiprocessing.get_context("spawn")
+    writers = [
+        spawn.Process(target=add_owners, args=(store, str(folder), writer, 15))
+        for writer in range(3)
+    ]
+    for writer in writers:
+        writer.start()
+    seen = 0
+    while any(writer.is_alive() for writer in writers):
+        # Somebody who follows must never be shown a later position before an earlier one.
+        page = log.read(seen, 100)
+        assert [one.position for one in page] == list(range(seen + 1, seen + 1 + len(page)))
+        seen += len(page)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    check_all_are_there(log, 3, 15)
+
+
+def test_events_keep_their_bytes(open_log: OpenLog, folder: Path) -> None:
+    log = open_log()
+    register(log, "demo")
+    log.execute("crate", "demo", lambda state, version: [owner("demo", "bob")])
+    with closing(sqlite3.connect(folder / "events.sqlite")) as db:
+        rows = db.execute("SELECT position, topic, state FROM stored_events").fetchall()
+    assert rows[1][:2] == (2, "crate.owner_added.v1")
+    assert rows[1][2] == (
+        b'{"type":"crate.owner_added.v1","name":"demo","owner":"bob",'
+        b'"at":"2026-11-21T10:00:00.000Z","by":"alice","token":"","request":""}'
+    )

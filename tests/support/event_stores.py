@@ -1,0 +1,34 @@
+"""Every event store there is, and a writer that another process can be."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from packledger.domain import crate
+from packledger.domain.actor import Actor
+from packledger.eventstore.log import Log
+
+AT = "2026-11-21T10:00:00.000Z"
+ACTOR = Actor(AT, "alice")
+
+
+def open_sqlite(folder: Path) -> Log:
+    return Log(folder / "events.sqlite")
+
+
+STORES: dict[str, Callable[[Path], Log]] = {"sqlite": open_sqlite}
+
+
+def add_owner(log: Log, name: str, account: str) -> None:
+    log.execute(
+        "crate",
+        name,
+        lambda state, version: crate.decide_owners(state, ACTOR, name, add=[account]),
+    )
+
+
+def add_owners(store: str, folder: str, writer: int, count: int) -> None:
+    """Add so many owners to the crate `demo`, one by one."""
+    log = STORES[store](Path(folder))
+    for number in range(count):
+        add_owner(log, "demo", f"{writer}-{number}")
+    log.close()
