@@ -26,6 +26,10 @@ Request = falcon.asgi.Request
 Response = falcon.asgi.Response
 
 
+INDEX_FILE = ("text/plain", "accept-encoding")
+"""An index file's type, and what its answer varies by."""
+
+
 class IndexConfig:
     """`config.json`: where downloads and the web API are."""
 
@@ -55,16 +59,16 @@ class IndexFiles:
     async def on_get(self, req: Request, resp: Response, a: str, b: str, c: str = "") -> None:
         """Answer the file; 404 says "no such crate" to cargo, and only 404 may."""
         key = c or b
+        if index_path(key) != "/".join(filter(None, (a, b, c))):
+            raise NoSuchPackage(key)
         await self._context.check_access(req, CARGO, key)
         document = self._documents.cached(key)
         if document is None:
-            if index_path(key) != "/".join(filter(None, (a, b, c))):
-                raise NoSuchPackage(key)
             document = await asyncio.to_thread(self._documents.load, key)
         if document is None:
             raise NoSuchPackage(key)
-        resp.content_type = "text/plain"
-        answer_document(req, resp, document, vary="accept-encoding")
+        resp.content_type, vary = INDEX_FILE
+        answer_document(req, resp, document, vary)
 
 
 class Downloads:

@@ -1,5 +1,6 @@
 """A request id for every request, and a log line for every change and every failure."""
 
+import itertools
 import logging
 import re
 import secrets
@@ -45,14 +46,29 @@ class PrivateReads:
             resp.set_header("cache-control", kept.replace("public", "private", 1))
 
 
+class RequestIds:
+    """Gives ids to requests: a random part for the process, which must make it, then a count."""
+
+    def __init__(self) -> None:
+        self._process = secrets.token_hex(5)
+        self._next = itertools.count(1)
+
+    def of(self, given: str | None) -> str:
+        """Return the id that a proxy gave, if it is a harmless one, else a new one."""
+        if given and _SAFE_ID.fullmatch(given):
+            return given
+        return f"{self._process}-{next(self._next):x}"
+
+
 class Requests:
     """Falcon middleware; the log never holds a token, a query or a body."""
 
+    def __init__(self, ids: RequestIds) -> None:
+        self._ids = ids
+
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Give the request its id: the proxy's, if it sent a harmless one."""
-        given = req.get_header("x-request-id")
-        request_id = given if given and _SAFE_ID.fullmatch(given) else secrets.token_hex(8)
-        req.context.request_id = request_id
+        """Give the request its id."""
+        req.context.request_id = self._ids.of(req.get_header("x-request-id"))
         req.context.began_s = time.perf_counter()
 
     async def process_response(

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from packledger.api.app import App, create_app
+from packledger.api.app import create_app
 from packledger.api.auth import Authenticator
 from packledger.api.context import Context
 from packledger.api.hooks import Hooks
+from packledger.api.hot_reads import App
 from packledger.api.login_attempts import Counters, LoginAttempts, Proxies
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
