@@ -59,6 +59,11 @@ def check_usable(browser: Browser) -> None:
         browser.resize(width, height)
         wide = browser.script("return document.documentElement.scrollWidth")
         assert wide <= width, f"{browser.url} is {wide} px wide on a screen of {width}"
+        narrow = browser.script(
+            "return [...document.querySelectorAll('main h1, main section > h2, main .empty')]"
+            ".filter(e => e.getBoundingClientRect().width < 160).map(e => e.innerText)"
+        )
+        assert narrow == [], f"squeezed at {browser.url} on a screen of {width}"
 
 
 def test_from_setup_to_a_revoked_token(
