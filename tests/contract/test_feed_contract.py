@@ -1,0 +1,165 @@
+"""What every feed must do; one more feed is one more parameter."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from event_stores import AT, add_owner, open_sqlite
+from packledger.domain.events import CrateRegistered
+from packledger.eventstore.log import Log
+from packledger.feeds.feed import Feed
+from packledger.feeds.store_feed import StoreFeed
+from small_registry import memory_folder
+
+WAKES_WITHIN_S = 1.0
+"""Many times what a wake-up takes (5 ms), since the machine may be busy; far below `LONG_S`."""
+LONG_S = 20.0
+FEEDS: dict[str, Callable[[Log], Feed]] = {"store": StoreFeed}
+
+
+def grow(log: Log, events: int) -> None:
+    """Let a log have so many events, a crate's owners coming."""
+    registered = CrateRegistered(at=AT, by="alice", name="demo", owner="alice")
+    if log.last_position() == 0:
+        log.execute("crate", "demo", lambda state, version: [registered])
+    for position in range(log.last_position(), events):
+        add_owner(log, "demo", f"owner-{position}")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with memory_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def log(folder: Path) -> Iterator[Log]:
+    log = open_sqlite(folder)
+    yield log
+    log.close()
+
+
+@pytest.fixture(params=FEEDS)
+def feed(request: pytest.FixtureRequest, log: Log) -> Iterator[Feed]:
+    feed = FEEDS[str(request.param)](log)
+    yield feed
+    feed.close()
+
+
+def test_an_empty_log_gives_nothing(feed: Feed) -> None:
+    assert feed.read(0, 10) == []
+    assert feed.last_position() == 0
+
+
+def test_every_event_comes_in_order_without_a_gap(feed: Feed, log: Log) -> None:
+    grow(log, 12)
+    page = feed.read(0, 100)
+    assert [one.position for one in page] == list(range(1, 13))
+    assert [one.event for one in page] == log.stream("crate", "demo")
+    assert [one.version for one in page] == list(range(1, 13))
+    assert feed.last_position() == 12
+
+
+@pytest.mark.parametrize("kind", FEEDS)
+def test_it_resumes_from_any_checkpoint_in_pages_of_any_length(kind: str) -> None:
+    with memory_folder() as folder:
+        log = open_sqlite(folder)
+        grow(log, 20)
+        feed = FEEDS[kind](log)
+        whole = feed.read(0, 100)
+
+        @settings(max_examples=100, deadline=None)
+        @given(st.integers(0, 25), st.integers(1, 25))
+        def check(after: int, limit: int) -> None:
+            assert feed.read(after, limit) == whole[after : after + limit]
+
+        check()
+        feed.close()
+        log.close()
+
+
+def test_a_new_feed_continues_where_another_one_stopped(log: Log, feed: Feed) -> None:
+    grow(log, 4)
+    seen = feed.read(0, 3)
+    feed.close()
+    grow(log, 6)
+    another = type(feed)(log)  # type: ignore[call-arg]
+    assert [one.position for one in another.read(seen[-1].position, 100)] == [4, 5, 6]
+    another.close()
+
+
+def drain(feed: Feed, position: int) -> int:
+    """Read to the end and use up what `wait` may still have to say of it."""
+    while page := feed.read(position, 100):
+        position = page[-1].position
+    while feed.wait(0.0):
+        assert feed.read(position, 100) == []
+    return position
+
+
+def test_waiting_ends_without_news_after_its_timeout(log: Log, feed: Feed) -> None:
+    grow(log, 3)
+    drain(feed, 0)
+    begun_s = time.monotonic()
+    assert feed.wait(0.05) is False
+    assert 0.04 < time.monotonic() - begun_s < WAKES_WITHIN_S
+
+
+def test_an_event_of_another_process_wakes_who_waits(log: Log, feed: Feed, folder: Path) -> None:
+    grow(log, 3)
+    position = drain(feed, 0)
+    appended_s: list[float] = []
+
+    def append() -> None:
+        other = open_sqlite(folder)
+        time.sleep(0.05)  # so that it happens while the feed waits
+        add_owner(other, "demo", "late")
+        appended_s.append(time.monotonic())
+        other.close()
+
+    thread = threading.Thread(target=append)
+    thread.start()
+    while not feed.read(position, 10):
+        assert feed.wait(LONG_S) is True
+    woken_s = time.monotonic()
+    thread.join()
+    assert woken_s - appended_s[0] < WAKES_WITHIN_S
+    assert [one.position for one in feed.read(position, 10)] == [4]
+
+
+def test_an_event_between_the_last_look_and_the_wait_is_not_slept_over(
+    log: Log, feed: Feed
+) -> None:
+    grow(log, 3)
+    position = drain(feed, 0)
+    assert feed.read(position, 10) == []
+    grow(log, 4)
+    begun_s = time.monotonic()
+    assert feed.wait(LONG_S) is True
+    assert time.monotonic() - begun_s < WAKES_WITHIN_S
+
+
+def test_who_follows_while_others_write_misses_nothing(log: Log, feed: Feed, folder: Path) -> None:
+    wanted = 120
+
+    def write() -> None:
+        other = open_sqlite(folder)
+        grow(other, wanted)
+        other.close()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    seen: list[int] = []
+    deadline_s = time.monotonic() + LONG_S
+    while len(seen) < wanted and time.monotonic() < deadline_s:
+        page = feed.read(len(seen), 7)
+        seen += [one.position for one in page]
+        if not page:
+            feed.wait(0.5)
+    thread.join()
+    assert seen == list(range(1, wanted + 1))
