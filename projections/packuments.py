@@ -53,6 +53,7 @@ _OF_NPM = (
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
 )
+_encode = msgspec.json.Encoder().encode
 _decode_head = msgspec.json.Decoder(PackumentHead).decode
 
 
@@ -157,7 +158,7 @@ class Packuments:
             readme = ("", "") if at is None else rows[at][7:9]
             yield f"{name} 2 full", assemble_full(head, full, latest, readme, public_url)
             tarballs = [(row[0], row[5], row[6], row[7]) for row in rows]
-            yield f"{name} 3 tarballs", repr(tarballs).encode()
+            yield f"{name} 3 tarballs", _encode(tarballs)
 
 
 _SELECT_ALL_OF_VERSIONS = (

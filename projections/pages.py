@@ -34,6 +34,7 @@ from packledger.projections.page_details import crate_details, npm_details
 
 CARGO, NPM = "cargo", "npm"
 LISTED, YANKED, UNPUBLISHED = 0, 1, 2
+_encode = msgspec.json.Encoder().encode
 
 Row = tuple[int, str, str, str, str, int, str, int, str, bytes]
 
@@ -184,7 +185,7 @@ class Pages:
         """Yield every head with its versions, then the totals."""
         for key, head in db.execute("SELECT name, head FROM packages ORDER BY name"):
             rows = db.execute("SELECT * FROM versions WHERE key = ? ORDER BY position", (key,))
-            yield key, head + repr(rows.fetchall()).encode()
+            yield key, head + _encode(rows.fetchall())
         totals = db.execute("SELECT * FROM totals ORDER BY ecosystem").fetchall()
         yield "totals", repr(totals).encode()
 

@@ -49,7 +49,7 @@ class Projection(Protocol):
 
 KEEP_ROWS = 50_000
 """Head rows that a private read model keeps in memory before they are written: about 1 KB each."""
-_PRIVATE = ("journal_mode=OFF", "synchronous=OFF", "cache_size=-65536")
+_PRIVATE = ("journal_mode=OFF", "synchronous=OFF", "cache_size=-32768")
 _SHARED = ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-2000")
 
 
@@ -65,11 +65,10 @@ class ReadModel:
     """
 
     def __init__(self, path: Path, projection: Projection, *, private: bool = False) -> None:
-        self._projection, self._path = projection, path
+        self._projection, self._path, self._private = projection, path, private
         self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         for pragma in _PRIVATE if private else _SHARED:
             self.db.execute(f"PRAGMA {pragma}")
-        self._keep_rows = KEEP_ROWS if private else 0
         with self._transaction():
             self.db.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER)")
             if self._meta("position") is None:
@@ -107,10 +106,16 @@ class ReadModel:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self.db.execute("BEGIN IMMEDIATE")
+        """Commit what is done inside; in a private file the first transaction lasts until `share`.
+
+        Else every page would write the leaves of the indexes that its keys are scattered over.
+        """
+        if not self.db.in_transaction:
+            self.db.execute("BEGIN IMMEDIATE")
         try:
             yield
-            self.db.execute("COMMIT")
+            if not self._private:
+                self.db.execute("COMMIT")
         except BaseException:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
@@ -136,7 +141,7 @@ class ReadModel:
             if fresh:
                 position = fresh[-1].position
                 self._projection.apply(self.db, fresh)
-                if self._projection.kept() >= self._keep_rows:
+                if not self._private or self._projection.kept() >= KEEP_ROWS:
                     self._projection.flush(self.db)
                 self.db.execute("UPDATE meta SET value = ? WHERE key = 'position'", (position,))
         self._expected = position
@@ -144,9 +149,9 @@ class ReadModel:
 
     def share(self) -> None:
         """Make a private file one that may be read and followed: whole, and on the disk."""
+        self._private = False
         with self._transaction():
             self._projection.flush(self.db)
-        self._keep_rows = 0
         for pragma in _SHARED:
             self.db.execute(f"PRAGMA {pragma}")
         with self._path.open("rb") as file:

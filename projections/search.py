@@ -200,7 +200,8 @@ class Search:
     def flush(self, db: sqlite3.Connection) -> None:
         """Write the changed documents."""
         heads = [(key, self._head(db, key)) for key in self._touched]
-        ids = [(head.id,) for _, head in heads]
+        new = {row for row, _ in self._registered}
+        ids = [(head.id,) for _, head in heads if head.id not in new]
         db.executemany("DELETE FROM words WHERE rowid = ?", ids)
         db.executemany("DELETE FROM found WHERE id = ?", ids)
         shown = [_shown(db, key, head) for key, head in heads if head.shown]
