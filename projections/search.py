@@ -200,6 +200,7 @@ class Search:
     def flush(self, db: sqlite3.Connection) -> None:
         """Write the changed documents."""
         heads = [(key, self._head(db, key)) for key in self._touched]
+        heads.sort(key=lambda one: one[1].id)  # FTS5 writes out what it gathered when ids go back
         new = {row for row, _ in self._registered}
         ids = [(head.id,) for _, head in heads if head.id not in new]
         db.executemany("DELETE FROM words WHERE rowid = ?", ids)
