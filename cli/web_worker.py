@@ -46,7 +46,16 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
         if not any(one.close_if_idle(unused=True) for one in others):
             newest.refuse("this registry has too many connections now; try again later")
 
+    def init_signals(self) -> None:
+        """Let SIGTERM end the process until there is something to end in order.
+
+        uvloop forgets a signal that comes between `add_signal_handler` and the start of the loop.
+        """
+        super().init_signals()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
     async def _serve(self) -> None:
+        self.loop.add_signal_handler(signal.SIGTERM, self.handle_exit_signal)
         async with _meanwhile(self._end_stuck):
             await super()._serve()
 

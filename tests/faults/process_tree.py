@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 import httpx
 
-from running_registry import RunningRegistry
+from running_registry import PACKLEDGER, RunningRegistry
 
 END_TIMEOUT_S = 20
 
@@ -50,8 +51,17 @@ class ProcessTree(RunningRegistry):
         super().__init__(folder, **settings)
         self.direct = f"http://127.0.0.1:{self.port}"
 
-    def supervisor(self) -> int:
-        return self.pid
+    def launch(self) -> None:
+        """Start the server without waiting for anything."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [PACKLEDGER, "serve", "--data", str(self.data), "--listen", self.direct],
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def arbiter(self) -> int:
         """The child of the supervisor that has children itself."""
@@ -85,11 +95,17 @@ class ProcessTree(RunningRegistry):
         wait_until(lambda: not session(leader), "every process is gone")
         self._process = None
 
-    def wait_healthy(self, timeout_s: float = 30) -> None:
-        def healthy() -> bool:
-            try:
-                return httpx.get(f"{self.direct}/health", timeout=5).status_code == 200
-            except httpx.TransportError:
-                return False
+    def has_ended(self) -> bool:
+        """Whether the server has ended by itself; then it may be started again."""
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+        return self._process is None
 
-        wait_until(healthy, "/health is 200", timeout_s)
+    def is_healthy(self) -> bool:
+        try:
+            return httpx.get(f"{self.direct}/health", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def wait_healthy(self, timeout_s: float = 30) -> None:
+        wait_until(self.is_healthy, "/health is 200", timeout_s)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
 from process_tree import ProcessTree, session, wait_until
 from publications import cargo_publication, check_served
@@ -82,13 +83,17 @@ def test_sigterm_does_not_wait_for_idle_connections(start_tree: StartTree) -> No
         assert time.monotonic() - began < PROMPT_S
 
 
-def test_sigterm_right_after_the_start_is_not_lost(start_tree: StartTree) -> None:
-    tree = start_tree()
-    for _ in range(4):
-        began = time.monotonic()
-        tree.stop()
-        assert time.monotonic() - began < PROMPT_S
-        tree.start()
+@pytest.mark.parametrize("after_s", [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7])
+def test_sigterm_while_workers_start_is_not_lost(start_tree: StartTree, after_s: float) -> None:
+    tree = start_tree(workers=6)
+    tree.stop()
+    tree.launch()
+    wait_until(lambda: len(session(tree.pid)) >= 6, "some workers are there")
+    time.sleep(after_s)
+    leader, began = tree.pid, time.monotonic()
+    tree.stop()
+    assert time.monotonic() - began < PROMPT_S
+    assert session(leader) == []
 
 
 def test_a_killed_supervisor_takes_everything_with_it(start_tree: StartTree) -> None:
