@@ -13,6 +13,7 @@ import falcon.asgi
 import msgspec
 
 from packledger.api.bodies import discard_body
+from packledger.commands.redaction import redacted
 from packledger.domain.errors import (
     Conflict,
     Invalid,
@@ -153,6 +154,7 @@ class ErrorAnswers:
     async def _answer(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, status: int, sentence: str
     ) -> None:
+        sentence = redacted(sentence)
         resp.stream = None
         resp.text = None
         if not self._page(req, resp, status, sentence):

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from packledger.commands.redaction import redacted
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 
@@ -26,7 +28,7 @@ class JsonLines(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["traceback"] = "".join(traceback.format_exception(*record.exc_info))
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        return redacted(msgspec.json.encode(line, enc_hook=str).decode())
 
 
 def configure(level: str) -> None:
