@@ -17,8 +17,9 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TOKEN_IN_PATH = re.compile(r"(/-/user/token/|/tokens/token/)[^/?]+")
 
 
-_OPEN_PATHS = re.compile(
-    r"/cargo/me|/npm/-/(?:ping|v1/login|user/org\.couchdb\.user:[^/]+(?:/.*)?)"
+_OPEN = re.compile(
+    r"(?:GET|HEAD) (?:/cargo/me|/npm/-/ping)|POST /npm/-/v1/login|"
+    r"PUT /npm/-/user/org\.couchdb\.user:[^/]+(?:/.*)?"
 )
 """What a client needs before it has a token."""
 
@@ -34,7 +35,8 @@ class PrivateReads:
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Refuse a request without a valid credential."""
-        if req.path.startswith(("/cargo/", "/npm")) and not _OPEN_PATHS.fullmatch(req.path):
+        closed = req.path.startswith(("/cargo/", "/npm"))
+        if closed and not _OPEN.fullmatch(f"{req.method} {req.path}"):
             await self._authenticator.require(req)
 
     async def process_response(
