@@ -7,11 +7,13 @@ does not take its answer. Here each of them ends when a client has not moved on 
 import fcntl
 import struct
 import termios
+from collections.abc import Iterable
 from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import msgspec
+from gunicorn.asgi.parser import ParseError
 from gunicorn.asgi.protocol import ASGIProtocol
 
 MIN_BYTES_PER_S = 1024
@@ -53,6 +55,11 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         """End."""
         self.worker.connections.pop(self, None)
         super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        """Go on with an answer: the client has taken what waited for it."""
+        self._mark = None
+        super().resume_writing()
 
     def close_if_idle(self, *, unused: bool) -> bool:
         """Close it between two requests; unused: before its first one, too. Return whether."""
@@ -107,6 +114,16 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         self._close_transport()
         self._request_ready.set()
 
+    def _on_headers_complete(self) -> bool:
+        length = self._callback_parser.content_length
+        if length is not None:
+            _check_length(self._callback_parser.headers, length)
+        skips_body = bool(super()._on_headers_complete())
+        # The parser takes a chunk of 2^64 bytes for the last one: nothing behind chunks is read.
+        if self._current_request.chunked:
+            self._current_request.must_close = True
+        return skips_body
+
     def _on_body(self, chunk: bytes) -> None:
         self._received_bytes += len(chunk)
         super()._on_body(chunk)
@@ -130,6 +147,17 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in headers)
         self._safe_write(head.encode("latin-1") + b"\r\n" + body)
+
+
+def _check_length(headers: Iterable[tuple[bytes, bytes]], length: int) -> None:
+    """Refuse a `Content-Length` that the parser has understood otherwise.
+
+    Its numbers have 64 bits and lose what is above: it takes 2^64 + 1 for 1, and the rest of the
+    body for the next request.
+    """
+    for name, value in headers:
+        if name.lower() == b"content-length" and value.strip() != b"%d" % length:
+            raise ParseError("the content length is no plain decimal number, or too large")
 
 
 def keep_early_requests() -> None:

@@ -2,6 +2,8 @@
 
 import contextlib
 import http.client
+import io
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,8 +33,34 @@ def send(peer: socket.socket, data: bytes) -> None:
         peer.sendall(data)
 
 
+class _Kept(io.BufferedReader):
+    """Stays open when an answer is over: what it has read ahead is the next one's."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Ears(socket.socket):
+    """A connection's side that is listened to; for several answers on one connection."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        super().__init__(fileno=os.dup(peer.fileno()))
+        self.settimeout(peer.gettimeout())
+        self._kept = _Kept(super().makefile("rb", buffering=0))
+
+    def close(self) -> None:
+        self._kept.raw.close()
+        super().close()
+
+    def makefile(self, *mode: object, **options: object) -> io.BufferedReader:  # type: ignore[override]
+        return self._kept
+
+
 def read_answer(peer: socket.socket, method: str = "GET") -> Answer | None:
-    """The next answer on a connection, None if it ends without one."""
+    """The next answer on a connection, None if it ends without one.
+
+    peer: `Ears` if there may be more than one answer.
+    """
     response = http.client.HTTPResponse(peer, method=method)
     try:
         response.begin()
