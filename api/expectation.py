@@ -25,7 +25,10 @@ class PatientApp(falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]):
     async def __call__(  # type: ignore[override]
         self, scope: dict[str, Any], receive: Receive, send: Send
     ) -> None:
-        """Answer one request."""
+        """Answer one request; nothing here speaks WebSocket."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+            return
         if scope["type"] == "http" and _expects(scope):
             scope[WAITS] = True
             receive = _Later(scope, receive)
