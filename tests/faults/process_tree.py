@@ -101,6 +101,13 @@ class ProcessTree(RunningRegistry):
             self._process = None
         return self._process is None
 
+    def answers(self) -> bool:
+        try:
+            httpx.get(f"{self.direct}/health", timeout=5)
+        except httpx.TransportError:
+            return False
+        return True
+
     def is_healthy(self) -> bool:
         try:
             return httpx.get(f"{self.direct}/health", timeout=5).status_code == 200
