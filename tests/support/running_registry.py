@@ -29,18 +29,23 @@ class RunningRegistry:
     """One server process tree; `start` and `stop` may be repeated on the same data and port.
 
     Settings are given as keywords and reach the server as PACKLEDGER_<KEY>; `command` serves.
+    prefix: where a proxy shows it, such as `/team`.
     """
 
     def __init__(
-        self, folder: Path, command: Sequence[str] = (PACKLEDGER, "serve"), **settings: object
+        self,
+        folder: Path,
+        command: Sequence[str] = (PACKLEDGER, "serve"),
+        prefix: str = "",
+        **settings: object,
     ) -> None:
         self._command = command
         folder.mkdir(parents=True, exist_ok=True)
         self.data = folder / "data"
         self.log = folder / "serve.log"
         self.port = free_port()
-        self.tap = Wiretap(self.port)
-        self.url = f"http://127.0.0.1:{self.tap.port}"
+        self.tap = Wiretap(self.port, prefix)
+        self.url = f"http://127.0.0.1:{self.tap.port}{prefix}"
         # Documents name the relay, so that clients keep talking through it.
         values = {"public_url": self.url, **settings}
         self.env = {

@@ -1,6 +1,7 @@
 """A loopback relay that passes bytes on and keeps the head of every request and answer.
 
-It changes them only when told to damage answers.
+It changes them only when told to damage answers, or to take a prefix off every path as a proxy does
+that shows the registry below a folder of its own.
 Clients talk to the relay, and the registry's public URL names it, so that what a client asked for,
 how often and with which headers can be asserted without trusting the server's own log.
 """
@@ -111,13 +112,17 @@ def _pump(
 class Wiretap:
     """The relay; `exchanges` grows while clients talk, `clear()` forgets what was said.
 
+    prefix: what to take off every path, such as `/team`.
     damaged: what the paths end in whose answers arrive with one bit flipped; empty for none.
     """
 
-    def __init__(self, upstream_port: int) -> None:
+    def __init__(self, upstream_port: int, prefix: str = "") -> None:
         self.exchanges: list[Exchange] = []
         self.damaged = ""
         tap = self
+
+        def without_prefix(data: bytes, body_at: int) -> bytes:
+            return data.replace(f" {prefix}/".encode(), b" /", 1) if prefix else data
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
@@ -126,7 +131,7 @@ class Wiretap:
                     server.settimeout(None)
                     up = threading.Thread(
                         target=_pump,
-                        args=(self.request, server, _REQUEST, conversation.request),
+                        args=(self.request, server, _REQUEST, conversation.request, without_prefix),
                         daemon=True,
                     )
                     up.start()
