@@ -57,10 +57,10 @@ def history(log: Log, subject: str = "", since: str = "", until: str = "") -> It
 
     since, until: a position or an RFC 3339 time (or its beginning, such as a date), both included.
     """
-    after = int(since) - 1 if since.isdigit() else 0
-    last = int(until) if until.isdigit() else None
-    from_time = "" if since.isdigit() else since
-    to_time = "" if until.isdigit() else until
+    after = int(since) - 1 if since.isdecimal() else 0
+    last = int(until) if until.isdecimal() else None
+    from_time = "" if since.isdecimal() else since
+    to_time = "" if until.isdecimal() else until
     while page := log.read(after, PAGE_EVENTS, last):
         after = page[-1].position
         for recorded in page:

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from packledger.projections.generation import Generations
+from packledger.projections.generation import Generations, database_uri
 
 
 def damage_of(model: Path, last_position: int) -> str:
@@ -17,7 +17,7 @@ def damage_of(model: Path, last_position: int) -> str:
     last_position: of the log; a model beyond it was folded from another log.
     """
     try:
-        db = sqlite3.connect(f"file:{model}?mode=rw", uri=True, isolation_level=None)
+        db = sqlite3.connect(database_uri(model, "rw"), uri=True, isolation_level=None)
         try:
             (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
             row = db.execute("SELECT value FROM meta WHERE key = 'position'").fetchone()

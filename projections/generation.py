@@ -19,6 +19,11 @@ from pathlib import Path
 from packledger.eventstore.blobs import sync_directory
 
 
+def database_uri(path: Path, mode: str) -> str:
+    """Return the URI of a SQLite file that may lie in a folder of any name. mode: `ro` or `rw`."""
+    return f"{path.absolute().as_uri()}?mode={mode}"
+
+
 class Generations:
     """One projection's folder."""
 
@@ -65,12 +70,14 @@ class Generations:
         """Return a generation's SQLite file."""
         return self._folder / f"{generation:06d}" / "model.sqlite"
 
-    def prepare(self) -> int:
+    def prepare(self, after: int = 0) -> int:
         """Create an empty folder for a new generation and return its number.
 
-        What an interrupted rebuild left there is removed.
+        What an interrupted rebuild left there is removed. after: the generation on the board: when
+        `current` was deleted beneath a running registry, readers still have that one open, and
+        take the same number for the same file.
         """
-        generation = self.live() + 1
+        generation = max(self.live(), after) + 1
         folder = self.model(generation).parent
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()

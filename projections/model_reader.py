@@ -5,7 +5,7 @@ import threading
 
 from packledger.domain.errors import Unavailable
 from packledger.projections.board import Board
-from packledger.projections.generation import Generations
+from packledger.projections.generation import Generations, database_uri
 
 CACHE_KIB = 256
 """Per connection (SQLite's default is 2 MiB): every thread has one for each projection, and the
@@ -43,7 +43,7 @@ class ModelReader:
     def _reopen(self, generation: int) -> None:
         path = self._generations.model(generation)
         try:
-            db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+            db = sqlite3.connect(database_uri(path, "ro"), uri=True, isolation_level=None)
             row = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
         except sqlite3.DatabaseError as error:
             raise _not_ready(self.projection) from error

@@ -96,7 +96,7 @@ class LiveProjection:
         self._announce(generation)
 
     def _create_first(self) -> None:
-        generation = self._generations.prepare()
+        generation = self._generations.prepare(self._board.generation(self.name))
         ReadModel(self._generations.model(generation), self.projection).close()
         self._generations.swap(generation)
 

@@ -67,10 +67,10 @@ def rebuild_all(
     # Always in one order: two rebuilds wait for each other's locks, never both.
     ordered = sorted(projections, key=lambda projection: projection.name)
     with ExitStack() as stack:
-        building = [stack.enter_context(_building(one, root, check)) for one in ordered]
+        building = [stack.enter_context(_building(one, root, board, check)) for one in ordered]
         _replay(feed, building, progress)
         for one in building:
-            one.go_live(feed, board)
+            one.go_live(feed)
         outcomes = {one.projection.name: one.compare() for one in building}
     return [outcomes[projection.name] for projection in projections]
 
@@ -78,9 +78,12 @@ def rebuild_all(
 class _Building:
     """One projection's new generation beside its live one."""
 
-    def __init__(self, projection: Projection, generations: Generations, check: bool) -> None:
-        self.projection, self._generations, self._check = projection, generations, check
-        self.generation = generations.prepare()
+    def __init__(
+        self, projection: Projection, generations: Generations, board: Board, check: bool
+    ) -> None:
+        self.projection, self._generations = projection, generations
+        self._board, self._check = board, check
+        self.generation = generations.prepare(board.generation(projection.name))
         try:
             path = generations.model(self.generation)
             self.model = ReadModel(path, projection, private=True)
@@ -96,7 +99,7 @@ class _Building:
             return _meta(self._live)["position"]
         return feed.last_position()
 
-    def go_live(self, feed: Feed, board: Board) -> None:
+    def go_live(self, feed: Feed) -> None:
         """Close the last distance and swap, with the lock held for as little as possible."""
         self.model.share()
         _catch_up(feed, self.model, self.target(feed))
@@ -107,9 +110,9 @@ class _Building:
                 self.model.set_built()
                 self._generations.swap(self.generation)
                 # In this order: a position says that whoever reads now sees it.
-                board.set_generation(self.projection.name, self.generation)
-                board.set_position(self.projection.name, self.model.position())
-                board.set_state(self.projection.name, RUNNING)
+                self._board.set_generation(self.projection.name, self.generation)
+                self._board.set_position(self.projection.name, self.model.position())
+                self._board.set_state(self.projection.name, RUNNING)
             self.model.hold()
 
     def compare(self) -> Outcome:
@@ -128,9 +131,12 @@ class _Building:
 
 
 @contextmanager
-def _building(projection: Projection, root: Path, check: bool) -> Iterator[_Building]:
+def _building(projection: Projection, root: Path, board: Board, check: bool) -> Iterator[_Building]:
     generations = Generations(root, projection.name)
-    with generations.rebuilding(), closing(_Building(projection, generations, check)) as building:
+    with (
+        generations.rebuilding(),
+        closing(_Building(projection, generations, board, check)) as building,
+    ):
         yield building
 
 
