@@ -161,14 +161,25 @@ def _completed(settings: Settings) -> Settings:
                 "clients use, such as `https://registry.example.com`"
             )
         public_url = settings.listen[0].rstrip("/")
-    parts = urlsplit(public_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+    if not _is_plain_url(public_url):
         raise BadSettings(
-            f"`public_url` must be http:// or https:// and a host, not `{public_url}`"
+            "`public_url` must be http:// or https://, a host, and maybe a port and a path, not "
+            f"`{public_url}`"
         )
     for proxy in settings.proxies:
         _check_network(proxy)
     return msgspec.structs.replace(settings, public_url=public_url)
+
+
+def _is_plain_url(url: str) -> bool:
+    """Return whether more of a path can be written behind a URL."""
+    try:
+        parts = urlsplit(url)
+        has_host = parts.hostname is not None and parts.port != 0
+    except ValueError:
+        return False
+    characters = url.isascii() and url.isprintable() and not set(url) & set(' "<>?#@\\^`{|}')
+    return has_host and characters and parts.scheme in {"http", "https"}
 
 
 def _check_network(proxy: str) -> None:

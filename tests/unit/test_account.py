@@ -1,0 +1,125 @@
+"""Accounts and tokens: given what happened, when somebody asks, then these events, or a refusal."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given as hypothesis_given
+from hypothesis import strategies as st
+
+from packledger.domain import account
+from packledger.domain.account import Account
+from packledger.domain.actor import Actor
+from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAllowed, NotFound
+from packledger.domain.events import (
+    AccountDisabled,
+    AccountPasswordChanged,
+    AccountRegistered,
+    AccountRoleChanged,
+    Event,
+    TokenIssued,
+    TokenRevoked,
+)
+from packledger.domain.streams import fold
+
+AT = "2026-11-21T10:00:00.000Z"
+ROOT = Actor(AT, "root", admin=True)
+S: dict[str, Any] = ROOT.stamp()
+REGISTERED = AccountRegistered(**S, name="alice", role="user")
+DISABLED = AccountDisabled(**S, name="alice")
+ISSUED = TokenIssued(**S, account="alice", token_id="t1", sha256="ab", label="laptop")
+REVOKED = TokenRevoked(**S, account="alice", token_id="t1")
+
+
+def given(*events: Event) -> Account:
+    state = fold(None, events)
+    assert isinstance(state, Account)
+    return state
+
+
+def test_an_account_is_registered_once() -> None:
+    assert account.decide_register(None, ROOT, "alice", "user") == [REGISTERED]
+    for state in (given(REGISTERED), given(REGISTERED, DISABLED)):
+        with pytest.raises(Conflict, match="`alice`"):
+            account.decide_register(state, ROOT, "alice", "user")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Alice", "a b", "-a", "a-", ".", "a/b", "é", "a" * 65, "a\n", "@a", "\uff41"]
+)
+def test_a_name_that_would_not_survive_in_a_url_is_refused(name: str) -> None:
+    with pytest.raises(Invalid):
+        account.decide_register(None, ROOT, name, "user")
+
+
+@pytest.mark.parametrize("name", ["a", "0", "a.b", "a_b-c", "a" * 64])
+def test_a_plain_name_is_accepted(name: str) -> None:
+    account.check_account_name(name)
+
+
+@hypothesis_given(st.text())
+def test_whatever_is_accepted_is_plain(name: str) -> None:
+    try:
+        account.check_account_name(name)
+    except Invalid:
+        return
+    assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-")
+
+
+def test_an_unknown_role_is_refused() -> None:
+    with pytest.raises(Invalid, match="`root`"):
+        account.decide_register(None, ROOT, "alice", "root")
+
+
+def test_disabling_twice_records_once_and_ends_the_tokens() -> None:
+    assert account.decide_disable(given(REGISTERED), ROOT, "alice") == [DISABLED]
+    state = given(REGISTERED, ISSUED, DISABLED)
+    assert account.decide_disable(state, ROOT, "alice") == []
+    assert state.disabled
+    assert state.tokens == {}
+
+
+def test_a_disabled_account_gets_no_token() -> None:
+    with pytest.raises(NotAllowed, match="`alice`"):
+        account.decide_issue(given(REGISTERED, DISABLED), ROOT, ISSUED)
+
+
+def test_a_token_is_issued_and_revoked_once() -> None:
+    assert account.decide_issue(given(REGISTERED), ROOT, ISSUED) == [ISSUED]
+    state = given(REGISTERED, ISSUED)
+    assert state.tokens == {"t1": "laptop"}
+    assert account.decide_revoke(state, ROOT, "alice", "t1") == [REVOKED]
+    with pytest.raises(NotFound, match="`t1`"):
+        account.decide_revoke(given(REGISTERED, ISSUED, REVOKED), ROOT, "alice", "t1")
+
+
+def test_an_unknown_scope_is_refused() -> None:
+    issued = msgspec.structs.replace(ISSUED, scopes=("yank", "fly"))
+    with pytest.raises(Invalid, match="`fly`"):
+        account.decide_issue(given(REGISTERED), ROOT, issued)
+
+
+def test_an_account_that_is_not_there_has_nothing() -> None:
+    for ask in (
+        lambda: account.decide_disable(None, ROOT, "alice"),
+        lambda: account.decide_password(None, ROOT, "alice"),
+        lambda: account.decide_issue(None, ROOT, ISSUED),
+        lambda: account.decide_revoke(None, ROOT, "alice", "t1"),
+    ):
+        with pytest.raises(NoSuchAccount, match="`alice`"):
+            ask()
+
+
+def test_roles_and_passwords_change() -> None:
+    changed = AccountRoleChanged(**S, name="alice", role="admin")
+    assert given(REGISTERED, changed).role == "admin"
+    events = account.decide_password(given(REGISTERED), ROOT, "alice")
+    assert events == [AccountPasswordChanged(**S, name="alice")]
+    assert given(REGISTERED, *events) == given(REGISTERED)
+
+
+def test_folding_leaves_the_given_state_alone() -> None:
+    state = given(REGISTERED, ISSUED)
+    before = state.copy()
+    fold(state, [REVOKED, DISABLED])
+    assert state == before

@@ -1,0 +1,76 @@
+"""The log as people read it."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from packledger.audit.history import Entry, history
+from packledger.commands import accounts, npm_edits
+from packledger.domain.permissions import Identity
+from small_registry import SmallRegistry, memory_folder
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[SmallRegistry]:
+    with memory_folder() as folder, closing(SmallRegistry(folder)) as small:
+        accounts.register(small.registry, small.actor("root"), "alice", "a password")
+        small.publish_crate("alice", "demo", "1.0.0")
+        small.publish_npm("alice", "demo", "1.0.0")
+        identity, actor = Identity("alice"), small.actor("alice")
+        npm_edits.set_tag(small.registry, identity, actor, "demo", "next", "1.0.0")
+        accounts.issue_token(small.registry, small.actor("alice"), "alice", "laptop")
+        yield small
+
+
+def entries(small: SmallRegistry, **chosen: str) -> list[Entry]:
+    return list(history(small.log, **chosen))
+
+
+def test_every_event_is_an_entry_in_order(small: SmallRegistry) -> None:
+    found = entries(small)
+    assert [one.position for one in found] == list(range(1, small.log.last_position() + 1))
+    assert [(one.subject, one.what, one.by) for one in found] == [
+        ("registry", "configured", ""),
+        ("user:alice", "registered", "root"),
+        ("cargo:demo", "registered", "alice"),
+        ("cargo:demo", "version_published", "alice"),
+        ("npm:demo", "registered", "alice"),
+        ("npm:demo", "version_published", "alice"),
+        ("npm:demo", "dist_tag_set", "alice"),
+        ("npm:demo", "dist_tag_set", "alice"),
+        ("user:alice", "issued", "alice"),
+    ]
+    assert found[7].version == "next 1.0.0"
+
+
+def test_a_subject_chooses(small: SmallRegistry) -> None:
+    assert [one.position for one in entries(small, subject="cargo:demo")] == [3, 4]
+    assert [one.position for one in entries(small, subject="npm:demo")] == [5, 6, 7, 8]
+    assert [one.position for one in entries(small, subject="user:root")] == [2]
+    assert len(entries(small, subject="user:alice")) == 8, "what alice did, and what befell alice"
+    assert entries(small, subject="cargo:dem") == []
+
+
+def test_positions_choose_both_ends_included(small: SmallRegistry) -> None:
+    assert [one.position for one in entries(small, since="3", until="5")] == [3, 4, 5]
+    assert [one.position for one in entries(small, since="9")] == [9]
+    assert entries(small, since="10") == []
+    assert len(entries(small, since="0")) == 9
+    assert entries(small, until="0") == []
+
+
+def test_times_choose_both_ends_included(small: SmallRegistry) -> None:
+    everything = entries(small)
+    middle = everything[3].at
+    assert [one.at >= middle for one in entries(small, since=middle)].count(False) == 0
+    assert entries(small, since=middle)[0].at == middle
+    assert entries(small, until=middle)[-1].at == middle
+    assert entries(small, since="2026-11-21", until="2026-11-21") == everything
+    assert entries(small, since="2026-11-22") == []
+    assert entries(small, until="2026-11-20") == []
+
+
+@pytest.mark.parametrize("text", ["²", "①"])
+def test_digits_that_are_no_numbers_are_no_positions(small: SmallRegistry, text: str) -> None:
+    assert entries(small, since=text) == []
