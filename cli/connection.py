@@ -63,7 +63,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
 
     def close_if_idle(self, *, unused: bool) -> bool:
         """Close it between two requests; unused: before its first one, too. Return whether."""
-        idle = self._awaiting_request and (unused or self.req_count > 1)
+        idle = self._awaiting_request and not self._closed and (unused or self.req_count > 1)
         if idle:
             self._close_transport()
             self._request_ready.set()

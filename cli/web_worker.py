@@ -6,6 +6,7 @@ proxy, which always keeps some, each stop would take the whole time, and Docker 
 
 import asyncio
 import contextlib
+import resource
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -18,6 +19,7 @@ FIRST_REQUEST_S = 1.0
 """How long a connection that has not asked for anything yet may still do so, before the end."""
 MAX_CONNECTIONS = 2_000
 """Of one worker: each costs a file descriptor and about 20 KB."""
+OPEN_FILES = 8_192
 
 
 class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
@@ -33,6 +35,7 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
         # Until gunicorn sets its own, the arbiter's handler is here, and would swallow the signal.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.connections: dict[Connection, None] = {}
+        self.max_connections = min(MAX_CONNECTIONS, _raise_open_files() // 2)
         keep_early_requests()
         # The worker builds its connections by this name, and has no setting for it.
         gasgi.ASGIProtocol = Connection
@@ -40,7 +43,7 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
 
     def make_room(self, newest: Connection) -> None:
         """Close the oldest idle connection if there are too many, else refuse the newest."""
-        if len(self.connections) <= MAX_CONNECTIONS:
+        if len(self.connections) <= self.max_connections:
             return
         others = (one for one in self.connections if one is not newest)
         if not any(one.close_if_idle(unused=True) for one in others):
@@ -77,6 +80,19 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
             for connection in list(self.connections):
                 connection.close_if_idle(unused=unused)
             await asyncio.sleep(SWEEP_S)
+
+
+def _raise_open_files() -> int:
+    """Let this process open as many files as it may, within reason; return how many.
+
+    The usual 1,024 are for programs that use `select`; idle clients alone would take them all.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 @contextlib.asynccontextmanager
