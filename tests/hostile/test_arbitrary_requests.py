@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import json
 from typing import Any
+from urllib.parse import quote_plus
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from target import Target, assert_own_format
 from uploads import crate, crate_body, npm_body, tar_gz, tarball
 
 bounded = settings(
-    max_examples=int(__import__("os").environ.get("N", "150")),
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -335,6 +336,28 @@ def test_any_document_is_answered(target: Target, data: st.DataObject) -> None:
             body = data.draw(mutated_bytes(body))
         head.append((b"Content-Encoding", b"gzip"))
     ask(target, method, path.encode(), head, body)
+
+
+FORMS = ("/login", "/logout", "/setup", "/account/tokens", "/account/tokens/revoke", "/search")
+fields = st.sampled_from(("form_token", "name", "password", "code", "id", "scopes", "expires", "q"))
+form_values = st.text(max_size=20).map(quote_plus) | st.sampled_from(("%ff", "%00", "&", "a" * 999))
+
+
+@bounded
+@given(data=st.data())
+def test_any_form_is_answered(target: Target, data: st.DataObject) -> None:
+    pairs = data.draw(st.lists(st.tuples(fields, form_values), max_size=6))
+    body = "&".join(f"{name}={value}" for name, value in pairs).encode()
+    if data.draw(st.booleans()):
+        body = data.draw(mutated_bytes(body))
+    session = data.draw(tokens | st.just(target.tokens["bob"].encode()))
+    head = [
+        (b"Content-Type", b"application/x-www-form-urlencoded"),
+        (b"Cookie", b"packledger-session=" + session + b"; packledger-form=x"),
+        (b"Origin", data.draw(tokens | st.just(target.url.encode()))),
+        *data.draw(headers),
+    ]
+    ask(target, "POST", data.draw(st.sampled_from(FORMS)).encode(), head, body)
 
 
 @bounded

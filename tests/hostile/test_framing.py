@@ -1,9 +1,14 @@
 """Where one request ends and the next begins is said in one way only, or the connection ends."""
 
-import pytest
+import itertools
 
-from raw_http import Answer, Ears, connection, read_answer, send
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from raw_http import Answer, Ears, connection, read_answer, request, send
 from target import Target
+from uploads import new_crate
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: registry\r\n\r\n"
 PING = b"GET /npm/-/ping HTTP/1.1\r\nHost: registry\r\n"
@@ -134,3 +139,41 @@ def test_a_body_that_nobody_reads_is_no_request(target: Target) -> None:
         said = answers(target, head % len(body) + body + PING + b"\r\n")
         assert 1 <= len(said) <= 2
         assert not any(b"smuggled" in answer.body for answer in said), said
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    sizes=st.lists(st.integers(1, 400), min_size=1, max_size=20),
+    cuts=st.lists(st.integers(1, 300), min_size=1, max_size=10),
+    number=st.integers(0, 10**12),
+)
+def test_chunks_of_any_size_are_one_body(
+    target: Target, sizes: list[int], cuts: list[int], number: int
+) -> None:
+    """sizes: of the chunks; cuts: where the network divides what was sent."""
+    body = new_crate("chunked", f"1.0.{number}")
+    at, chunks = 0, b""
+    for size in itertools.cycle(sizes):
+        piece = body[at : at + size]
+        chunks += b"%x\r\n" % len(piece) + piece + b"\r\n"
+        at += size
+        if not piece:
+            break
+    head = [
+        (b"Authorization", target.tokens["alice"].encode()),
+        (b"Transfer-Encoding", b"chunked"),
+    ]
+    data = request("PUT", b"/cargo/api/v1/crates/new", head) + chunks
+    with connection(target.port) as peer:
+        at = 0
+        for cut in itertools.cycle(cuts):
+            send(peer, data[at : at + cut])
+            at += cut
+            if at >= len(data):
+                break
+        answer = read_answer(peer)
+    assert answer is not None
+    published_before = b"already exists" in answer.body
+    assert answer.status == 200 or published_before, answer

@@ -10,6 +10,8 @@ from raw_http import Answer, exchange
 from uploads import new_crate, npm_body
 
 CRATE = "victim"
+KEPT_BYTES = 120 * 1024 * 1024
+"""What all processes may have grown by: caches have their limits, and each thread its arena."""
 PACKAGES = ("victim", "@scope/victim", "@scope/with.dots")
 
 
@@ -20,6 +22,7 @@ class Target(ProcessTree):
         # Counts of downloads are events, too: none shall come while a refusal is looked at.
         super().__init__(folder, **{"downloads_flush_s": 86_400, **settings})
         self._workers: list[int] = []
+        self._memory_bytes = 0
         self._direct = httpx.Client(base_url=self.direct, timeout=60)
 
     def close(self) -> None:
@@ -39,6 +42,7 @@ class Target(ProcessTree):
                 answer = self._direct.put(path, json=body, headers=self.token())
                 assert answer.status_code == 201, answer.text
         self._workers = sorted(self.workers())
+        self._memory_bytes = self.memory_bytes()
 
     def position(self) -> int:
         """The length of the history."""
@@ -64,10 +68,11 @@ class Target(ProcessTree):
         return sum(pss_bytes(process.pid) for process in session(self.pid))
 
     def assert_unharmed(self) -> None:
-        """The same processes serve, and nothing lies around."""
+        """The same processes serve, and nothing lies around or stays in memory."""
         wait_until(lambda: not self.uploads(), "no upload is left behind", 30)
         assert sorted(self.workers()) == self._workers, self.end_of_log()
         assert self._direct.get("/health").status_code == 200
+        assert self.memory_bytes() < self._memory_bytes + KEPT_BYTES
         assert "Traceback" not in self.log.read_text(), self.end_of_log()
 
 
