@@ -88,7 +88,7 @@ def test_a_mistake_is_named(
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match="missing.toml"):
+    with pytest.raises(BadSettings, match=r"missing\.toml"):
         load(tmp_path / "missing.toml", {}, {})
 
 
