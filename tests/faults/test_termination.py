@@ -83,7 +83,7 @@ def test_sigterm_does_not_wait_for_idle_connections(start_tree: StartTree) -> No
         assert time.monotonic() - began < PROMPT_S
 
 
-@pytest.mark.parametrize("after_s", [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7])
+@pytest.mark.parametrize("after_s", [0.0, 0.2, 0.4, 0.6])
 def test_sigterm_while_workers_start_is_not_lost(start_tree: StartTree, after_s: float) -> None:
     tree = start_tree(workers=6)
     tree.stop()
