@@ -47,8 +47,8 @@ types: $(VENV)/dev.stamp ## mypy strict; it cannot follow the editable install, 
 	@ln -sfn $(addprefix $(CURDIR)/,$(LAYERS)) build/types/packledger/
 	$(BIN)/mypy
 
-bench: $(VENV)/dev.stamp ## measure and print the table of figures
-	$(BIN)/python -m bench $(ARGS)
+bench: $(VENV)/dev.stamp ## measure and print the table of figures (ARGS="publish rebuild read --quick")
+	$(BIN)/python bench/run.py $(ARGS)
 
 # Locks carry hashes and no address: each machine uses the index it is configured with.
 PIP_COMPILE = $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \

@@ -1,0 +1,198 @@
+"""A log like a registry's after years: legal by the domain's own rules, the same for every seed.
+
+Ten events a package, half the packages crates and half npm packages, states of 700 bytes on
+average. Packages are registered all along the log and live on to its end, their events mixed: the
+worst order for whoever keeps things in memory.
+"""
+
+import random
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from packledger.domain import crate, npm_package
+from packledger.domain.actor import Actor
+from packledger.domain.crate_dependencies import CRATES_IO, CrateDependency
+from packledger.domain.crate_manifest import CrateManifest
+from packledger.domain.events import (
+    CrateVersionPublished,
+    Event,
+    NpmVersionPublished,
+    RegistryConfigured,
+    encode,
+)
+from packledger.domain.streams import fold, stream_id
+from packledger.eventstore.log import Log
+from packledger.eventstore.mapper import StreamEvent
+
+EVENTS_EACH = 10
+APPEND_EVENTS = 20_000
+WORDS = """async fast small parser client server json http cache index tree graph stream buffer
+    token crypto hash time date color text image audio network socket queue worker pool macro derive
+    error log trace test bench build config path file archive number matrix vector string""".split()  # noqa: SIM905
+_HEX = "0123456789abcdef"
+
+
+class _Package:
+    """One stream on its way: what it may still say, and its state so far."""
+
+    def __init__(self, number: int, chance: random.Random) -> None:
+        self.is_crate = number % 2 == 0
+        self.kind = "crate" if self.is_crate else "npm"
+        self.name = f"{chance.choice(WORDS)}-{chance.choice(WORDS)}-{number}"
+        self.stream = stream_id(self.kind, self.name)
+        self.owner = f"user{chance.randrange(500)}"
+        self.version = 0
+        self._state: object = None
+        self._chance = chance
+        self._versions = 0
+
+    def events(self) -> Iterator[StreamEvent]:
+        """Yield the package's ten events."""
+        while self.version < EVENTS_EACH:
+            events = self._decide()[: EVENTS_EACH - self.version]
+            self._state = fold(self._state, events)  # type: ignore[arg-type]
+            for event in events:
+                self.version += 1
+                yield StreamEvent(self.stream, self.version, event)
+
+    def _decide(self) -> list[Event]:
+        actor = Actor(self._time(), self.owner, "4f1c2d3e4b5a", self._digits(16), False)
+        state = self._state
+        old = f"1.{self._chance.randrange(self._versions)}.0" if self._versions else ""
+        rest = self._chance.random() < 0.1 and bool(old)
+        if self.is_crate:
+            if rest:
+                return crate.decide_yank(state, actor, self.name, old, True) or self._owner(actor)
+            return crate.decide_publish(state, actor, self._crate_version(actor))
+        if rest:
+            messages = {old: "has a bug; use a later version"}
+            return npm_package.decide_deprecate(state, actor, self.name, messages)
+        return npm_package.decide_publish(state, actor, self._npm_version(actor), ("latest",))
+
+    def _owner(self, actor: Actor) -> list[Event]:
+        state, other = self._state, f"user{self._chance.randrange(500, 1000)}"
+        return crate.decide_owners(state, actor, self.name, add=(other,))
+
+    def _time(self) -> str:
+        self._minute = getattr(self, "_minute", -1) + 1
+        return f"2026-03-04T05:{self._minute % 60:02d}:17.123Z"
+
+    def _digits(self, length: int) -> str:
+        return "".join(self._chance.choices(_HEX, k=length))
+
+    def _sentence(self, words: int) -> str:
+        return " ".join(self._chance.choices(WORDS, k=words))
+
+    def _next_version(self) -> str:
+        self._versions += 1
+        return f"1.{self._versions - 1}.0"
+
+    def _crate_version(self, actor: Actor) -> CrateVersionPublished:
+        version = self._next_version()
+        return CrateVersionPublished(
+            **actor.stamp(),
+            name=self.name,
+            version=version,
+            cksum=self._digits(64),
+            size_bytes=20_000,
+            manifest=msgspec.Raw(encode(crate_manifest(self.name, version, self._chance))),
+        )
+
+    def _npm_version(self, actor: Actor) -> NpmVersionPublished:
+        version = self._next_version()
+        manifest = npm_manifest(self.name, version, self._chance)
+        return NpmVersionPublished(
+            **actor.stamp(),
+            name=self.name,
+            version=version,
+            tarball=self._digits(64),
+            size_bytes=20_000,
+            shasum=self._digits(40),
+            integrity="sha512-" + b64encode(self._chance.randbytes(64)).decode(),
+            file_count=12,
+            unpacked_bytes=70_000,
+            manifest=msgspec.Raw(encode(manifest)),
+            maintainers=(self.owner,),
+            readme=self._digits(64),
+            readme_filename="README.md",
+        )
+
+
+def crate_manifest(name: str, version: str, chance: random.Random) -> CrateManifest:
+    """Return a manifest with a few dependencies, features and all the usual texts."""
+    deps = tuple(
+        CrateDependency(
+            f"{word}-core", "^1.2", ("std",) * (place % 2), False, True, None, "normal", CRATES_IO
+        )
+        for place, word in enumerate(chance.sample(WORDS, 1 + chance.randrange(2)))
+    )
+    return CrateManifest(
+        name=name,
+        version=version,
+        deps=deps,
+        features={"default": ("std",), "std": ()},
+        edition="2021",
+        description=" ".join(chance.choices(WORDS, k=8)),
+        repository=f"https://git.example.com/{name}",
+        license="MIT OR Apache-2.0",
+        keywords=tuple(chance.sample(WORDS, 3)),
+    )
+
+
+def npm_manifest(
+    name: str, version: str, chance: random.Random, dependencies: int = 4
+) -> dict[str, object]:
+    """Return a version object; about 700 bytes with four dependencies."""
+    return {
+        "name": name,
+        "version": version,
+        "description": " ".join(chance.choices(WORDS, k=8)),
+        "keywords": chance.sample(WORDS, 3),
+        "license": "MIT",
+        "author": {"name": "A. Author"},
+        "repository": {"type": "git", "url": f"git+https://git.example.com/{name}.git"},
+        "homepage": f"https://git.example.com/{name}#readme",
+        "main": "lib/index.js",
+        "types": "lib/index.d.ts",
+        "engines": {"node": ">=18"},
+        "scripts": {"test": "node --test", "build": "tsc -p ."},
+        "dependencies": {f"{word}-lib": "^2.3.4" for word in chance.sample(WORDS, dependencies)},
+        "devDependencies": {f"{word}-dev": "^1.0.0" for word in chance.sample(WORDS, 3)},
+        "_id": f"{name}@{version}",
+        "_nodeVersion": "24.1.0",
+        "_npmVersion": "11.4.0",
+    }
+
+
+def write_log(path: Path, events: int, seed: int = 1) -> int:
+    """Create a log with so many events, and return the mean size of a state in bytes."""
+    log = Log(path)
+    try:
+        rows = []
+        size_bytes = 0
+        for saved in _mixed(events, random.Random(seed)):
+            rows.append(log.mapper.to_stored_event(saved))
+            size_bytes += len(rows[-1].state)
+            if len(rows) == APPEND_EVENTS:
+                log.recorder.insert_events(rows)
+                rows.clear()
+        log.recorder.insert_events(rows)
+    finally:
+        log.close()
+    return size_bytes // events
+
+
+def _mixed(events: int, chance: random.Random) -> Iterator[StreamEvent]:
+    configured = RegistryConfigured(
+        at="2026-03-04T05:00:00.000Z", public_url="https://registry.example.com"
+    )
+    yield StreamEvent(stream_id("registry"), 1, configured)
+    packages = [_Package(number, chance) for number in range(-(-events // EVENTS_EACH))]
+    turns = [number for number in range(len(packages)) for _ in range(EVENTS_EACH)]
+    chance.shuffle(turns)
+    running = [package.events() for package in packages]
+    for turn in turns[: events - 1]:
+        yield next(running[turn])

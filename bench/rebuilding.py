@@ -1,0 +1,88 @@
+"""Rebuilding every read model from a generated log, as `packledger rebuild` does it."""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from figures import Figure
+from generated_log import write_log
+from references import insert_and_encode_per_s, read_and_decode_per_s
+
+from packledger.cli import wiring
+from packledger.cli.rebuild_processes import rebuild_in_processes
+from packledger.cli.settings import Settings, load
+from packledger.projections.board import PROJECTIONS
+from packledger.projections.rebuild import no_progress
+
+EVENTS = 200_000
+REPEATS = 3
+
+
+def measure(folder: Path, events: int = EVENTS) -> list[Figure]:
+    """Return the figures of a rebuild; the best of some repeats, as others use the machine too."""
+    large, small = folder / "large", folder / "small"
+    state_bytes = _prepare(large, events)
+    _prepare(small, events // 10)
+    units = (
+        f"{events:,} events of {state_bytes} bytes; a plain loop reads and decodes "
+        f"{read_and_decode_per_s(large / 'events.sqlite'):,.0f}/s, encodes and inserts "
+        f"{insert_and_encode_per_s(folder):,.0f} rows/s"
+    )
+    runs = [_child("every-core", large) for _ in range(REPEATS)]
+    large_us, small_us = (
+        min(_child("one-process", data)[0] for _ in range(REPEATS)) * 1e6 / count
+        for data, count in ((large, events), (small, events // 10))
+    )
+    seen = f"{large_us:.1f} µs and {small_us:.1f} µs, every projection together"
+    what = f"CPU per event at {events:,} / at {events // 10:,}"
+    fastest_s = min(wall_s for wall_s, _ in runs)
+    return [
+        Figure("rebuild of all read models", "events/s", events / fastest_s, 30_000, units, True),
+        Figure(what, "times", large_us / small_us, 1.3, seen),
+        Figure("memory of a rebuild, all processes", "MB", max(mb for _, mb in runs), 600),
+    ]
+
+
+def _prepare(folder: Path, events: int) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_log(folder / "events.sqlite", events)
+
+
+def _child(how: str, data: Path) -> tuple[float, float]:
+    """Rebuild in a child process; return what it says: seconds and MB."""
+    command = [sys.executable, __file__, how, str(data)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    seconds, mb = output.split()[-2:]
+    return float(seconds), float(mb)
+
+
+def _on_every_core(settings: Settings) -> None:
+    """Rebuild as the command does; print wall seconds and MB."""
+    began_s = time.perf_counter()
+    rebuild_in_processes(settings, PROJECTIONS, check=False, progress=no_progress)
+    wall_s = time.perf_counter() - began_s
+    ours, theirs = (
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    # no more than the largest child's peak for each of them
+    children = min(os.cpu_count() or 1, len(PROJECTIONS))
+    print(wall_s, (ours + children * theirs) / 1024)
+
+
+def _in_one_process(settings: Settings) -> None:
+    """Rebuild here; print CPU seconds without those of the start, and MB."""
+    registry = wiring.open_registry(settings, create=False)
+    began_s = time.process_time()
+    wiring.run_rebuilds(settings, registry, PROJECTIONS)
+    cpu_s = time.process_time() - began_s
+    wiring.close_registry(registry)
+    print(cpu_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    chosen = load(None, {}, {"data": sys.argv[2]})
+    (_on_every_core if sys.argv[1] == "every-core" else _in_one_process)(chosen)
