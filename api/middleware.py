@@ -19,9 +19,9 @@ _TOKEN_IN_PATH = re.compile(r"(/-/user/token/|/tokens/token/)[^/?]+")
 
 _OPEN = re.compile(
     r"(?:GET|HEAD) (?:/cargo/me|/npm/-/ping)|POST /npm/-/v1/login|"
-    r"PUT /npm/-/user/org\.couchdb\.user:[^/]+(?:/.*)?"
+    r"PUT /npm/-/user/org\.couchdb\.user:[^/]+(?:/.*)?|DELETE /npm/-/user/token/.+"
 )
-"""What a client needs before it has a token."""
+"""What a client needs before it has a token, and after its token has ended."""
 
 
 class PrivateReads:

@@ -82,7 +82,9 @@ class NpmAccounts:
         account: Account | None = await context.run(
             lambda: context.registry.log.load("account", name).state
         )
-        if account is None:
+        # To strangers, a private registry does not say whether there is such an account.
+        may_say = context.open_registration or not context.private
+        if account is None and may_say:
             await self._register(req, document)
             identity = Identity(account=name)
         else:
@@ -115,14 +117,17 @@ class NpmAccounts:
         )
 
     async def log_out(self, req: Request, resp: Response, token: str) -> None:
-        """Revoke the token in the path, which must be the caller's own; a dead one is fine."""
+        """Revoke the token in the path, which must be the caller's own.
+
+        A dead one is fine: npm forgets a token only after the registry did.
+        """
         context = self._context
-        caller = await context.authenticator.require(req)
         try:
             identity = context.authenticator.by_token(token)
         except NotAuthenticated:
             resp.media = {"ok": "logged out"}
             return
+        caller = await context.authenticator.require(req)
         if identity.account != caller.account:
             raise NotAllowed("the token in the path is not yours; log out with your own")
         actor = context.actor(req, caller)

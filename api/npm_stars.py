@@ -19,6 +19,7 @@ from packledger.commands import npm_edits
 from packledger.domain.errors import Invalid, NoSuchAccount
 from packledger.projections.accounts import account_of
 from packledger.projections.packuments import starred_by
+from packledger.projections.search import NPM
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
@@ -60,7 +61,7 @@ class NpmStars:
             account = msgspec.json.decode(req.get_param("key") or "", type=str)
         except msgspec.DecodeError as error:
             raise Invalid('`key` must be an account name in quotes, as in `"alice"`') from error
-        names = starred_by(self._context.packuments.db(), account)
+        names = await self._starred_by(req, account)
         resp.media = {"rows": [{"value": name} for name in names]}
         resp.set_header("cache-control", PRIVATE)
 
@@ -73,8 +74,17 @@ class NpmStars:
         """List the names of the packages that an account has starred, for pnpm."""
         if account_of(self._context.accounts.db(), account) is None:
             raise NoSuchAccount(account)
-        resp.media = starred_by(self._context.packuments.db(), account)
+        resp.media = await self._starred_by(req, account)
         resp.set_header("cache-control", PRIVATE)
+
+    async def _starred_by(self, req: Request, account: str) -> list[str]:
+        """Return the packages with an account's star, as far as the caller may see them."""
+        context = self._context
+        names = starred_by(context.packuments.db(), account)
+        if context.hooks.access is None:
+            return names
+        identity = await context.authenticator.identify(req)
+        return [name for name in names if context.hooks.may_read(identity, NPM, name)]
 
     async def star(self, req: Request, resp: Response, *, starred: bool) -> None:
         """Give or take back the caller's star."""

@@ -180,3 +180,19 @@ def test_an_expired_token_is_refused_for_reading_and_writing(registry: RunningRe
     crate = put_crate(registry, new_crate("too-late", "1.0.0"), Authorization=expired)
     assert crate.status_code in {401, 403}
     assert "expired on" in crate.text
+
+
+def test_a_token_ends_with_its_account_or_by_the_operators_word(registry: RunningRegistry) -> None:
+    disabled, revoked = registry.add_user("dora"), registry.add_user("emil")
+    for secret in (disabled, revoked):
+        assert whoami(registry, secret) == 200
+    registry.cli("user", "disable", "dora")
+    (listed,) = registry.cli("token", "list", "--user", "emil").splitlines()
+    registry.cli("token", "revoke", listed.split()[0])
+    for secret in (disabled, revoked):
+        assert whoami(registry, secret) == 401
+        assert put(registry, secret, "after-the-end").status_code == 401
+    login = {"_id": "org.couchdb.user:dora", "name": "dora", "password": "password of dora"}
+    answer = registry.http.put("/npm/-/user/org.couchdb.user:dora", json=login)
+    assert answer.status_code == 401
+    assert "disabled" in answer.json()["error"]

@@ -28,7 +28,7 @@ UNKNOWN = "plk_" + "x" * 40
 def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
     """A private registry that logs all it can, with a crate and two packages."""
     folder = tmp_path_factory.mktemp("private")
-    running = RunningRegistry(folder, private=True, registration="open", log_level="debug")
+    running = RunningRegistry(folder, private=True, log_level="debug")
     try:
         running.start()
         for name in ("alice", "bob"):
@@ -71,6 +71,29 @@ def test_nothing_is_read_without_a_valid_token(private: RunningRegistry, path: s
     allowed = private.http.get(path, headers=private.token("bob"))
     assert allowed.status_code != 401
     assert "public" not in allowed.headers.get("Cache-Control", "")
+
+
+def test_a_stranger_does_not_learn_which_accounts_there_are(private: RunningRegistry) -> None:
+    answers = []
+    for name in ("alice", "nobody-here"):
+        body = {"_id": f"org.couchdb.user:{name}", "name": name, "password": "not this one"}
+        answers.append(private.http.put(f"/npm/-/user/org.couchdb.user:{name}", json=body))
+    assert {answer.status_code for answer in answers} == {401}
+    assert answers[0].content == answers[1].content
+    assert answers[0].headers["WWW-Authenticate"] == answers[1].headers["WWW-Authenticate"]
+    assert "nobody-here" not in private.cli("user", "list")
+
+
+def test_a_token_that_has_ended_can_be_put_away(private: RunningRegistry, tmp_path: Path) -> None:
+    """npm removes it from its file only when the registry agrees."""
+    npm = NpmClient("npm", tmp_path / "home", private)
+    npm.sign_in(UNKNOWN)
+    npm("logout")
+    assert UNKNOWN not in npm.npmrc.read_text()
+    alices = f"/npm/-/user/token/{private.tokens['alice']}"
+    assert private.http.delete(alices).status_code == 401
+    assert private.http.delete(alices, headers=private.token("bob")).status_code == 403
+    assert private.http.get("/npm/-/whoami", headers=private.token()).status_code == 200
 
 
 def test_only_what_must_come_before_a_token_is_open(private: RunningRegistry) -> None:
