@@ -76,7 +76,7 @@ def claim_setup(registry: Registry, actor: Actor, code: str, name: str, password
     check_account_name(name)
     check_password_length(password)
     account.decide_register(registry.log.load("account", name).state, actor, name, "admin")
-    if not registry.credentials.claim_setup(code):
+    if not registry.credentials.claim_setup(code, name):
         raise NotAuthenticated(
             "this is not the setup code, or it was used; `packledger serve` prints it at its start"
         )

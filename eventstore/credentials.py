@@ -118,10 +118,16 @@ class Credentials:
         )
         return code if self._write((statement, (_digest(code),))) == 1 else None
 
-    def claim_setup(self, code: str) -> bool:
-        """Use the setup code up; return whether it was the right one."""
-        statement = "UPDATE setup SET code_sha256 = NULL WHERE code_sha256 = ?"
-        return self._write((statement, (_digest(code),))) == 1
+    def claim_setup(self, code: str, account: str) -> bool:
+        """Bind the setup code to one account; return whether it was the right code.
+
+        It is used up by `end_setup` alone, once the administrator's event is appended: who dies in
+        between can repeat the claim, or start the registry again for another code.
+        """
+        digest = _digest(code)
+        bound = f"{digest} {account}"
+        statement = "UPDATE setup SET code_sha256 = ? WHERE code_sha256 IN (?, ?)"
+        return self._write((statement, (bound, digest, bound))) == 1
 
     def end_setup(self) -> None:
         """Use the setup code up without knowing it: there is an administrator now."""

@@ -12,7 +12,7 @@ it open.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,9 +48,9 @@ class Generations:
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
         if self._lock is not None:
-            os.close(self._lock)
+            close(self._lock)  # the module `os` may be gone when the interpreter ends
 
     @contextmanager
     def rebuilding(self) -> Iterator[None]:
