@@ -5,6 +5,7 @@ uniqueness of (stream, version) protects names, versions, owners and tags at onc
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -35,6 +36,7 @@ _EVOLVE: dict[str, Callable[[Any, Event], State]] = {
 }
 
 
+@lru_cache(maxsize=4_096)
 def stream_id(kind: str, canonical_name: str = "") -> UUID:
     """Return the id of a stream. kind: a key of `type_of_state`."""
     assert kind in type_of_state, kind
