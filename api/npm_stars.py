@@ -68,7 +68,8 @@ class NpmStars:
     async def own_stars(self, req: Request, resp: Response) -> None:
         """List the names of the packages that the caller has starred, for pnpm."""
         identity = await self._context.authenticator.require(req)
-        await self.stars_of(req, resp, identity.account)
+        resp.media = await self._starred_by(req, identity.account)
+        resp.set_header("cache-control", PRIVATE)
 
     async def stars_of(self, req: Request, resp: Response, account: str) -> None:
         """List the names of the packages that an account has starred, for pnpm."""

@@ -78,3 +78,14 @@ def test_what_a_caller_may_not_see_does_not_exist_for_him(embedded: RunningRegis
     assert embedded.http.get(index).status_code == 404
     assert embedded.http.get(search).json()["total"] == 0
     assert embedded.http.get(search, headers=ANNA).json()["total"] == 1
+
+
+def test_stars_name_only_what_the_caller_may_see(embedded: RunningRegistry) -> None:
+    assert publish_npm(embedded, "secret-star", ANNA) == 201
+    wish = {"package": "secret-star"}
+    assert embedded.http.put("/npm/-/user/v1/star", json=wish, headers=ANNA).status_code == 200
+    view = '/npm/-/_view/starredByUser?key="anna"'
+    seen = embedded.http.get(view, headers=ANNA).json()["rows"]
+    assert seen == [{"value": "secret-star"}]
+    assert embedded.http.get(view).json()["rows"] == []
+    assert embedded.http.get("/npm/-/user/v1/star", headers=ANNA).json() == ["secret-star"]

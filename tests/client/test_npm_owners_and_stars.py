@@ -129,3 +129,30 @@ def test_a_star_as_npm_11_sends_it(registry: RunningRegistry) -> None:
         view = registry.http.get('/npm/-/_view/starredByUser?key="bob"', headers=headers).json()
         assert [row["value"] for row in view["rows"]] == starred
     assert owners(registry, "npm-starred") == ["alice"]
+
+
+@pytest.mark.parametrize("change", ["deprecation", "star", "version", "package"])
+def test_nothing_is_lost_to_a_change_of_what_was_read_before(
+    registry: RunningRegistry, change: str
+) -> None:
+    """Whether the revision is in the path or only in the body, as npm sends deprecations."""
+    name, http, headers = f"moved-{change}", registry.http, registry.token()
+    published(registry, name, "1.0.0")
+    document = packument(registry, name)
+    stale = document["_rev"]
+    published(registry, name, "1.1.0")
+    before = packument(registry, name)
+    if change == "deprecation":
+        document["versions"]["1.0.0"]["deprecated"] = "old"
+        answer = http.put(f"/npm/{name}", json=document, headers=headers)
+    elif change == "star":
+        body = {"_id": name, "_rev": stale, "users": {"alice": True}}
+        answer = http.put(f"/npm/{name}", json=body, headers=headers)
+    elif change == "version":
+        document["versions"] = {}
+        answer = http.put(f"/npm/{name}/-rev/{stale}", json=document, headers=headers)
+    else:
+        answer = http.delete(f"/npm/{name}/-rev/{stale}", headers=headers)
+    assert answer.status_code == 409, answer.text
+    assert "read it again" in answer.json()["error"]
+    assert packument(registry, name) == before
