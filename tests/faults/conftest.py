@@ -8,6 +8,7 @@ import pytest
 
 from documents_served import Published, documents, publish_all, running
 from process_tree import ProcessTree
+from small_registry import SmallRegistry
 
 StartTree = Callable[..., ProcessTree]
 
@@ -37,3 +38,11 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
         with httpx.Client(base_url=tree.direct, timeout=30) as http:
             publish_all(http, tree.tokens["alice"])
         return Published(tree.data, tree.url, documents(tree.direct), tree.tokens["alice"])
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[SmallRegistry]:
+    registry = SmallRegistry(tmp_path / "data")
+    registry.registry.board.stop()
+    yield registry
+    registry.close()

@@ -1,5 +1,6 @@
 """A step that fails once: before it did anything, or after it really happened."""
 
+import errno
 import io
 import os
 import sqlite3
@@ -89,3 +90,7 @@ def disk_full() -> sqlite3.OperationalError:
     error = sqlite3.OperationalError("database or disk is full")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
     return error
+
+
+def io_error() -> OSError:
+    return OSError(errno.EIO, os.strerror(errno.EIO))
