@@ -203,6 +203,15 @@ def test_snapshots_do_not_change_what_is_loaded(open_log: OpenLog, events: int) 
     assert len(open_log().stream("crate", "demo")) == events
 
 
+def test_a_snapshot_keeps_the_order_of_things(open_log: OpenLog) -> None:
+    log = open_log()
+    register(log, "demo")
+    people = [f"owner-{number * 37 % 101}" for number in range(101)]
+    for person in people:
+        add_owner(log, "demo", person)
+    assert list(open_log().load("crate", "demo").state.owners) == ["alice", *people]
+
+
 def test_a_snapshot_spares_reading_the_events_before_it(open_log: OpenLog, folder: Path) -> None:
     grow(open_log(), "demo", 110)
     with closing(sqlite3.connect(folder / "events.sqlite")) as db, db:

@@ -1,0 +1,48 @@
+"""Who was answered sees the change, on every reader, while read models are swapped beneath."""
+
+import threading
+from contextlib import closing
+
+from packledger.projections import packuments, sparse_index
+from packledger.projections.board import PACKUMENTS, SPARSE_INDEX
+from packledger.projections.documents import Documents
+from small_registry import SmallRegistry, memory_folder
+
+
+def test_an_acknowledged_change_is_seen_while_generations_are_swapped() -> None:
+    with memory_folder() as folder, closing(SmallRegistry(folder)) as small:
+        small.catch_up()
+        stopping = threading.Event()
+        failed: list[str] = []
+
+        def rebuild() -> None:
+            while not stopping.is_set():
+                for projection in (SPARSE_INDEX, PACKUMENTS):
+                    failed.extend(small.rebuild(projection).differences)
+
+        threads = [
+            threading.Thread(target=lambda: small.projector.run(stopping.is_set)),
+            threading.Thread(target=rebuild),
+        ]
+        index, packages = small.reader(SPARSE_INDEX), small.reader(PACKUMENTS)
+        files = Documents(index, sparse_index.revision_of, sparse_index.index_file_of)
+        short = Documents(packages, packuments.revision_of, packuments.abbreviated_of)
+        for thread in threads:
+            thread.start()
+        try:
+            for number in range(60):
+                version = f"1.{number}.0"
+                small.publish_crate("alice", "demo", version)
+                document = files.load("demo")
+                assert document is not None
+                assert len(document.body.splitlines()) == number + 1
+                small.publish_npm("alice", "demo", version)
+                document = short.load("demo")
+                assert document is not None
+                assert b'"%b":{' % version.encode() in document.body
+        finally:
+            stopping.set()
+            for thread in threads:
+                thread.join()
+        assert failed == []
+        assert not any(one.failed for one in small.projector.live)
