@@ -176,6 +176,27 @@ def test_a_deprecation_is_shown_by_those_who_show_any(
     assert "use something else" in berry("npm", "audit", cwd=project, fails=True).text
 
 
+def test_a_tag_is_looked_up_and_a_publish_that_tolerates_a_repetition_sends_nothing(
+    registry: RunningRegistry, client_as: ClientAs, tmp_path: Path
+) -> None:
+    published(registry, "seen", "1.0.0")
+    published(registry, "seen", "2.0.0-rc.1", tag="next")
+    folder = package(tmp_path / "p", "seen")
+    asked = {
+        "yarn1": ["info", "seen@1.0.0", "dist.tarball"],
+        "berry": ["npm", "info", "seen@next", "--fields", "version"],
+        "bun": ["info", "seen@next", "version"],
+    }
+    shown = {"yarn1": "seen-1.0.0.tgz", "berry": "2.0.0-rc.1", "bun": "2.0.0-rc.1"}
+    for command, words in asked.items():
+        assert shown[command] in client_as(command, "")(*words, cwd=folder).stdout, command
+    for command in ("berry", "bun"):
+        registry.tap.clear()
+        said = publish(client_as(command, "alice"), folder, "--tolerate-republish").text
+        assert "skipping" in said
+        assert [one.method for one in registry.tap.exchanges] == ["GET"]
+
+
 def test_the_token_says_who_asks(registry: RunningRegistry, client_as: ClientAs) -> None:
     for command in ("berry", "bun"):
         for user in ("alice", "bob"):
