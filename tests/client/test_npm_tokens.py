@@ -1,6 +1,6 @@
 """Tokens that users make for themselves, with npm and pnpm, and what each may do.
 
-Source: https://docs.npmjs.com/cli/v11/commands/npm-token
+Source: https://github.com/npm/cli (`lib/commands/token.js`)
 """
 
 import dataclasses
