@@ -48,7 +48,7 @@ COMMANDS: list[tuple[str, list[list[Any]]]] = [
     ("unpublish_version", [ACTORS, PACKAGES, WHICH]),
     ("unpublish_version", [ACTORS, PACKAGES, WHICH]),
     ("unpublish_version", [ACTORS, PACKAGES, WHICH]),
-    ("unpublish", [ACTORS, PACKAGES]),
+    ("unpublish", [ACTORS, PACKAGES, WHICH]),
     ("set_tag", [ACTORS, PACKAGES, TAGS, WHICH]),
     ("set_tag", [ACTORS, PACKAGES, TAGS, WHICH]),
     ("remove_tag", [ACTORS, PACKAGES, TAGS]),
@@ -148,9 +148,11 @@ class Registry(RuleBasedStateMachine):
         expected = self.model.unpublish_version(by, name, version)
         self.ask(expected, lambda: self.small.edit_npm(by, name, {"versions": staying}, rev))
 
-    def unpublish(self, by: str, name: str) -> None:
-        rev = str(self.small.log.load("npm", name.lower()).version)
-        expected = self.model.unpublish(by, name)
+    def unpublish(self, by: str, name: str, which: int) -> None:
+        version = self.small.log.load("npm", name.lower()).version
+        is_stale = which % 4 == 0
+        rev = f"{version - is_stale}-0"
+        expected = self.model.unpublish(by, name, is_stale)
         args = self.small.registry, Identity(by), self.small.actor(by), name, rev
         self.ask(expected, lambda: npm_edits.unpublish(*args))
 

@@ -144,10 +144,13 @@ class RegistryModel:
                 del package.tags[tag]
         return None
 
-    def unpublish(self, by: str, name: str) -> Refusal:
+    def unpublish(self, by: str, name: str, is_stale: bool) -> Refusal:
+        """is_stale: whether the request names an older revision than the package has."""
         package = self._package(by, name)
         if not isinstance(package, Package):
             return package
+        if is_stale:
+            return errors.Conflict
         package.removed += package.deprecated
         package.deprecated.clear()
         package.tags.clear()
