@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from raw_http import request
+from raw_http import exchange, request
 from target import Target, assert_own_format
 from uploads import crate, crate_body, npm_body, tar_gz, tarball
 
@@ -432,3 +432,16 @@ def test_any_bytes_are_answered_or_hung_up_on(target: Target, data: st.DataObjec
         cut += b"\r\n\r\n"
     with contextlib.suppress(TimeoutError):  # it waits for a body that its head announced
         target.ask(cut + b"\r\n" * 50, timeout_s=0.3)
+
+
+def test_connections_that_ended_leave_nothing_in_memory(target: Target) -> None:
+    """13 KB each stayed for ever: the parser's callbacks were a circle that nobody collected."""
+
+    def come_and_go(times: int) -> int:
+        for number in range(times):
+            said = request("GET", b"/npm/nowhere-%d" % number, [(b"Connection", b"close")])
+            assert exchange(target.port, said) is not None
+        return target.memory_bytes()
+
+    before_bytes = come_and_go(500)
+    assert come_and_go(1_500) - before_bytes < 8 * 1024 * 1024
