@@ -16,7 +16,7 @@ from packledger.feeds.feed import Feed
 from packledger.feeds.store_feed import StoreFeed
 from small_registry import memory_folder
 
-WAKES_WITHIN_S = 1.0
+WAKES_WITHIN_S = 5.0
 """Many times what a wake-up takes (5 ms), since the machine may be busy; far below `LONG_S`."""
 LONG_S = 20.0
 FEEDS: dict[str, Callable[[Log], Feed]] = {"store": StoreFeed}

@@ -95,6 +95,10 @@ CHANGES = [
      ["@acme/tool 1 abbreviated", "@acme/tool 2 full", "@acme/tool 3 tarballs"]),
     ("search", "DELETE FROM words WHERE name = 'Other'", ["cargo:Other"]),
     ("search", "DELETE FROM found WHERE name = '@acme/tool'", ["npm:@acme/tool"]),
+    ("search", "UPDATE found SET summary = '{}' WHERE name = 'demo' AND ecosystem = 'npm'",
+     ["npm:demo"]),
+    ("pages", "UPDATE versions SET state = 1 WHERE key = 'cargo:other'", ["cargo:other"]),
+    ("pages", "UPDATE totals SET packages = 9 WHERE ecosystem = 'npm'", ["totals"]),
     ("accounts", "UPDATE accounts SET role = 'admin' WHERE name = 'bob'", ["account bob"]),
     ("accounts", "UPDATE tokens SET sha256 = 'x'", ["token bob-1-3"]),
 ]  # fmt: skip
