@@ -42,6 +42,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
 
     def __init__(self, worker: Any) -> None:
         super().__init__(worker)
+        self._callback_parser: Any = None
         self._received_bytes = 0
         self._mark: _Mark | None = None
 
