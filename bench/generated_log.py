@@ -1,13 +1,14 @@
 """A log like a registry's after years: legal by the domain's own rules, the same for every seed.
 
 Ten events a package, half the packages crates and half npm packages, states of 700 bytes on
-average. Packages are registered all along the log and live on to its end, their events mixed: the
-worst order for whoever keeps things in memory.
+average. Commands of all packages are mixed evenly over the whole log: the worst order for whoever
+keeps things in memory. What one command appended stays together, as in a real log.
 """
 
 import random
 from base64 import b64encode
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 import msgspec
@@ -49,14 +50,14 @@ class _Package:
         self._chance = chance
         self._versions = 0
 
-    def events(self) -> Iterator[StreamEvent]:
-        """Yield the package's ten events."""
+    def commands(self) -> Iterator[list[StreamEvent]]:
+        """Yield what each command appended, ten events in all."""
         while self.version < EVENTS_EACH:
             events = self._decide()[: EVENTS_EACH - self.version]
             self._state = fold(self._state, events)  # type: ignore[arg-type]
-            for event in events:
-                self.version += 1
-                yield StreamEvent(self.stream, self.version, event)
+            first = self.version + 1
+            self.version += len(events)
+            yield [StreamEvent(self.stream, at, event) for at, event in enumerate(events, first)]
 
     def _decide(self) -> list[Event]:
         actor = Actor(self._time(), self.owner, "4f1c2d3e4b5a", self._digits(16), False)
@@ -193,6 +194,6 @@ def _mixed(events: int, chance: random.Random) -> Iterator[StreamEvent]:
     packages = [_Package(number, chance) for number in range(-(-events // EVENTS_EACH))]
     turns = [number for number in range(len(packages)) for _ in range(EVENTS_EACH)]
     chance.shuffle(turns)
-    running = [package.events() for package in packages]
-    for turn in turns[: events - 1]:
-        yield next(running[turn])
+    running = [package.commands() for package in packages]
+    mixed = chain.from_iterable(next(running[turn], []) for turn in turns)
+    yield from islice(mixed, events - 1)

@@ -1,7 +1,5 @@
 """Rebuilding every read model from a generated log, as `packledger rebuild` does it."""
 
-import os
-import resource
 import subprocess
 import sys
 import time
@@ -11,6 +9,7 @@ from figures import Figure
 from generated_log import write_log
 from references import insert_and_encode_per_s, read_and_decode_per_s
 
+import processes
 from packledger.cli import wiring
 from packledger.cli.rebuild_processes import rebuild_in_processes
 from packledger.cli.settings import Settings, load
@@ -19,6 +18,7 @@ from packledger.projections.rebuild import no_progress
 
 EVENTS = 200_000
 REPEATS = 3
+SAMPLE_S = 0.1
 
 
 def measure(folder: Path, events: int = EVENTS) -> list[Figure]:
@@ -52,35 +52,36 @@ def _prepare(folder: Path, events: int) -> int:
 
 
 def _child(how: str, data: Path) -> tuple[float, float]:
-    """Rebuild in a child process; return what it says: seconds and MB."""
+    """Rebuild in a child process; return the seconds that it prints, and its peak in MB."""
     command = [sys.executable, __file__, how, str(data)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    seconds, mb = output.split()[-2:]
-    return float(seconds), float(mb)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    peak_mb = 0.0
+    while child.poll() is None:
+        peak_mb = max(peak_mb, processes.pss_mb(processes.below(child.pid)))
+        time.sleep(SAMPLE_S)
+    output = child.stdout.read()
+    child.stdout.close()
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed")
+    return float(output), peak_mb
 
 
 def _on_every_core(settings: Settings) -> None:
-    """Rebuild as the command does; print wall seconds and MB."""
+    """Rebuild as the command does; print wall seconds."""
     began_s = time.perf_counter()
     rebuild_in_processes(settings, PROJECTIONS, check=False, progress=no_progress)
-    wall_s = time.perf_counter() - began_s
-    ours, theirs = (
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    # no more than the largest child's peak for each of them
-    children = min(os.cpu_count() or 1, len(PROJECTIONS))
-    print(wall_s, (ours + children * theirs) / 1024)
+    print(time.perf_counter() - began_s)
 
 
 def _in_one_process(settings: Settings) -> None:
-    """Rebuild here; print CPU seconds without those of the start, and MB."""
+    """Rebuild here; print CPU seconds, without those of the start."""
     registry = wiring.open_registry(settings, create=False)
     began_s = time.process_time()
     wiring.run_rebuilds(settings, registry, PROJECTIONS)
     cpu_s = time.process_time() - began_s
     wiring.close_registry(registry)
-    print(cpu_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(cpu_s)
 
 
 if __name__ == "__main__":

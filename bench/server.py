@@ -1,6 +1,5 @@
 """A real `packledger serve` to measure, and what its processes cost."""
 
-import json
 import os
 import signal
 import socket
@@ -13,10 +12,11 @@ from pathlib import Path
 
 import msgspec
 
+import processes
+
 PACKLEDGER = str(Path(sys.executable).with_name("packledger"))
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 45
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -78,35 +78,13 @@ class Server:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
 
-    def processes(self) -> list[int]:
-        """Return the pids of the supervisor and everything below it."""
-        children: dict[int, list[int]] = {}
-        for status in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = status.read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            children.setdefault(int(fields[1]), []).append(int(status.parent.name))
-        found = [self._process.pid]
-        for pid in found:
-            found += children.get(pid, [])
-        return found
-
     def cpu_s(self) -> float:
-        """Return the processor time that all processes have used, user and system."""
-        ticks = 0
-        for pid in self.processes():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / _TICKS_PER_S
+        """Return the processor time that all processes have used."""
+        return processes.cpu_s(processes.below(self._process.pid))
 
     def pss_mb(self) -> float:
-        """Return the memory of all processes, shared pages counted once."""
-        kib = 0
-        for pid in self.processes():
-            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            kib += next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
-        return kib / 1024
+        """Return the memory of all processes."""
+        return processes.pss_mb(processes.below(self._process.pid))
 
     def answered(self) -> Iterator[Answered]:
         """Yield what the server logged about changes."""
@@ -122,8 +100,3 @@ def cli(data: Path, *arguments: str, stdin: str = "") -> str:
     if finished.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{finished.stdout}{finished.stderr}")
     return finished.stdout
-
-
-def as_json(text: str) -> list[dict[str, object]]:
-    """Return the objects of JSON lines."""
-    return [json.loads(line) for line in text.splitlines()]

@@ -29,7 +29,15 @@ class Wire:
 
     def send(self, request: bytes, expected: int = 200) -> tuple[bytes, bytes]:
         """Send a prepared request and return the head and body of its answer."""
+        self.post(request)
+        return self.answer(expected)
+
+    def post(self, request: bytes) -> None:
+        """Send a prepared request; its answer is fetched later."""
         self._socket.sendall(request)
+
+    def answer(self, expected: int = 200) -> tuple[bytes, bytes]:
+        """Return the head and body of the next answer."""
         received = b""
         while _END not in received:
             received += self._receive()
@@ -41,7 +49,7 @@ class Wire:
                 body += self._receive()
                 missing = int(lower.split(b"content-length:")[1].split(b"\r\n")[0]) - len(body)
         if int(head[9:12]) != expected:
-            raise RuntimeError(f"{request[:80]!r}: {head[:200]!r} {body[:500]!r}")
+            raise RuntimeError(f"{head[:200]!r} {body[:500]!r}")
         return head, body
 
     def _receive(self) -> bytes:
