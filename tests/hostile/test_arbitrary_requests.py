@@ -418,7 +418,7 @@ def test_any_manifest_is_answered(target: Target, data: st.DataObject) -> None:
         ask(target, "GET", path, [(b"Accept", b"application/vnd.npm.install-v1+json")])
 
 
-@bounded
+@settings(bounded, max_examples=40)
 @given(data=st.data())
 def test_any_bytes_are_answered_or_hung_up_on(target: Target, data: st.DataObject) -> None:
     whole = request(
@@ -431,7 +431,7 @@ def test_any_bytes_are_answered_or_hung_up_on(target: Target, data: st.DataObjec
     if b"\r\n\r\n" not in cut:
         cut += b"\r\n\r\n"
     with contextlib.suppress(TimeoutError):  # it waits for a body that its head announced
-        target.ask(cut + b"\r\n" * 50, timeout_s=0.3)
+        target.ask(cut + b"\r\n" * 50, timeout_s=0.2)
 
 
 def test_connections_that_ended_leave_nothing_in_memory(target: Target) -> None:
