@@ -16,8 +16,8 @@ import msgspec
 
 from packledger.projections.model_reader import ModelReader
 
-CACHE_BYTES = 48 * 1024 * 1024
-"""Per web process, bodies and their gzip forms together."""
+CACHE_BYTES = 24 * 1024 * 1024
+"""For each of the three kinds in each web process, bodies and their gzip forms together."""
 SMALL_BYTES = 1_000_000
 """Compressed well up to this size; above it for speed: level 6 takes 30 ms a megabyte."""
 

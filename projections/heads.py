@@ -62,3 +62,33 @@ class Heads(Generic[Head]):
         """Drop everything."""
         self._clean.clear()
         self._dirty.clear()
+
+
+class FragmentProjection(Generic[Head]):
+    """What projections with heads and one row per version have in common.
+
+    Rows of a page are inserted together: one statement for many rows costs a third.
+    """
+
+    def __init__(self, heads: Heads[Head], insert: str) -> None:
+        self._heads, self._insert = heads, insert
+        self._published: list[tuple[object, ...]] = []
+
+    def _flush_published(self, db: sqlite3.Connection) -> None:
+        """Insert the page's rows: at its end, and before one of them may be changed."""
+        db.executemany(self._insert, self._published)
+        self._published.clear()
+
+    def flush(self, db: sqlite3.Connection) -> None:
+        """Write what was kept."""
+        self._flush_published(db)
+        self._heads.flush(db)
+
+    def kept(self) -> int:
+        """Return how many rows wait to be written."""
+        return self._heads.kept()
+
+    def forget(self) -> None:
+        """Drop what was kept and cached."""
+        self._heads.forget()
+        self._published.clear()

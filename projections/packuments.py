@@ -29,7 +29,7 @@ from packledger.domain.npm_package import LATEST
 from packledger.eventstore.blobs import BlobStore
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import PACKUMENTS
-from packledger.projections.heads import Heads
+from packledger.projections.heads import FragmentProjection, Heads
 from packledger.projections.packument_form import (
     PackumentHead,
     VersionRow,
@@ -64,7 +64,7 @@ class Tarball(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-class Packuments:
+class Packuments(FragmentProjection[PackumentHead]):
     """Folds npm packages into heads and fragments."""
 
     name = PACKUMENTS
@@ -82,8 +82,10 @@ class Packuments:
     """
 
     def __init__(self) -> None:
-        self._heads = Heads("packages", PackumentHead)
-        self._published: list[tuple[str | int | bytes, ...]] = []
+        super().__init__(
+            Heads("packages", PackumentHead),
+            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
 
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
         """Fold a page of events."""
@@ -122,26 +124,6 @@ class Packuments:
             case _:
                 self._flush_published(db)
                 _change_versions(db, head, event)
-
-    def _flush_published(self, db: sqlite3.Connection) -> None:
-        db.executemany(
-            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._published
-        )
-        self._published.clear()
-
-    def flush(self, db: sqlite3.Connection) -> None:
-        """Write what was kept."""
-        self._flush_published(db)
-        self._heads.flush(db)
-
-    def kept(self) -> int:
-        """Return how many rows wait to be written."""
-        return self._heads.kept()
-
-    def forget(self) -> None:
-        """Drop what was kept and cached."""
-        self._heads.forget()
-        self._published.clear()
 
     def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
         """Yield both forms of every packument, READMEs by their digest, and where tarballs are."""

@@ -29,7 +29,7 @@ from packledger.domain.events import (
 )
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import PAGES
-from packledger.projections.heads import Heads
+from packledger.projections.heads import FragmentProjection, Heads
 from packledger.projections.page_details import crate_details, npm_details
 
 CARGO, NPM = "cargo", "npm"
@@ -48,7 +48,7 @@ class PageHead(msgspec.Struct):
     dist_tags: dict[str, str] = {}
 
 
-class Pages:
+class Pages(FragmentProjection[PageHead]):
     """Folds both ecosystems into rows for people."""
 
     name = PAGES
@@ -67,8 +67,10 @@ class Pages:
     """
 
     def __init__(self) -> None:
-        self._heads = Heads("packages", PageHead)
-        self._published: list[Row] = []
+        super().__init__(
+            Heads("packages", PageHead),
+            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
         self._totals = _no_totals()
 
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
@@ -91,7 +93,7 @@ class Pages:
                     self._heads.add(f"npm:{name}", PageHead(name, at, [owner]))
                 case _:
                     self._change(db, event)
-        self._flush_rows(db)
+        self._flush_published(db)
 
     def _head(self, db: sqlite3.Connection, key: str) -> PageHead:
         head = self._heads.get(db, key)
@@ -130,7 +132,7 @@ class Pages:
     def _change_versions(self, db: sqlite3.Connection, event: Event) -> None:
         match event:
             case CrateVersionYanked() | CrateVersionUnyanked():
-                self._flush_rows(db)
+                self._flush_published(db)
                 _set_state(db, event)
             case NpmVersionDeprecated(name=name, version=version, message=message):
                 self._deprecate(db, name, version, message)
@@ -145,40 +147,28 @@ class Pages:
                 pass
 
     def _deprecate(self, db: sqlite3.Connection, name: str, version: str, message: str) -> None:
-        self._flush_rows(db)
+        self._flush_published(db)
         statement = "UPDATE versions SET deprecated = ? WHERE key = ? AND version = ?"
         db.execute(statement, (message, f"npm:{name}", version))
 
     def _unpublish(self, db: sqlite3.Connection, name: str, which: str, *versions: str) -> None:
-        self._flush_rows(db)
+        self._flush_published(db)
         statement = _UNPUBLISH + which
         values = (UNPUBLISHED, f"npm:{name}", UNPUBLISHED, *versions)
         self._totals[NPM][1] -= db.execute(statement, values).rowcount
 
-    def _flush_rows(self, db: sqlite3.Connection) -> None:
-        db.executemany(
-            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._published
-        )
-        self._published.clear()
-
     def flush(self, db: sqlite3.Connection) -> None:
         """Write what was kept."""
-        self._flush_rows(db)
-        self._heads.flush(db)
+        super().flush(db)
         statement = (
             "UPDATE totals SET packages = packages + ?, versions = versions + ? WHERE ecosystem = ?"
         )
         db.executemany(statement, [(*more, key) for key, more in self._totals.items()])
         self._totals = _no_totals()
 
-    def kept(self) -> int:
-        """Return how many rows wait to be written."""
-        return self._heads.kept()
-
     def forget(self) -> None:
         """Drop what was kept and cached."""
-        self._heads.forget()
-        self._published.clear()
+        super().forget()
         self._totals = _no_totals()
 
     def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:

@@ -29,7 +29,7 @@ from packledger.domain.events import (
 from packledger.domain.npm_package import LATEST, highest
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import SEARCH
-from packledger.projections.heads import Heads
+from packledger.projections.heads import FragmentProjection, Heads
 
 CARGO, NPM = "cargo", "npm"
 
@@ -93,7 +93,7 @@ def fold_name(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-class Search:
+class Search(FragmentProjection[SearchHead]):
     """Folds both ecosystems into searchable documents."""
 
     name = SEARCH
@@ -116,9 +116,8 @@ class Search:
     """
 
     def __init__(self) -> None:
-        self._heads = Heads("packages", SearchHead)
+        super().__init__(Heads("packages", SearchHead), "INSERT INTO versions VALUES (?, ?, 0, ?)")
         self._touched: dict[str, None] = {}
-        self._published: list[tuple[str, str, bytes]] = []
         self._registered: list[tuple[int, str]] = []
         self._newest = ""
 
@@ -148,10 +147,6 @@ class Search:
 
     def _keep(self, key: str, version: str, summary: Summary) -> None:
         self._published.append((key, version, _encode(summary)))
-
-    def _flush_published(self, db: sqlite3.Connection) -> None:
-        db.executemany("INSERT INTO versions VALUES (?, ?, 0, ?)", self._published)
-        self._published.clear()
 
     def _head(self, db: sqlite3.Connection, key: str) -> SearchHead:
         head = self._heads.get(db, key)
@@ -219,15 +214,10 @@ class Search:
         self._touched.clear()
         self._heads.flush(db)
 
-    def kept(self) -> int:
-        """Return how many documents wait to be written."""
-        return self._heads.kept()
-
     def forget(self) -> None:
         """Drop what was kept and cached."""
-        self._heads.forget()
+        super().forget()
         self._touched.clear()
-        self._published.clear()
         self._registered.clear()
         self._newest = ""
 

@@ -20,7 +20,7 @@ from packledger.domain.events import (
 )
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import SPARSE_INDEX
-from packledger.projections.heads import Heads
+from packledger.projections.heads import FragmentProjection, Heads
 from packledger.projections.index_entry import index_file, render_entry
 
 _OF_CRATES = (
@@ -50,7 +50,7 @@ class CrateFile(msgspec.Struct, frozen=True):
     cksum: str
 
 
-class SparseIndex:
+class SparseIndex(FragmentProjection[CrateHead]):
     """Folds crates into heads and fragments."""
 
     name = SPARSE_INDEX
@@ -65,8 +65,9 @@ class SparseIndex:
     """
 
     def __init__(self) -> None:
-        self._heads = Heads("crates", CrateHead)
-        self._published: list[tuple[int, str, str, str, int, bytes]] = []
+        super().__init__(
+            Heads("crates", CrateHead), "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)"
+        )
 
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
         """Fold a page of events."""
@@ -108,24 +109,6 @@ class SparseIndex:
             "UPDATE versions SET yanked = ? WHERE name = ? AND version = ?",
             (isinstance(event, CrateVersionYanked), event.name.lower(), event.version),
         )
-
-    def _flush_published(self, db: sqlite3.Connection) -> None:
-        db.executemany("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)", self._published)
-        self._published.clear()
-
-    def flush(self, db: sqlite3.Connection) -> None:
-        """Write what was kept."""
-        self._flush_published(db)
-        self._heads.flush(db)
-
-    def kept(self) -> int:
-        """Return how many rows wait to be written."""
-        return self._heads.kept()
-
-    def forget(self) -> None:
-        """Drop what was kept and cached."""
-        self._heads.forget()
-        self._published.clear()
 
     def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
         """Yield every index file, where its versions' bytes are, and every crate's head."""
