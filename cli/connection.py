@@ -22,6 +22,8 @@ NEXT_REQUEST_BYTES = 2 * 1024 * 1024
 """What may arrive of a connection's next request before the last one is quite over. The parser's
 own 64 KiB are less than uvloop reads at once, and gunicorn drops the connection over that: a client
 that sends an upload right after reading an answer saw "server disconnected"."""
+LARGE_PIECE_BYTES = 64 * 1024
+"""uvloop reads pieces of 256 KiB at most; an ordinary request fits into a few KiB."""
 _HEAD, _BODY, _ANSWER = "head", "body", "answer"
 _TOO_SLOW = {
     _HEAD: "the request did not arrive in time; send it again",
@@ -59,6 +61,16 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         # It holds our callbacks, and the collector does not see into it: each connection would
         # stay in memory for ever, 13 KB with what it said last.
         self._callback_parser = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived; let a large next request wait until this one is quite over.
+
+        One turn of the loop may read 8 MiB: more than the parser keeps of a next request.
+        """
+        super().data_received(data)
+        parser = self._callback_parser
+        if len(data) >= LARGE_PIECE_BYTES and parser is not None and parser.is_complete:
+            self._pause_reading()
 
     def resume_writing(self) -> None:
         """Go on with an answer: the client has taken what waited for it."""
