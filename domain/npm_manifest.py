@@ -46,49 +46,11 @@ class NpmManifest(msgspec.Struct, frozen=True):
     json: bytes
 
 
-class Person(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An author or contributor."""
-
-    name: str = ""
-    email: str = ""
-    url: str = ""
-
-
-class Link(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a repository or a bug tracker is."""
-
-    url: str = ""
-    email: str = ""
-
-
-class NpmSummary(msgspec.Struct, frozen=True):
-    """What search and web pages say about a version."""
-
-    name: str
-    version: str
-    description: str = ""
-    keywords: tuple[str, ...] = ()
-    license: Any = ""
-    author: Person = Person()
-    contributors: tuple[Person, ...] = ()
-    homepage: str = ""
-    repository: Link = Link()
-    bugs: Link = Link()
-
-    @property
-    def license_text(self) -> str:
-        """The license as one SPDX-like text, from any of its three old and new forms."""
-        parts = self.license if isinstance(self.license, list) else [self.license]
-        texts = (part.get("type", "") if isinstance(part, dict) else part for part in parts)
-        return " OR ".join(filter(None, texts))
-
-
-_summary = msgspec.json.Decoder(NpmSummary)
-
-
-def summarise(manifest: bytes | msgspec.Raw) -> NpmSummary:
-    """Return what a stored manifest says about itself."""
-    return _summary.decode(manifest)
+def license_text(said: Any) -> str:
+    """Return a license as one SPDX-like text, from any of its three old and new forms."""
+    parts = said if isinstance(said, list) else [said]
+    texts = (part.get("type", "") if isinstance(part, dict) else part for part in parts)
+    return " OR ".join(filter(None, texts))
 
 
 def normalise_package_json(

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from packledger.domain.crate_dependencies import CrateDependency
-from packledger.domain.npm_manifest import Link, NpmSummary
+from packledger.domain.npm_manifest import license_text
 
 Texts = dict[str, str]
 _Some = msgspec.Raw | msgspec.UnsetType
@@ -55,6 +55,13 @@ class CrateDetails(msgspec.Struct, frozen=True):
     deps: tuple[CrateDependency, ...] = ()
 
 
+class Link(msgspec.Struct, frozen=True):
+    """Where a repository or a bug tracker is."""
+
+    url: str = ""
+    email: str = ""
+
+
 class NpmDetails(msgspec.Struct, frozen=True, rename="camel"):
     """The fields as package.json has them, cleaned by `domain.npm_fields`."""
 
@@ -72,7 +79,7 @@ class NpmDetails(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def license_text(self) -> str:
         """The license as one SPDX-like text."""
-        return NpmSummary("", "", license=self.license).license_text
+        return license_text(self.license)
 
 
 _pick_crate = msgspec.json.Decoder(_OfCrate).decode

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -11,8 +12,8 @@ from packledger.domain.npm_manifest import (
     MAX_MANIFEST_BYTES,
     ArchiveFacts,
     normalise_package_json,
-    summarise,
 )
+from packledger.projections.page_details import npm_details, read_npm
 
 FIELDS = st.sampled_from(
     """author bin bugs bundleDependencies bundledDependencies contributors cpu dependencies
@@ -80,7 +81,7 @@ def test_known_fields_have_the_types_that_clients_expect(
         assert field not in stored or suits(stored[field]), field
     assert not REGISTRYS_OWN & set(stored)
     assert {field for field in stored if field.startswith("_")} <= {"_id", "_hasShrinkwrap"}
-    assert summarise(manifest.json).license_text is not None
+    assert read_npm(npm_details(msgspec.Raw(manifest.json))).license_text is not None
 
 
 @given(PACKAGE_JSON)

@@ -1,6 +1,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from packledger.domain.errors import Invalid
@@ -9,8 +10,8 @@ from packledger.domain.npm_manifest import (
     ArchiveFacts,
     check_manifest,
     normalise_package_json,
-    summarise,
 )
+from packledger.projections.page_details import npm_details, read_npm
 
 NOTHING = ArchiveFacts()
 
@@ -175,8 +176,10 @@ def test_a_summary_has_what_people_look_for() -> None:
     package_json = b"""{"name":"n","version":"1.0.0","description":"d","keywords":["k"],
         "license":[{"type":"MIT"},"Apache-2.0"],"author":"A <a@b.c>","homepage":"http://h",
         "repository":{"type":"git","url":"u","directory":"d"},"bugs":"http://b"}"""
-    summary = summarise(normalise_package_json(package_json, NOTHING).json)
+    stored = msgspec.Raw(normalise_package_json(package_json, NOTHING).json)
+    summary = read_npm(npm_details(stored))
     assert summary.license_text == "MIT OR Apache-2.0"
     assert (summary.description, summary.keywords) == ("d", ("k",))
-    assert (summary.author.name, summary.repository.url) == ("A", "u")
+    author = msgspec.json.decode(stored)["author"]
+    assert (author["name"], summary.repository.url) == ("A", "u")
     assert (summary.bugs.url, summary.homepage) == ("http://b", "http://h")
