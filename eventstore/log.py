@@ -49,11 +49,18 @@ DEADLINE_S = 5.0
 
 
 class Recorded(msgspec.Struct, frozen=True, gc=False):
-    """An event in its place: its position in the log and its version in its stream, both ≥ 1."""
+    """An event in its place: its position in the log and its version in its stream, both ≥ 1.
+
+    stream: 32 hex digits; tag and state: as they are stored, which is what the transparency log
+    hashes. An event of an old tag is decoded into its successor: `tag` is still the old one.
+    """
 
     position: int
     version: int
     event: Event
+    stream: str
+    tag: str
+    state: bytes
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -201,8 +208,10 @@ class Log(Application[UUID]):
         if after.version // SNAPSHOT_EVERY > loaded.version // SNAPSHOT_EVERY:
             self._take_snapshot(stream, after)
         return [
-            Recorded(position, event.originator_version, event.event)
-            for position, event in zip(positions, saved, strict=True)
+            Recorded(
+                position, event.originator_version, event.event, stream.hex, row.topic, row.state
+            )
+            for position, event, row in zip(positions, saved, rows, strict=True)
         ]
 
     def _take_snapshot(self, stream: UUID, loaded: Loaded) -> None:
@@ -221,8 +230,8 @@ class Log(Application[UUID]):
         """
         rows = self.log_recorder.select_rows(after, limit, until)
         return [
-            Recorded(position, version, decode_event(tag, state))
-            for position, version, tag, state in rows
+            Recorded(position, version, decode_event(tag, state), stream, tag, state)
+            for position, stream, version, tag, state in rows
         ]
 
     def stream(self, kind: str, canonical_name: str = "") -> list[Event]:

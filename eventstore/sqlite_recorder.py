@@ -31,8 +31,8 @@ from packledger.eventstore.append_lock import AppendLock
 
 LOCK_TIMEOUT_S = 30
 
-LogRow = tuple[int, int, str, bytes]
-"""Position, version in its stream, tag, stored bytes."""
+LogRow = tuple[int, str, int, str, bytes]
+"""Position, stream (32 hex digits), version in its stream, tag, stored bytes."""
 
 
 class DurablePool(SQLiteConnectionPool):
@@ -139,8 +139,8 @@ class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
         last = 2**63 - 1 if until is None else until
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute(
-                "SELECT position, originator_version, topic, state FROM stored_events"
-                " WHERE position > ? AND position <= ? ORDER BY position LIMIT ?",
+                "SELECT position, originator_id, originator_version, topic, state"
+                " FROM stored_events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?",
                 (after, last, limit),
             )
             rows: list[LogRow] = cursor.fetchall()

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from packledger.domain import crate
 from packledger.domain.actor import Actor
-from packledger.eventstore.log import Log
+from packledger.domain.events import Event, encode, tag_of
+from packledger.domain.streams import stream_id
+from packledger.eventstore.log import Log, Recorded
 
 AT = "2026-11-21T10:00:00.000Z"
 ACTOR = Actor(AT, "alice")
@@ -16,6 +18,14 @@ def open_sqlite(folder: Path) -> Log:
 
 
 STORES: dict[str, Callable[[Path], Log]] = {"sqlite": open_sqlite}
+
+
+def recorded(
+    position: int, version: int, event: Event, kind: str = "registry", name: str = ""
+) -> Recorded:
+    """Return an event as a log would, without one."""
+    stream = stream_id(kind, name).hex
+    return Recorded(position, version, event, stream, tag_of(type(event)), encode(event))
 
 
 def add_owner(log: Log, name: str, account: str) -> None:

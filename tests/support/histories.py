@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from event_stores import recorded
 from packledger.domain import account, configuration, crate, npm_package
 from packledger.domain.account import SCOPES
 from packledger.domain.actor import Actor
@@ -67,7 +68,7 @@ class _Author:
         except RegistryError:
             return
         for number, event in enumerate(events, version + 1):
-            self.log.append(Recorded(len(self.log) + 1, number, event))
+            self.log.append(recorded(len(self.log) + 1, number, event, kind, name))
         self._streams[kind, name] = version + len(events), fold(state, events)
 
     def obey(self, command: tuple[Any, ...]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from event_stores import recorded
 from packledger.domain.events import (
     CrateRegistered,
     CrateVersionPublished,
@@ -19,7 +20,6 @@ from packledger.domain.events import (
     NpmRegistered,
     NpmVersionPublished,
 )
-from packledger.eventstore.log import Recorded
 from packledger.projections.read_model import ReadModel
 from packledger.projections.search import CARGO, NPM, Search
 from packledger.projections.search_engine import search
@@ -60,7 +60,7 @@ class Engine:
         return self._model.db
 
     def add(self, *events: Event) -> None:
-        page = [Recorded(self._events + n, n, event) for n, event in enumerate(events, 1)]
+        page = [recorded(self._events + n, n, event) for n, event in enumerate(events, 1)]
         self._model.apply(page)
         self._events += len(events)
 
