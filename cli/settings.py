@@ -85,6 +85,77 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             ge=1,
         ),
     ] = 30.0
+    database: Annotated[
+        str,
+        _about(
+            "The event store of several machines, `postgresql://USER:PASSWORD@HOST:PORT/NAME`. "
+            "Empty: SQLite in `data`."
+        ),
+    ] = ""
+    database_connections: Annotated[
+        int, _about("The most connections to `database` that one process keeps.", ge=1, le=100)
+    ] = 8
+    s3_bucket: Annotated[
+        str, _about("The S3 bucket of the blobs, created if missing. Empty: files in `data`.")
+    ] = ""
+    s3_prefix: Annotated[str, _about("What the names of all objects begin with.")] = ""
+    s3_endpoint: Annotated[
+        str,
+        _about("The URL of an S3 server that is not Amazon's, such as `http://127.0.0.1:9000`."),
+    ] = ""
+    s3_public_endpoint: Annotated[
+        str, _about("The URL of `s3_endpoint` as clients reach it, for redirects.")
+    ] = ""
+    s3_region: Annotated[str, _about("The region of the bucket.")] = "us-east-1"
+    s3_access_key: Annotated[
+        str, _about("The access key. Empty: as AWS tools find it, in their environment or files.")
+    ] = ""
+    s3_secret_key: Annotated[str, _about("The secret of `s3_access_key`.")] = ""
+    s3_ca_bundle: Annotated[
+        str, _about("A PEM file of the authorities that may sign the certificate of the S3 server.")
+    ] = ""
+    s3_timeout_s: Annotated[
+        float, _about("How long the S3 server may say nothing, in seconds.", ge=0.1)
+    ] = 30.0
+    s3_redirect: Annotated[
+        bool,
+        _about(
+            "Whether a download is answered by a redirect to a presigned URL of the S3 server "
+            "instead of the bytes."
+        ),
+    ] = False
+    kafka: Annotated[
+        tuple[str, ...],
+        _about(
+            "Kafka brokers, `HOST:PORT`, from which this node reads the log. Empty: it reads the "
+            "event store itself."
+        ),
+    ] = ()
+    kafka_topic: Annotated[
+        str, _about("The topic of the log: one partition, kept for ever. The relay creates it.")
+    ] = "packledger-events"
+    kafka_replicas: Annotated[
+        int, _about("On how many brokers a topic that the relay creates is kept.", ge=1)
+    ] = 1
+    kafka_tls: Annotated[bool, _about("Whether to speak TLS with the brokers.")] = False
+    kafka_ca_file: Annotated[
+        str, _about("A PEM file of the authorities that may sign the brokers' certificates.")
+    ] = ""
+    kafka_user: Annotated[str, _about("The user for SASL (SCRAM-SHA-512). Empty: none.")] = ""
+    kafka_password: Annotated[str, _about("The password of `kafka_user`.")] = ""
+    node: Annotated[
+        str,
+        _about(
+            "The name of this node, under which it counts downloads. Default: the host's name, "
+            "`embedded` without `database`."
+        ),
+    ] = ""
+    static_tree: Annotated[
+        str,
+        _about(
+            "A directory for index files and packuments as files, for nginx in front. Empty: none."
+        ),
+    ] = ""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         _about("`info` logs every change and every failure; `debug` every request."),
@@ -92,6 +163,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 KEYS = Settings.__struct_fields__
+_LISTS = frozenset({"listen", "proxies", "kafka"})
+"""What the environment separates by commas."""
+_PATHS = ("data", "s3_ca_bundle", "kafka_ca_file", "static_tree")
+"""What is relative to the settings file, in a settings file."""
 
 
 def load(config: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
@@ -123,8 +198,9 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise BadSettings(f"the settings file `{path}` is not TOML: {error}") from error
     for key in values:
         _check_known(key, f"`{path}`")
-    if isinstance(values.get("data"), str):
-        values["data"] = str(path.parent / values["data"])
+    for key in _PATHS:
+        if isinstance(values.get(key), str) and values[key]:
+            values[key] = str(path.parent / values[key])
     return values
 
 
@@ -135,7 +211,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             continue
         key = name.removeprefix(PREFIX).lower()
         _check_known(key, "the environment", shown=name)
-        values[key] = text.split(",") if key in {"listen", "proxies"} else text
+        values[key] = text.split(",") if key in _LISTS else text
     return values
 
 

@@ -5,6 +5,8 @@
 #   tests/system_tools.sh python PYTHON    a Python from 3.11 on that can make virtualenvs
 #   tests/system_tools.sh cargo            what the client tests drive: git, cc, cargo from 1.84 on
 #   tests/system_tools.sh browser          what the tests of the pages drive: Chromium, its driver
+#   tests/system_tools.sh servers          what a cluster consists of: PostgreSQL, nginx, and Java and
+#                                          Maven for the Kafka broker
 set -euo pipefail
 
 # Debian's own cargo is too old for crates of this decade; cargo-web is kept recent.
@@ -12,6 +14,13 @@ cargo_is_recent() {
   local minor
   minor=$(cargo --version 2>/dev/null | sed -nE 's/^cargo 1\.([0-9]+)\..*/\1/p')
   [ -n "$minor" ] && [ "$minor" -ge 84 ] && rustc --version >/dev/null 2>&1
+}
+
+# Kafka 4 needs Java 17.
+java_is_recent() {
+  local major
+  major=$(java -version 2>&1 | sed -nE 's/^[a-z]+ version "([0-9]+).*/\1/p')
+  [ -n "$major" ] && [ "$major" -ge 17 ]
 }
 
 missing=()
@@ -31,6 +40,12 @@ case "$1" in
   browser)
     command -v chromium >/dev/null || missing+=(chromium)
     command -v chromedriver >/dev/null || missing+=(chromium-driver)
+    ;;
+  servers)
+    java_is_recent || missing+=(openjdk-17-jre-headless)
+    command -v mvn >/dev/null || missing+=(maven)
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+    command -v nginx >/dev/null || missing+=(nginx-light)
     ;;
 esac
 
