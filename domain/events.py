@@ -79,12 +79,23 @@ class NpmRegistered(Event, frozen=True, tag="npm.registered.v1"):
     owner: str
 
 
+class NpmSignature(msgspec.Struct, frozen=True, gc=False):
+    """A registry's signature of `NAME@VERSION:INTEGRITY`.
+
+    keyid: `SHA256:` and base64 of the key's digest; sig: base64 of a DER ECDSA P-256 signature.
+    """
+
+    keyid: str
+    sig: str
+
+
 class NpmVersionPublished(Event, frozen=True, tag="npm.version_published.v1"):
     """A tarball was accepted.
 
     manifest: the version object without `dist`, `maintainers`, `_npmUser` and `readme`, as JSON;
     tarball: SHA-256 hex, its blob; shasum: SHA-1 hex; integrity: SRI `sha512-…`; maintainers:
-    owners at that moment; readme: blob or empty; readme_filename: as in the tarball.
+    owners at that moment; readme: blob or empty; readme_filename: as in the tarball; signatures:
+    made by the command, so that no rebuild needs the key.
     """
 
     name: str
@@ -100,6 +111,15 @@ class NpmVersionPublished(Event, frozen=True, tag="npm.version_published.v1"):
     readme: str = ""
     readme_filename: str = ""
     published_at: str = ""
+    signatures: tuple[NpmSignature, ...] = ()
+
+
+class NpmVersionSigned(Event, frozen=True, tag="npm.version_signed.v1"):
+    """A version that was published before there was a key got its signature."""
+
+    name: str
+    version: str
+    signature: NpmSignature
 
 
 class NpmVersionUnpublished(Event, frozen=True, tag="npm.version_unpublished.v1"):
@@ -233,6 +253,20 @@ class RegistryConfigured(Event, frozen=True, tag="registry.configured.v1"):
     """What shapes documents: `public_url`, without a trailing slash."""
 
     public_url: str
+
+
+class SigningKeyAdded(Event, frozen=True, tag="registry.signing_key_added.v1"):
+    """npm versions are signed with this key from now on. key: its public part, base64 of DER."""
+
+    keyid: str
+    key: str
+
+
+class SigningKeyRetired(Event, frozen=True, tag="registry.signing_key_retired.v1"):
+    """The key signs no more. expires: RFC 3339; what was published before it stays valid."""
+
+    keyid: str
+    expires: str
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")

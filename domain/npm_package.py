@@ -25,11 +25,13 @@ from packledger.domain.events import (
     NpmOwnerAdded,
     NpmOwnerRemoved,
     NpmRegistered,
+    NpmSignature,
     NpmStarred,
     NpmUnpublished,
     NpmUnstarred,
     NpmVersionDeprecated,
     NpmVersionPublished,
+    NpmVersionSigned,
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
 )
@@ -49,6 +51,7 @@ class NpmVersion(msgspec.Struct, frozen=True, array_like=True):
     tarball: str
     shasum: str
     deprecated: str = ""
+    signed: bool = False
 
 
 class NpmPackage(msgspec.Struct):
@@ -96,8 +99,11 @@ def evolve(package: NpmPackage | None, event: Event) -> NpmPackage:  # noqa: C90
     match event:
         case NpmVersionPublished(version=version):
             package.versions[without_build(version)] = NpmVersion(
-                version, event.tarball, event.shasum
+                version, event.tarball, event.shasum, signed=bool(event.signatures)
             )
+        case NpmVersionSigned(version=version):
+            key = without_build(version)
+            package.versions[key] = msgspec.structs.replace(package.versions[key], signed=True)
         case NpmVersionUnpublished(version=version):
             package.removed[without_build(version)] = version
             package.versions.pop(without_build(version))
@@ -280,6 +286,23 @@ def decide_deprecate(
         else:
             events.append(NpmVersionUndeprecated(**stamp, name=name, version=version))
     return events
+
+
+def decide_sign(
+    package: NpmPackage | None, actor: Actor, signatures: Mapping[str, NpmSignature]
+) -> list[Event]:
+    """Return the events that sign versions which are there and have no signature yet."""
+    if package is None:
+        return []
+    return [
+        NpmVersionSigned(
+            **actor.stamp(), name=package.name, version=known.version, signature=signature
+        )
+        for version, signature in signatures.items()
+        if (known := package.versions.get(without_build(version)))
+        and known.version == version
+        and not known.signed
+    ]
 
 
 def decide_owners(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from packledger.domain.events import NpmVersionPublished
+from packledger.domain.events import NpmSignature, NpmVersionPublished
 from packledger.domain.npm_names import tarball_filename
 
 VersionRow = tuple[str, str, bytes, str]
@@ -25,6 +25,9 @@ _ABBREVIATED = frozenset(
     engines _hasShrinkwrap hasInstallScript funding cpu os libc""".split()  # noqa: SIM905
 )
 """The documented fields, and `libc`, by which clients choose between optional packages."""
+
+_TARBALL = b',"tarball":"'
+"""What every fragment ends with."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -71,13 +74,14 @@ class _Described(msgspec.Struct, omit_defaults=True):
 _described = msgspec.json.Decoder(_Described).decode
 
 
-class _Dist(msgspec.Struct, rename="camel"):
+class _Dist(msgspec.Struct, rename="camel", omit_defaults=True):
     """Without `tarball`, which is always its last field."""
 
     integrity: str
     shasum: str
     file_count: int
     unpacked_size: int
+    signatures: tuple[NpmSignature, ...] = ()
 
 
 def revision_text(head: PackumentHead) -> str:
@@ -154,8 +158,19 @@ def version_object(name: str, row: VersionRow, public_url: str) -> bytes:
 
 
 def _open_dist(event: NpmVersionPublished) -> bytes:
-    dist = _Dist(event.integrity, event.shasum, event.file_count, event.unpacked_bytes)
-    return b',"dist":%b,"tarball":"' % _encode(dist)[:-1]
+    dist = _Dist(
+        event.integrity, event.shasum, event.file_count, event.unpacked_bytes, event.signatures
+    )
+    return b',"dist":%b%b' % (_encode(dist)[:-1], _TARBALL)
+
+
+def signed(fragment: bytes, signature: NpmSignature) -> bytes:
+    """Return the fragment of a version that had no signature with one."""
+    return b'%b,"signatures":%b%b' % (
+        fragment.removesuffix(_TARBALL),
+        _encode([signature]),
+        _TARBALL,
+    )
 
 
 def _tarball_url(name: str, public_url: str) -> bytes:

@@ -21,9 +21,12 @@ from packledger.domain.events import (
     NpmUnstarred,
     NpmVersionDeprecated,
     NpmVersionPublished,
+    NpmVersionSigned,
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
     RegistryConfigured,
+    SigningKeyAdded,
+    SigningKeyRetired,
 )
 from packledger.domain.npm_package import LATEST
 from packledger.eventstore.blobs import BlobStore
@@ -37,6 +40,7 @@ from packledger.projections.packument_form import (
     assemble_abbreviated,
     assemble_full,
     full_fragment,
+    signed,
     version_object,
 )
 
@@ -50,6 +54,8 @@ _OF_NPM = (
     NpmUnstarred,
     NpmVersionDeprecated,
     NpmVersionPublished,
+    NpmVersionSigned,
+    NpmVersionSigned,
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
 )
@@ -64,11 +70,19 @@ class Tarball(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
+class PublicKey(msgspec.Struct, frozen=True):
+    """A key for npm signatures: base64 of its DER; expires: RFC 3339, None while it signs."""
+
+    keyid: str
+    key: str
+    expires: str | None
+
+
 class Packuments(FragmentProjection[PackumentHead]):
     """Folds npm packages into heads and fragments."""
 
     name = PACKUMENTS
-    schema = 1
+    schema = 2
     renderer = 1
     tables = """
         CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL);
@@ -78,7 +92,8 @@ class Packuments(FragmentProjection[PackumentHead]):
             readme_filename TEXT NOT NULL, full_form BLOB NOT NULL, abbreviated BLOB NOT NULL);
         CREATE UNIQUE INDEX versions_by_name ON versions (name, version);
         CREATE TABLE configuration (id INTEGER PRIMARY KEY, public_url TEXT NOT NULL,
-            position INTEGER NOT NULL)
+            position INTEGER NOT NULL);
+        CREATE TABLE signing_keys (keyid TEXT PRIMARY KEY, public_key TEXT NOT NULL, expires TEXT)
     """
 
     def __init__(self) -> None:
@@ -102,6 +117,12 @@ class Packuments(FragmentProjection[PackumentHead]):
             elif isinstance(event, RegistryConfigured):
                 row = (1, event.public_url, recorded.position)
                 db.execute("INSERT OR REPLACE INTO configuration VALUES (?, ?, ?)", row)
+            elif isinstance(event, SigningKeyAdded):
+                row = (event.keyid, event.key)
+                db.execute("INSERT INTO signing_keys VALUES (?, ?, NULL)", row)
+            elif isinstance(event, SigningKeyRetired):
+                row = (event.expires, event.keyid)
+                db.execute("UPDATE signing_keys SET expires = ? WHERE keyid = ?", row)
         self._flush_published(db)
 
     def _fold(self, db: sqlite3.Connection, head: PackumentHead, event: Event, at: int) -> None:
@@ -141,6 +162,7 @@ class Packuments(FragmentProjection[PackumentHead]):
             yield f"{name} 2 full", assemble_full(head, full, latest, readme, public_url)
             tarballs = [(row[0], row[5], row[6], row[7]) for row in rows]
             yield f"{name} 3 tarballs", _encode(tarballs)
+        yield "~ signing keys", _encode(signing_keys_of(db))
 
 
 _SELECT_ALL_OF_VERSIONS = (
@@ -174,12 +196,29 @@ def _change_versions(db: sqlite3.Connection, head: PackumentHead, event: Event) 
             db.execute(deprecate, (message, head.name, version))
         case NpmVersionUndeprecated(version=version):
             db.execute(deprecate, ("", head.name, version))
+        case NpmVersionSigned():
+            _sign(db, event)
         case NpmVersionUnpublished(version=version):
             db.execute(f"{empty} AND version = ?", (head.name, version))
         case NpmUnpublished(at=at, by=by):
             head.dist_tags.clear()
             head.unpublished_at, head.unpublished_by = at, by
             db.execute(empty, (head.name,))
+
+
+def _sign(db: sqlite3.Connection, event: NpmVersionSigned) -> None:
+    where = " WHERE name = ? AND version = ?"
+    key = (event.name, event.version)
+    forms = db.execute(f"SELECT full_form, abbreviated FROM versions{where}", key).fetchone()  # noqa: S608
+    full, short = (signed(form, event.signature) for form in forms)
+    update = f"UPDATE versions SET full_form = ?, abbreviated = ?{where}"  # noqa: S608 - constant
+    db.execute(update, (full, short, *key))
+
+
+def signing_keys_of(db: sqlite3.Connection) -> list[PublicKey]:
+    """Return every key that versions are signed with, the oldest first."""
+    rows = db.execute("SELECT keyid, public_key, expires FROM signing_keys ORDER BY rowid")
+    return [PublicKey(*row) for row in rows]
 
 
 def public_url_of(db: sqlite3.Connection) -> str:

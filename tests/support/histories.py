@@ -17,6 +17,7 @@ from packledger.domain.errors import RegistryError
 from packledger.domain.events import (
     CrateVersionPublished,
     Event,
+    NpmSignature,
     NpmVersionPublished,
     TokenIssued,
     encode,
@@ -33,6 +34,8 @@ Write = Callable[[str, str, Callable[[Any], Sequence[Event]]], None]
 _SOMETIMES: list[tuple[str, list[Any], list[Any], list[Any]]] = [
     ("configure", ["http://a", "http://b/c"], [""], [""]),
     ("crate owner", CRATES, PEOPLE, [True, False]),
+    ("signing key", ["first", "second", "third"], [True, False], [""]),
+    ("sign", PACKAGES, VERSIONS, [""]),
     ("untag", PACKAGES, ["latest", "next"], [""]),
     ("unpublish all", PACKAGES, [""], [""]),
     ("account", PEOPLE, ["user", "admin"], [""]),
@@ -88,6 +91,18 @@ class _Author:
             case "configure":
                 decide = configuration.decide_configure
                 self._write("registry", "", lambda s: decide(s, actor, name))
+            case "signing key":
+                first = configuration.decide_first_signing_key
+                rotate = configuration.decide_rotate_signing_key
+                self._write(
+                    "registry",
+                    "",
+                    lambda s: (
+                        first(s, actor, name, f"k-{name}")
+                        if one
+                        else rotate(s, actor, f"{name} {len(self.log)}", "k", at)
+                    ),
+                )
             case "download":
                 self._write("downloads", "n", lambda _: count_events(actor, "n", {name: one}))
             case "account" | "disable" | "token" | "revoke":
@@ -119,6 +134,7 @@ class _Author:
             "npm": lambda s: npm_package.decide_publish(
                 s, actor, _npm_version(actor, name, one), [other]
             ),
+            "sign": lambda s: npm_package.decide_sign(s, actor, {one: NpmSignature("k", "sig")}),
             "npm owners": lambda s: npm_package.decide_owners(s, actor, name, [one, other]),
             "tag": lambda s: npm_package.decide_set_tag(s, actor, name, other, one),
             "untag": lambda s: npm_package.decide_remove_tag(s, actor, name, one),
@@ -160,6 +176,7 @@ def _npm_version(actor: Actor, name: str, version: str) -> NpmVersionPublished:
         maintainers=(),
         readme="0" * 64,
         readme_filename="README.md",
+        signatures=(NpmSignature("k", "s"),) if version >= "1.0.1" else (),
     )
 
 
@@ -186,6 +203,8 @@ _BEGINNING: list[tuple[Any, ...]] = [
     ("deprecate", "demo", "1.0.0", "old"),
     ("crate owner", "demo", "bob", True),
     ("star", "demo", "bob", True),
+    ("signing key", "first", True, ""),
+    ("sign", "demo", "1.0.0", ""),
 ]
 
 EVERYTHING = written(_BEGINNING)

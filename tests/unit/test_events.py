@@ -35,12 +35,14 @@ PINNED: dict[str, tuple[str, ...]] = {
         "readme: str = ''",
         "readme_filename: str = ''",
         "shasum: str",
+        "signatures: tuple[packledger.domain.events.NpmSignature, ...] = ()",
         "size_bytes: int",
         "tarball: str",
         "unpacked_bytes: int",
         "version: str",
     ),
     "npm.version_unpublished.v1": ("name: str", "version: str"),
+    "npm.version_signed.v1": ("name: str", "signature: NpmSignature", "version: str"),
     "npm.unpublished.v1": ("name: str",),
     "npm.dist_tag_set.v1": ("dist_tag: str", "name: str", "version: str"),
     "npm.dist_tag_removed.v1": ("dist_tag: str", "name: str"),
@@ -67,6 +69,8 @@ PINNED: dict[str, tuple[str, ...]] = {
     "token.revoked.v1": ("account: str", "token_id: str"),
     "downloads.counted.v1": ("counts: dict[str, int]", "node: str"),
     "registry.configured.v1": ("public_url: str",),
+    "registry.signing_key_added.v1": ("key: str", "keyid: str"),
+    "registry.signing_key_retired.v1": ("expires: str", "keyid: str"),
 }
 
 STORED = b"""\
