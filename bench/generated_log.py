@@ -27,6 +27,7 @@ from packledger.domain.events import (
 from packledger.domain.streams import fold, stream_id
 from packledger.eventstore.log import Log
 from packledger.eventstore.mapper import StreamEvent
+from packledger.eventstore.sqlite_store import SQLiteStore
 
 EVENTS_EACH = 10
 APPEND_EVENTS = 20_000
@@ -60,18 +61,20 @@ class _Package:
             yield [StreamEvent(self.stream, at, event) for at, event in enumerate(events, first)]
 
     def _decide(self) -> list[Event]:
-        actor = Actor(self._time(), self.owner, "4f1c2d3e4b5a", self._digits(16), False)
+        actor = Actor(self._time(), self.owner, "4f1c2d3e4b5a", _digits(16, self._chance), False)
         state = self._state
         old = f"1.{self._chance.randrange(self._versions)}.0" if self._versions else ""
         rest = self._chance.random() < 0.1 and bool(old)
         if self.is_crate:
             if rest:
                 return crate.decide_yank(state, actor, self.name, old, True) or self._owner(actor)
-            return crate.decide_publish(state, actor, self._crate_version(actor))
+            published = crate_version(actor, *self._next(), self._chance)
+            return crate.decide_publish(state, actor, published)
         if rest:
             messages = {old: "has a bug; use a later version"}
             return npm_package.decide_deprecate(state, actor, self.name, messages)
-        return npm_package.decide_publish(state, actor, self._npm_version(actor), ("latest",))
+        version = npm_version(actor, *self._next(), self._chance)
+        return npm_package.decide_publish(state, actor, version, ("latest",))
 
     def _owner(self, actor: Actor) -> list[Event]:
         state, other = self._state, f"user{self._chance.randrange(500, 1000)}"
@@ -81,45 +84,49 @@ class _Package:
         self._minute = getattr(self, "_minute", -1) + 1
         return f"2026-03-04T05:{self._minute % 60:02d}:17.123Z"
 
-    def _digits(self, length: int) -> str:
-        return "".join(self._chance.choices(_HEX, k=length))
-
-    def _sentence(self, words: int) -> str:
-        return " ".join(self._chance.choices(WORDS, k=words))
-
-    def _next_version(self) -> str:
+    def _next(self) -> tuple[str, str]:
         self._versions += 1
-        return f"1.{self._versions - 1}.0"
+        return self.name, f"1.{self._versions - 1}.0"
 
-    def _crate_version(self, actor: Actor) -> CrateVersionPublished:
-        version = self._next_version()
-        return CrateVersionPublished(
-            **actor.stamp(),
-            name=self.name,
-            version=version,
-            cksum=self._digits(64),
-            size_bytes=20_000,
-            manifest=msgspec.Raw(encode(crate_manifest(self.name, version, self._chance))),
-        )
 
-    def _npm_version(self, actor: Actor) -> NpmVersionPublished:
-        version = self._next_version()
-        manifest = npm_manifest(self.name, version, self._chance)
-        return NpmVersionPublished(
-            **actor.stamp(),
-            name=self.name,
-            version=version,
-            tarball=self._digits(64),
-            size_bytes=20_000,
-            shasum=self._digits(40),
-            integrity="sha512-" + b64encode(self._chance.randbytes(64)).decode(),
-            file_count=12,
-            unpacked_bytes=70_000,
-            manifest=msgspec.Raw(encode(manifest)),
-            maintainers=(self.owner,),
-            readme=self._digits(64),
-            readme_filename="README.md",
-        )
+def crate_version(
+    actor: Actor, name: str, version: str, chance: random.Random
+) -> CrateVersionPublished:
+    """Return the event of a version of 20 KB."""
+    return CrateVersionPublished(
+        **actor.stamp(),
+        name=name,
+        version=version,
+        cksum=_digits(64, chance),
+        size_bytes=20_000,
+        manifest=msgspec.Raw(encode(crate_manifest(name, version, chance))),
+    )
+
+
+def npm_version(
+    actor: Actor, name: str, version: str, chance: random.Random, dependencies: int = 4
+) -> NpmVersionPublished:
+    """Return the event of a version of 20 KB with a README."""
+    manifest = npm_manifest(name, version, chance, dependencies)
+    return NpmVersionPublished(
+        **actor.stamp(),
+        name=name,
+        version=version,
+        tarball=_digits(64, chance),
+        size_bytes=20_000,
+        shasum=_digits(40, chance),
+        integrity="sha512-" + b64encode(chance.randbytes(64)).decode(),
+        file_count=12,
+        unpacked_bytes=70_000,
+        manifest=msgspec.Raw(encode(manifest)),
+        maintainers=(actor.by,),
+        readme=_digits(64, chance),
+        readme_filename="README.md",
+    )
+
+
+def _digits(length: int, chance: random.Random) -> str:
+    return "".join(chance.choices(_HEX, k=length))
 
 
 def crate_manifest(name: str, version: str, chance: random.Random) -> CrateManifest:
@@ -170,20 +177,20 @@ def npm_manifest(
 
 def write_log(path: Path, events: int, seed: int = 1) -> int:
     """Create a log with so many events, and return the mean size of a state in bytes."""
+    return append(path, _mixed(events, random.Random(seed))) // events
+
+
+def append(path: Path, events: Iterator[StreamEvent]) -> int:
+    """Append events to a log, without asking it, and return the size of their states in bytes."""
     log = Log(path)
+    size_bytes = 0
     try:
-        rows = []
-        size_bytes = 0
-        for saved in _mixed(events, random.Random(seed)):
-            rows.append(log.mapper.to_stored_event(saved))
-            size_bytes += len(rows[-1].state)
-            if len(rows) == APPEND_EVENTS:
-                log.recorder.insert_events(rows)
-                rows.clear()
-        log.recorder.insert_events(rows)
+        while page := [log.mapper.to_stored_event(one) for one in islice(events, APPEND_EVENTS)]:
+            size_bytes += sum(len(row.state) for row in page)
+            log.recorder.insert_events(page)
     finally:
         log.close()
-    return size_bytes // events
+    return size_bytes
 
 
 def _mixed(events: int, chance: random.Random) -> Iterator[StreamEvent]:

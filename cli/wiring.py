@@ -12,6 +12,7 @@ from packledger.domain.events import RegistryConfigured
 from packledger.eventstore.blobs import DiskBlobs
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.log import Log
+from packledger.eventstore.sqlite_store import SQLiteStore
 from packledger.feeds.store_feed import StoreFeed
 from packledger.projections import damage
 from packledger.projections.accounts import Accounts
@@ -61,13 +62,14 @@ def open_registry(settings: Settings, *, create: bool) -> Registry:
             "`packledger serve`"
         )
     places.create()
-    log = Log(places.events)
+    store = SQLiteStore(places.events)
+    log = Log(store)
     blobs = DiskBlobs(places.blobs)
     blobs.create()
     return Registry(
         log=log,
         blobs=blobs,
-        credentials=Credentials(places.events, log.sqlite.append_lock),
+        credentials=Credentials(store.credentials()),
         board=Board(places.board),
         limits=Limits(
             settings.max_crate_bytes, settings.max_unpacked_bytes, settings.max_npm_body_bytes

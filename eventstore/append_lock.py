@@ -31,5 +31,7 @@ class AppendLock:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Give the file back."""
-        os.close(self._fd)
+        """Give the file back; twice is harmless: the number may be another file's by then."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,4 +1,4 @@
-"""Password hashes and e-mail addresses: beside the log, in its file and its backup, never in it.
+"""Password hashes and e-mail addresses: beside the log, in its database and backup, never in it.
 
 An immutable, replicated log must not hold what can be guessed offline or must one day be
 forgotten. A credential is written before the event that needs it.
@@ -6,13 +6,11 @@ forgotten. A credential is written before the event that needs it.
 
 import hashlib
 import secrets
-import sqlite3
-from pathlib import Path
 
 import argon2
 
-from packledger.domain.errors import Unavailable, WrongPassword
-from packledger.eventstore.append_lock import AppendLock
+from packledger.domain.errors import WrongPassword
+from packledger.eventstore.store import CredentialsTable
 
 _HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 """OWASP's minimum for argon2id: 19 MiB, two passes; about 20 ms.
@@ -27,68 +25,34 @@ _NOBODY = _HASHER.hash(secrets.token_hex(16))
 class Credentials:
     """One table of accounts, and the one-time setup code."""
 
-    def __init__(self, path: Path, append_lock: AppendLock) -> None:
-        self._path, self._lock = path, append_lock
-        with self._connect() as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS credentials (account TEXT PRIMARY KEY,"
-                " password_hash TEXT NOT NULL, email TEXT NOT NULL)"
-            )
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS setup (id INTEGER PRIMARY KEY, code_sha256 TEXT)"
-            )
-        connection.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
-        connection.execute("PRAGMA synchronous=FULL")
-        return connection
-
-    def _write(self, statement: tuple[str, tuple[str, ...]]) -> int:
-        """Run one durable statement and return how many rows it changed."""
-        try:
-            with self._lock.held():
-                connection = self._connect()
-                try:
-                    return connection.execute(*statement).rowcount
-                finally:
-                    connection.close()
-        except sqlite3.OperationalError as error:
-            raise Unavailable(
-                f"the registry cannot write its accounts now; try again later: {error}"
-            ) from error
-
-    def _one(self, statement: str, *values: str) -> tuple[str, ...] | None:
-        connection = self._connect()
-        try:
-            row: tuple[str, ...] | None = connection.execute(statement, values).fetchone()
-        finally:
-            connection.close()
-        return row
+    def __init__(self, table: CredentialsTable) -> None:
+        self._table = table
 
     def set_password(self, account: str, password: str) -> None:
         """Store an account's password hash; its e-mail address stays as it is."""
-        self._write(
-            (
-                "INSERT INTO credentials VALUES (?, ?, '') ON CONFLICT (account)"
-                " DO UPDATE SET password_hash = excluded.password_hash",
-                (account, _HASHER.hash(password)),
-            )
+        self._table.change(
+            "INSERT INTO credentials VALUES (?, ?, '') ON CONFLICT (account)"
+            " DO UPDATE SET password_hash = excluded.password_hash",
+            account,
+            _HASHER.hash(password),
         )
 
     def add(self, account: str, password: str, email: str = "") -> bool:
         """Store a new account's credentials unless it has some; return whether they were stored.
 
-        Two registrations of one name race here, and only one of them may set the password.
+        Two registrations of one name race here, and only one of them may set the password. The
+        salt tells our row from another's, even if the same password is chosen twice.
         """
-        hashed = _HASHER.hash(password)
-        statement = "INSERT INTO credentials VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-        return self._write((statement, (account, hashed, email))) == 1
+        statement = (
+            "INSERT INTO credentials VALUES (?, ?, ?) ON CONFLICT (account)"
+            " DO UPDATE SET email = excluded.email"
+            " WHERE credentials.password_hash = excluded.password_hash"
+        )
+        return self._table.change(statement, account, _HASHER.hash(password), email) == 1
 
     def email(self, account: str) -> str:
         """Return an account's e-mail address, empty when none is known."""
-        row = self._one("SELECT email FROM credentials WHERE account = ?", account)
+        row = self._table.one("SELECT email FROM credentials WHERE account = ?", account)
         return row[0] if row else ""
 
     def check_password(self, account: str, password: str) -> None:
@@ -97,7 +61,7 @@ class Credentials:
         Raises:
             WrongPassword: unknown account or wrong password; the sentence does not say which.
         """
-        row = self._one("SELECT password_hash FROM credentials WHERE account = ?", account)
+        row = self._table.one("SELECT password_hash FROM credentials WHERE account = ?", account)
         try:
             _HASHER.verify(row[0] if row else _NOBODY, password)
         except argon2.exceptions.VerificationError as error:
@@ -114,9 +78,9 @@ class Credentials:
         code = "-".join("".join(secrets.choice(alphabet) for _ in range(5)) for _ in range(4))
         statement = (
             "INSERT INTO setup VALUES (1, ?) ON CONFLICT (id) DO UPDATE"
-            " SET code_sha256 = excluded.code_sha256 WHERE code_sha256 IS NOT NULL"
+            " SET code_sha256 = excluded.code_sha256 WHERE setup.code_sha256 IS NOT NULL"
         )
-        return code if self._write((statement, (_digest(code),))) == 1 else None
+        return code if self._table.change(statement, _digest(code)) == 1 else None
 
     def claim_setup(self, code: str, account: str) -> bool:
         """Bind the setup code to one account; return whether it was the right code.
@@ -127,11 +91,13 @@ class Credentials:
         digest = _digest(code)
         bound = f"{digest} {account}"
         statement = "UPDATE setup SET code_sha256 = ? WHERE code_sha256 IN (?, ?)"
-        return self._write((statement, (bound, digest, bound))) == 1
+        return self._table.change(statement, bound, digest, bound) == 1
 
     def end_setup(self) -> None:
         """Use the setup code up without knowing it: there is an administrator now."""
-        self._write(("INSERT OR REPLACE INTO setup VALUES (1, NULL)", ()))
+        self._table.change(
+            "INSERT INTO setup VALUES (1, NULL) ON CONFLICT (id) DO UPDATE SET code_sha256 = NULL"
+        )
 
 
 def _digest(code: str) -> str:

@@ -9,8 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 import msgspec
@@ -34,11 +33,7 @@ from packledger.eventstore.mapper import (
     decode_event,
     snapshot_tag,
 )
-from packledger.eventstore.sqlite_recorder import (
-    DataVersion,
-    SQLiteLogFactory,
-    SQLiteLogRecorder,
-)
+from packledger.eventstore.store import LogRecorder, Store, Watch
 
 SNAPSHOT_EVERY = 100
 CACHED_STREAMS = 2_000
@@ -79,18 +74,18 @@ class Decision(Protocol):
 
 
 class Log(Application[UUID]):
-    """The registry's event log in one SQLite file."""
+    """The registry's event log in a store, which it closes with itself."""
 
     name = "registry"
     is_snapshotting_enabled = True
 
     def __init__(
         self,
-        path: Path,
+        store: Store,
         clock_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._path = path
+        self._store = store
         self._clock_s, self._sleep = clock_s, sleep
         self._cache: OrderedDict[UUID, Loaded] = OrderedDict()
         self._cache_lock = threading.Lock()
@@ -102,8 +97,7 @@ class Log(Application[UUID]):
 
     def construct_factory(self, env: Environment) -> InfrastructureFactory[Any]:
         """Return the factory of the recorders."""
-        self.sqlite = SQLiteLogFactory(self._path, env)
-        return self.sqlite
+        return self._store.factory(env)
 
     def construct_mapper(self) -> Mapper[UUID]:
         """Return the bridge to our events."""
@@ -113,6 +107,7 @@ class Log(Application[UUID]):
         """Close every connection."""
         super().close()
         self.factory.close()
+        self._store.close()
 
     def load(self, kind: str, canonical_name: str = "") -> Loaded:
         """Return a stream's state. Never changed afterwards: safe to share between threads.
@@ -201,7 +196,7 @@ class Log(Application[UUID]):
                     f"`{canonical_name}`: its metadata takes {len(row.state)} bytes, "
                     f"the limit is {STATE_LIMIT_BYTES}; shorten the manifest"
                 )
-        positions = self.recorder.insert_events(rows)
+        positions = self._recorder.insert_events(rows)
         assert positions is not None
         after = Loaded(loaded.version + len(events), fold(loaded.state, events))
         self._remember(stream, after)
@@ -227,27 +222,37 @@ class Log(Application[UUID]):
 
         Raises:
             UnknownEvent: a newer release wrote one of them.
+            Unavailable: the store cannot be read.
         """
-        rows = self.log_recorder.select_rows(after, limit, until)
+        with disk_errors_as_refusals():
+            rows = self._recorder.select_rows(after, limit, until)
         return [
             Recorded(position, version, decode_event(tag, state), stream, tag, state)
             for position, stream, version, tag, state in rows
         ]
 
     def stream(self, kind: str, canonical_name: str = "") -> list[Event]:
-        """Return every event of one stream, oldest first."""
-        return [saved.event for saved in self._stream(stream_id(kind, canonical_name), 0)]
+        """Return every event of one stream, oldest first.
+
+        Raises:
+            Unavailable: the store cannot be read.
+        """
+        with disk_errors_as_refusals():
+            return [saved.event for saved in self._stream(stream_id(kind, canonical_name), 0)]
 
     def last_position(self) -> int:
-        """Return the position of the newest event, 0 for an empty log."""
-        return self.log_recorder.max_notification_id() or 0
+        """Return the position of the newest event, 0 for an empty log.
 
-    def watch(self) -> DataVersion:
-        """Return a watch on commits by others; it belongs to the caller, who closes it."""
-        return DataVersion(self._path)
+        Raises:
+            Unavailable: the store cannot be read.
+        """
+        with disk_errors_as_refusals():
+            return self._recorder.max_notification_id() or 0
+
+    def watch(self) -> Watch:
+        """Return a watch on appends by others; it belongs to the caller, who closes it."""
+        return self._store.watch()
 
     @property
-    def log_recorder(self) -> SQLiteLogRecorder:
-        """The recorder of the total order."""
-        assert isinstance(self.recorder, SQLiteLogRecorder)
-        return self.recorder
+    def _recorder(self) -> LogRecorder:
+        return cast(LogRecorder, self.recorder)

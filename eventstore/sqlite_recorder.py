@@ -5,7 +5,6 @@ loss. Positions are an explicit INTEGER PRIMARY KEY: the library's own table lea
 rowid, which VACUUM or a dump may renumber.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 from eventsourcing.persistence import (
     InfrastructureFactory,
     Notification,
-    OperationalError,
     PersistenceError,
     StoredEvent,
 )
@@ -28,11 +26,9 @@ from eventsourcing.sqlite import (
 from eventsourcing.utils import Environment
 
 from packledger.eventstore.append_lock import AppendLock
+from packledger.eventstore.store import LogRow
 
 LOCK_TIMEOUT_S = 30
-
-LogRow = tuple[int, str, int, str, bytes]
-"""Position, stream (32 hex digits), version in its stream, tag, stored bytes."""
 
 
 class DurablePool(SQLiteConnectionPool):
@@ -140,7 +136,8 @@ class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute(
                 "SELECT position, originator_id, originator_version, topic, state"
-                " FROM stored_events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?",
+                " FROM stored_events WHERE position > ? AND position <= ?"
+                " ORDER BY position LIMIT ?",
                 (after, last, limit),
             )
             rows: list[LogRow] = cursor.fetchall()
@@ -150,9 +147,9 @@ class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
 class SQLiteLogFactory(SQLiteFactory):
     """What the library asks for recorders."""
 
-    def __init__(self, path: Path, env: Environment) -> None:
+    def __init__(self, path: Path, append_lock: AppendLock, env: Environment) -> None:
         InfrastructureFactory.__init__(self, env)
-        self.append_lock = AppendLock(path.with_suffix(".lock"))
+        self.append_lock = append_lock
         self.datastore = SQLiteDatastore(str(path), lock_timeout=LOCK_TIMEOUT_S)
         self.datastore.pool.close()
         self.datastore.pool = DurablePool(
@@ -171,27 +168,3 @@ class SQLiteLogFactory(SQLiteFactory):
         recorder = SQLiteSnapshotRecorder(self.datastore, self.append_lock)
         recorder.create_table()
         return recorder
-
-
-class DataVersion:
-    """Notices a commit by any other connection or process, for 3 µs a look.
-
-    Source: https://www.sqlite.org/pragma.html#pragma_data_version
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._seen: int | None = None
-
-    def changed(self) -> bool:
-        """Return whether the file was committed to since the last call; true at first."""
-        try:
-            seen: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.OperationalError as error:
-            raise OperationalError(error) from error
-        changed, self._seen = seen != self._seen, seen
-        return changed
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()

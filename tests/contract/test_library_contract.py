@@ -9,6 +9,7 @@ from eventsourcing.persistence import AggregateRecorder, ApplicationRecorder
 from eventsourcing.utils import Environment
 
 from packledger.eventstore.sqlite_recorder import SQLiteLogFactory
+from packledger.eventstore.sqlite_store import SQLiteStore
 from small_registry import memory_folder
 
 with pytest.MonkeyPatch.context() as patch:
@@ -27,15 +28,17 @@ class SQLite:
     def setUp(self) -> None:
         self._folder = memory_folder()
         self._path = self._folder.__enter__() / "events.sqlite"
+        self._store = SQLiteStore(self._path)
         self._factories: list[SQLiteLogFactory] = []
 
     def tearDown(self) -> None:
         for factory in self._factories:
             factory.close()
+        self._store.close()
         self._folder.__exit__(None, None, None)
 
     def factory(self) -> SQLiteLogFactory:
-        self._factories.append(SQLiteLogFactory(self._path, Environment("registry", {})))
+        self._factories.append(self._store.factory(Environment("registry", {})))
         return self._factories[-1]
 
 

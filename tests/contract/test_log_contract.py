@@ -23,6 +23,7 @@ from packledger.domain.events import (
 from packledger.eventstore import log as log_module
 from packledger.eventstore.log import Log
 from packledger.eventstore.mapper import UnknownEvent
+from packledger.eventstore.sqlite_store import SQLiteStore
 from small_registry import memory_folder
 
 OpenLog = Callable[[], Log]
@@ -147,7 +148,9 @@ def test_who_always_loses_is_told_to_try_again(open_log: OpenLog, folder: Path) 
 
     theirs = open_log()
     register(theirs, "demo")
-    with closing(Log(folder / "events.sqlite", clock_s=lambda: now_s, sleep=wait)) as mine:
+    with closing(
+        Log(SQLiteStore(folder / "events.sqlite"), clock_s=lambda: now_s, sleep=wait)
+    ) as mine:
 
         def decide(state: Any, version: int) -> list[Event]:
             add_owner(theirs, "demo", f"rival-{version}")

@@ -8,13 +8,14 @@ from packledger.domain.actor import Actor
 from packledger.domain.events import Event, encode, tag_of
 from packledger.domain.streams import stream_id
 from packledger.eventstore.log import Log, Recorded
+from packledger.eventstore.sqlite_store import SQLiteStore
 
 AT = "2026-11-21T10:00:00.000Z"
 ACTOR = Actor(AT, "alice")
 
 
 def open_sqlite(folder: Path) -> Log:
-    return Log(folder / "events.sqlite")
+    return Log(SQLiteStore(folder / "events.sqlite"))
 
 
 STORES: dict[str, Callable[[Path], Log]] = {"sqlite": open_sqlite}
