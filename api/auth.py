@@ -13,9 +13,9 @@ import msgspec
 
 from packledger.api.hooks import Hooks
 from packledger.api.login_attempts import LoginAttempts, Proxies
-from packledger.commands.registry import rfc3339
 from packledger.domain.errors import NotAuthenticated
 from packledger.domain.permissions import Identity
+from packledger.domain.times import rfc3339
 from packledger.eventstore.credentials import Credentials
 from packledger.projections.accounts import account_of, token_of
 from packledger.projections.model_reader import ModelReader

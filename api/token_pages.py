@@ -6,11 +6,11 @@ from packledger.api.page_words import day
 from packledger.api.sessions import SESSION_LABEL, Form, Visitor, field
 from packledger.api.site import Site
 from packledger.commands import accounts
-from packledger.commands.registry import rfc3339
 from packledger.domain.account import SCOPES
 from packledger.domain.errors import Invalid, NotFound, RegistryError
 from packledger.domain.events import TokenIssued
 from packledger.domain.permissions import Identity
+from packledger.domain.times import rfc3339
 from packledger.projections.accounts import TokenRow, tokens_of
 
 Request = falcon.asgi.Request

@@ -9,12 +9,13 @@ import string
 from collections.abc import Sequence
 from datetime import timedelta
 
-from packledger.commands.registry import Registry, rfc3339
+from packledger.commands.registry import Registry
 from packledger.domain import account
 from packledger.domain.account import Account, check_account_name
 from packledger.domain.actor import Actor
 from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAuthenticated
 from packledger.domain.events import TokenIssued
+from packledger.domain.times import rfc3339
 
 SECRET_PREFIX = "plk_"  # noqa: S105 - not a secret: what secret scanners look for
 SECRET_LENGTH = 40

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from packledger.commands.limits import Limits
 from packledger.domain.actor import Actor
+from packledger.domain.times import rfc3339
 from packledger.eventstore.blobs import BlobStore
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.log import Decision, Log
@@ -19,11 +20,6 @@ WAIT_S = 5.0
 """A client is answered after this even if the projection has not shown its change yet: the event
 is committed, so the answer is success."""
 WAIT_POLL_S = 0.0005
-
-
-def rfc3339(moment: datetime) -> str:
-    """Return a UTC time as events hold it, with milliseconds and `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)
