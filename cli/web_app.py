@@ -67,6 +67,6 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
         private=settings.private,
         commands=ThreadPoolExecutor(COMMAND_THREADS, thread_name_prefix="command"),
         uploads=asyncio.Semaphore(UPLOADS_AT_ONCE),
-        spool_folder=str(places.blobs / "uploads"),
+        spool_folder=str(registry.blobs.spool_folder),
     )
     return create_app(context)

@@ -9,8 +9,8 @@ from packledger.commands.registry import Registry
 from packledger.domain import configuration
 from packledger.domain.errors import NotFound
 from packledger.domain.events import RegistryConfigured
-from packledger.eventstore.blobs import DiskBlobs
 from packledger.eventstore.credentials import Credentials
+from packledger.eventstore.disk_blobs import DiskBlobs
 from packledger.eventstore.log import Log
 from packledger.eventstore.sqlite_store import SQLiteStore
 from packledger.feeds.store_feed import StoreFeed
@@ -99,6 +99,7 @@ def configure(registry: Registry) -> None:
 def close_registry(registry: Registry) -> None:
     """Close the files of the write side."""
     registry.log.close()
+    registry.blobs.close()
     registry.board.close()
 
 
@@ -180,5 +181,4 @@ def run_rebuilds(
 
 def sweep_uploads(registry: Registry) -> None:
     """Remove what killed uploads left behind long ago."""
-    if isinstance(registry.blobs, DiskBlobs):
-        registry.blobs.sweep_uploads()
+    registry.blobs.sweep_uploads()

@@ -5,28 +5,41 @@ harmless, and collected by age.
 """
 
 import errno
-import hashlib
 import os
-import secrets
 import sqlite3
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from eventsourcing.persistence import PersistenceError
 
 from packledger.domain.errors import RegistryError, Unavailable
 
-STALE_UPLOAD_S = 24 * 3600
+
+class OpenBlob(NamedTuple):
+    """A blob's bytes as a file, to be closed, and how many they are."""
+
+    file: BinaryIO
+    size_bytes: int
+
+
+class Download(NamedTuple):
+    """How a blob is shown to who downloads it. method: `GET` or `HEAD`."""
+
+    digest: str
+    content_type: str
+    filename: str
+    method: str
 
 
 class BlobWriter(Protocol):
     """One upload on its way in. Not thread-safe; nothing is visible before `commit`."""
 
-    size_bytes: int
+    @property
+    def size_bytes(self) -> int:
+        """How much was written so far."""
+        ...
 
     def write(self, chunk: bytes) -> object:
         """Add bytes.
@@ -56,7 +69,24 @@ class BlobWriter(Protocol):
 
 
 class BlobStore(Protocol):
-    """Where blobs live. Every method may be called from any thread and process."""
+    """Where blobs live. Every method may be called from any thread.
+
+    spool_folder: on a disk of this machine, for what is on its way in.
+    """
+
+    spool_folder: Path
+
+    def create(self) -> None:
+        """Create the store where it is missing; safe for several at once.
+
+        Raises:
+            Unavailable: it cannot be created.
+        """
+        ...
+
+    def sweep_uploads(self) -> int:
+        """Remove what killed uploads left in the spool folder long ago; return how many."""
+        ...
 
     def writer(self) -> BlobWriter:
         """Begin an upload."""
@@ -78,12 +108,28 @@ class BlobStore(Protocol):
         """
         ...
 
+    def open_sized(self, digest: str) -> OpenBlob:
+        """Return a blob's bytes as a file, with their number.
+
+        Raises:
+            MissingBlob: no such blob.
+        """
+        ...
+
     def size_bytes(self, digest: str) -> int:
         """Return a blob's size.
 
         Raises:
             MissingBlob: no such blob.
         """
+        ...
+
+    def link(self, download: Download) -> str | None:
+        """Return a URL where a client gets the blob itself; None: hand it the bytes."""
+        ...
+
+    def close(self) -> None:
+        """Close what is open between the calls."""
         ...
 
 
@@ -128,151 +174,6 @@ def disk_errors_as_refusals() -> Iterator[None]:
         raise Unavailable(
             f"the registry cannot store this now: {why}; nothing was changed, try again later"
         ) from error
-
-
-class DiskBlobs:
-    """Blobs as files `sha256/<2 hex>/<62 hex>` below a directory."""
-
-    def __init__(self, root: Path) -> None:
-        self._final = root / "sha256"
-        self._uploads = root / "uploads"
-
-    def create(self) -> None:
-        """Create the 256 folders, durably; does nothing where they exist."""
-        if (self._final / "ff").is_dir() and self._uploads.is_dir():
-            return
-        self._uploads.mkdir(parents=True, exist_ok=True)
-        for number in range(256):
-            (self._final / f"{number:02x}").mkdir(parents=True, exist_ok=True)
-        sync_directory(self._final)
-        sync_directory(self._final.parent)
-        sync_directory(self._final.parent.parent)
-
-    def sweep_uploads(self, now_s: float | None = None) -> int:
-        """Remove uploads that a killed process left a day ago or longer; return how many."""
-        oldest_s = (time.time() if now_s is None else now_s) - STALE_UPLOAD_S
-        stale = [path for path in self._uploads.iterdir() if path.stat().st_mtime < oldest_s]
-        for path in stale:
-            path.unlink(missing_ok=True)
-        return len(stale)
-
-    def writer(self) -> "DiskBlobWriter":
-        """Begin an upload."""
-        with disk_errors_as_refusals():
-            return DiskBlobWriter(self._uploads / secrets.token_hex(16), self._final)
-
-    def put(self, content: bytes) -> str:
-        """Store a small blob durably, if it is not there already, and return its digest."""
-        digest = hashlib.sha256(content).hexdigest()
-        if self._refresh(digest, len(content)):
-            return digest
-        writer = self.writer()
-        try:
-            writer.write(content)
-            return writer.commit()
-        finally:
-            writer.discard()
-
-    def _refresh(self, digest: str, size_bytes: int) -> bool:
-        """Tell whether a blob is there, and make it as safe as one written now.
-
-        Whoever wrote it may not have synced its name yet, and it may be an old orphan.
-        """
-        path = self.path(digest)
-        with disk_errors_as_refusals():
-            try:
-                if path.stat().st_size != size_bytes:
-                    return False
-                os.utime(path)
-            except FileNotFoundError:
-                return False
-            sync_directory(path.parent)
-        return True
-
-    def path(self, digest: str) -> Path:
-        """Return where a blob is, or would be."""
-        return self._final / digest[:2] / digest[2:]
-
-    def open(self, digest: str) -> BinaryIO:
-        """Return a blob's bytes as a file.
-
-        Raises:
-            MissingBlob: no such blob.
-        """
-        try:
-            return self.path(digest).open("rb")
-        except FileNotFoundError as error:
-            raise MissingBlob(digest) from error
-
-    def size_bytes(self, digest: str) -> int:
-        """Return a blob's size.
-
-        Raises:
-            MissingBlob: no such blob.
-        """
-        try:
-            return self.path(digest).stat().st_size
-        except FileNotFoundError as error:
-            raise MissingBlob(digest) from error
-
-
-class DiskBlobWriter:
-    """An upload in a file of its own, renamed into place when it is whole and on the disk."""
-
-    def __init__(self, path: Path, final: Path) -> None:
-        self._path, self._final = path, final
-        self._file = path.open("x+b", buffering=0)
-        self._sha256 = hashlib.sha256()
-        self._digest: str | None = None
-        self._failed = False
-        # A client that goes away discards its upload while another thread may still commit it.
-        self._lock = threading.Lock()
-        self.size_bytes = 0
-
-    @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Remember a failure: bytes may be missing, and a second fsync would not report them."""
-        if self._failed:
-            raise Unavailable("the upload could not be stored; nothing was changed, upload again")
-        self._failed = True
-        with disk_errors_as_refusals():
-            yield
-        self._failed = False
-
-    def write(self, chunk: bytes) -> int:
-        """Add bytes."""
-        with self._all_or_nothing():
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        self._sha256.update(chunk)
-        self.size_bytes += len(chunk)
-        return len(chunk)
-
-    def reader(self) -> BinaryIO:
-        """Return what was written so far, from its start."""
-        return self._path.open("rb")
-
-    def commit(self) -> str:
-        """Make the blob durable and visible, and return its digest."""
-        with self._lock:
-            if self._digest is None:
-                digest = self._sha256.hexdigest()
-                folder = self._final / digest[:2]
-                with self._all_or_nothing():
-                    os.fdatasync(self._file.fileno())
-                    self._path.rename(folder / digest[2:])
-                    sync_directory(folder)
-                self._digest = digest
-                self._file.close()
-            return self._digest
-
-    def discard(self) -> None:
-        """Forget the upload; does nothing after `commit`."""
-        with self._lock:
-            self._file.close()
-            if self._digest is None:
-                self._path.unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packledger.eventstore.blobs import BlobStore, DiskBlobs, MissingBlob
+from packledger.eventstore.blobs import BlobStore, MissingBlob
+from packledger.eventstore.disk_blobs import DiskBlobs
 from small_registry import memory_folder
 
 CHUNKS = st.lists(st.binary(max_size=300), max_size=8)
@@ -69,6 +70,10 @@ def test_what_is_written_in_any_chunks_is_read_back(kind: str) -> None:
             assert digest == sha256(content)
             assert content_of(blobs, digest) == content
             assert blobs.size_bytes(digest) == len(content)
+            file, size_bytes = blobs.open_sized(digest)
+            with file:
+                assert file.read(size_bytes) == content
+            assert size_bytes == len(content)
             assert blobs.put(content) == digest
 
         check()

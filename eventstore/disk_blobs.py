@@ -1,0 +1,154 @@
+"""Blobs as files of this machine."""
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+from typing import BinaryIO
+
+from packledger.eventstore.blobs import (
+    Download,
+    MissingBlob,
+    OpenBlob,
+    disk_errors_as_refusals,
+    sync_directory,
+)
+from packledger.eventstore.spool import Spool, sweep
+
+
+class DiskBlobs:
+    """Blobs as files `sha256/<2 hex>/<62 hex>` below a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._final = root / "sha256"
+        self.spool_folder = root / "uploads"
+
+    def create(self) -> None:
+        """Create the 256 folders, durably; does nothing where they exist."""
+        if (self._final / "ff").is_dir() and self.spool_folder.is_dir():
+            return
+        self.spool_folder.mkdir(parents=True, exist_ok=True)
+        for number in range(256):
+            (self._final / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+        sync_directory(self._final)
+        sync_directory(self._final.parent)
+        sync_directory(self._final.parent.parent)
+
+    def sweep_uploads(self, now_s: float | None = None) -> int:
+        """Remove uploads that a killed process left a day ago or longer; return how many."""
+        return sweep(self.spool_folder, now_s)
+
+    def writer(self) -> "DiskBlobWriter":
+        """Begin an upload."""
+        return DiskBlobWriter(Spool(self.spool_folder), self._final)
+
+    def put(self, content: bytes) -> str:
+        """Store a small blob durably, if it is not there already, and return its digest."""
+        digest = hashlib.sha256(content).hexdigest()
+        if self._refresh(digest, len(content)):
+            return digest
+        writer = self.writer()
+        try:
+            writer.write(content)
+            return writer.commit()
+        finally:
+            writer.discard()
+
+    def _refresh(self, digest: str, size_bytes: int) -> bool:
+        """Tell whether a blob is there, and make it as safe as one written now.
+
+        Whoever wrote it may not have synced its name yet, and it may be an old orphan.
+        """
+        path = self.path(digest)
+        with disk_errors_as_refusals():
+            try:
+                if path.stat().st_size != size_bytes:
+                    return False
+                os.utime(path)
+            except FileNotFoundError:
+                return False
+            sync_directory(path.parent)
+        return True
+
+    def path(self, digest: str) -> Path:
+        """Return where a blob is, or would be."""
+        return self._final / digest[:2] / digest[2:]
+
+    def open(self, digest: str) -> BinaryIO:
+        """Return a blob's bytes as a file.
+
+        Raises:
+            MissingBlob: no such blob.
+        """
+        try:
+            return self.path(digest).open("rb")
+        except FileNotFoundError as error:
+            raise MissingBlob(digest) from error
+
+    def open_sized(self, digest: str) -> OpenBlob:
+        """Return a blob's bytes as a file, with their number.
+
+        Raises:
+            MissingBlob: no such blob.
+        """
+        file = self.open(digest)
+        return OpenBlob(file, os.fstat(file.fileno()).st_size)
+
+    def size_bytes(self, digest: str) -> int:
+        """Return a blob's size.
+
+        Raises:
+            MissingBlob: no such blob.
+        """
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError as error:
+            raise MissingBlob(digest) from error
+
+    def link(self, download: Download) -> None:
+        """Return that there is no other way to the files."""
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+
+class DiskBlobWriter:
+    """An upload in a file of its own, renamed into place when it is whole and on the disk."""
+
+    def __init__(self, spool: Spool, final: Path) -> None:
+        self._spool, self._final = spool, final
+        self._digest: str | None = None
+        # A client that goes away discards its upload while another thread may still commit it.
+        self._lock = threading.Lock()
+
+    @property
+    def size_bytes(self) -> int:
+        """How much was written so far."""
+        return self._spool.size_bytes
+
+    def write(self, chunk: bytes) -> int:
+        """Add bytes."""
+        return self._spool.write(chunk)
+
+    def reader(self) -> BinaryIO:
+        """Return what was written so far, from its start."""
+        return self._spool.reader()
+
+    def commit(self) -> str:
+        """Make the blob durable and visible, and return its digest."""
+        with self._lock:
+            if self._digest is None:
+                digest = self._spool.digest
+                folder = self._final / digest[:2]
+                with self._spool.all_or_nothing():
+                    os.fdatasync(self._spool.fileno())
+                    self._spool.path.rename(folder / digest[2:])
+                    sync_directory(folder)
+                self._digest = digest
+                self._spool.close()
+            return self._digest
+
+    def discard(self) -> None:
+        """Forget the upload; does nothing after `commit`."""
+        with self._lock:
+            self._spool.discard()
