@@ -182,7 +182,7 @@ def write_log(path: Path, events: int, seed: int = 1) -> int:
 
 def append(path: Path, events: Iterator[StreamEvent]) -> int:
     """Append events to a log, without asking it, and return the size of their states in bytes."""
-    log = Log(path)
+    log = Log(SQLiteStore(path))
     size_bytes = 0
     try:
         while page := [log.mapper.to_stored_event(one) for one in islice(events, APPEND_EVENTS)]:
