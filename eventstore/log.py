@@ -33,7 +33,7 @@ from packledger.eventstore.mapper import (
     decode_event,
     snapshot_tag,
 )
-from packledger.eventstore.store import LogRecorder, Store, Watch
+from packledger.eventstore.store import LogRecorder, LogRow, Store, Watch
 
 SNAPSHOT_EVERY = 100
 CACHED_STREAMS = 2_000
@@ -225,11 +225,20 @@ class Log(Application[UUID]):
             Unavailable: the store cannot be read.
         """
         with disk_errors_as_refusals():
-            rows = self._recorder.select_rows(after, limit, until)
-        return [
-            Recorded(position, version, decode_event(tag, state), stream, tag, state)
-            for position, stream, version, tag, state in rows
-        ]
+            return _recorded(self._recorder.select_rows(after, limit, until))
+
+    def read_stream(
+        self, kind: str, canonical_name: str = "", until: int | None = None
+    ) -> list[Recorded]:
+        """Return the events of one stream up to a position, oldest first.
+
+        Raises:
+            UnknownEvent: a newer release wrote one of them.
+            Unavailable: the store cannot be read.
+        """
+        stream = stream_id(kind, canonical_name)
+        with disk_errors_as_refusals():
+            return _recorded(self._recorder.select_stream_rows(stream, until))
 
     def stream(self, kind: str, canonical_name: str = "") -> list[Event]:
         """Return every event of one stream, oldest first.
@@ -237,8 +246,7 @@ class Log(Application[UUID]):
         Raises:
             Unavailable: the store cannot be read.
         """
-        with disk_errors_as_refusals():
-            return [saved.event for saved in self._stream(stream_id(kind, canonical_name), 0)]
+        return [recorded.event for recorded in self.read_stream(kind, canonical_name)]
 
     def last_position(self) -> int:
         """Return the position of the newest event, 0 for an empty log.
@@ -256,3 +264,10 @@ class Log(Application[UUID]):
     @property
     def _recorder(self) -> LogRecorder:
         return cast(LogRecorder, self.recorder)
+
+
+def _recorded(rows: Sequence[LogRow]) -> list[Recorded]:
+    return [
+        Recorded(position, version, decode_event(tag, state), stream, tag, state)
+        for position, stream, version, tag, state in rows
+    ]

@@ -8,6 +8,7 @@ rowid, which VACUUM or a dump may renumber.
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from eventsourcing.persistence import (
     InfrastructureFactory,
@@ -29,6 +30,8 @@ from packledger.eventstore.append_lock import AppendLock
 from packledger.eventstore.store import LogRow
 
 LOCK_TIMEOUT_S = 30
+LAST = 2**63 - 1
+_SELECT = "SELECT position, originator_id, originator_version, topic, state FROM stored_events"
 
 
 class DurablePool(SQLiteConnectionPool):
@@ -111,7 +114,7 @@ class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
         The library's own form; `select_rows` is three times faster.
         """
         first = 1 if start is None else start if inclusive_of_start else start + 1
-        last = 2**63 - 1 if stop is None else stop
+        last = LAST if stop is None else stop
         chosen = f" AND topic IN ({','.join('?' * len(topics))})" if topics else ""
         statement = (
             "SELECT position, originator_id, originator_version, topic, state"  # noqa: S608
@@ -132,14 +135,21 @@ class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
 
     def select_rows(self, after: int, limit: int, until: int | None) -> list[LogRow]:
         """Return at most `limit` events with positions in (after, until], in order."""
-        last = 2**63 - 1 if until is None else until
+        last = LAST if until is None else until
+        return self._rows(
+            "position > ? AND position <= ? ORDER BY position LIMIT ?", after, last, limit
+        )
+
+    def select_stream_rows(self, stream: UUID, until: int | None) -> list[LogRow]:
+        """Return the events of one stream up to a position, in order."""
+        last = LAST if until is None else until
+        return self._rows(
+            "originator_id = ? AND position <= ? ORDER BY originator_version", stream.hex, last
+        )
+
+    def _rows(self, condition: str, *values: str | int) -> list[LogRow]:
         with self.datastore.transaction(commit=False) as cursor:
-            cursor.execute(
-                "SELECT position, originator_id, originator_version, topic, state"
-                " FROM stored_events WHERE position > ? AND position <= ?"
-                " ORDER BY position LIMIT ?",
-                (after, last, limit),
-            )
+            cursor.execute(f"{_SELECT} WHERE {condition}", values)
             rows: list[LogRow] = cursor.fetchall()
         return rows
 

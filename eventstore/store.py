@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any, Protocol
+from uuid import UUID
 
 from eventsourcing.persistence import InfrastructureFactory, StoredEvent
 from eventsourcing.utils import Environment
@@ -29,6 +30,10 @@ class LogRecorder(Protocol):
 
     def select_rows(self, after: int, limit: int, until: int | None) -> list[LogRow]:
         """Return at most `limit` events with positions in (after, until], in order."""
+        ...
+
+    def select_stream_rows(self, stream: UUID, until: int | None) -> list[LogRow]:
+        """Return the events of one stream up to a position, in order."""
         ...
 
     def max_notification_id(self) -> int | None:

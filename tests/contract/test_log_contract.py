@@ -20,6 +20,7 @@ from packledger.domain.events import (
     CrateRegistered,
     Event,
 )
+from packledger.domain.streams import stream_id
 from packledger.eventstore import log as log_module
 from packledger.eventstore.log import Log
 from packledger.eventstore.mapper import UnknownEvent
@@ -118,6 +119,24 @@ def test_pages_are_in_order_and_bounded(open_log: OpenLog) -> None:
     assert [one.position for one in log.read(2, 100, until=4)] == [3, 4]
     assert log.read(7, 100) == []
     assert log.read(700, 100) == []
+
+
+def test_a_stream_is_read_as_it_was_at_any_position(open_log: OpenLog) -> None:
+    log = open_log()
+    for name in ("demo", "other"):
+        register(log, name)
+        grow(log, name, 2)
+    grow(log, "demo", 2)
+    everything = log.read(0, 100)
+    for until in [*range(len(everything) + 1), None]:
+        for name in ("demo", "other", "gone"):
+            wanted = [
+                one
+                for one in everything
+                if one.stream == stream_id("crate", name).hex
+                and (until is None or one.position <= until)
+            ]
+            assert log.read_stream("crate", name, until) == wanted
 
 
 def test_who_loses_a_race_decides_again_on_what_the_winner_left(open_log: OpenLog) -> None:
