@@ -2,6 +2,7 @@
 
 import click
 
+from packledger.cli import cluster
 from packledger.cli.configuration import config
 from packledger.cli.histories import history
 from packledger.cli.options import common
@@ -38,6 +39,8 @@ def serve(settings: Settings) -> None:
     run(settings)
 
 
+for process in (cluster.migrate, cluster.project, cluster.web):
+    main.add_command(process)
 main.add_command(user)
 main.add_command(token)
 main.add_command(rebuild)

@@ -38,7 +38,9 @@ class Supervisor:
     on_stop: called before the first of them is stopped.
     """
 
-    def __init__(self, children: Sequence[Child], on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self, children: Sequence[Child], on_stop: Callable[[], None] = lambda: None
+    ) -> None:
         self._children, self._before_stop = list(children), on_stop
         self._stopping = False
 

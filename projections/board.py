@@ -62,6 +62,11 @@ class Board:
         """Forget what another run left here: nothing is read until the projector has caught up."""
         self._map[:] = bytes(_SIZE_BYTES)
 
+    def set_unreadable(self) -> None:
+        """Have nothing read until the projector, which is not there, has come and caught up."""
+        for projection in PROJECTIONS:
+            self.set_state(projection, BUILDING)
+
     def projector_lives(self) -> bool:
         """Return whether the projector was heard of lately; not if that was before a reboot."""
         beat_s = self._slots[_HEARTBEAT] / 1000

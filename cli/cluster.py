@@ -1,0 +1,55 @@
+"""The processes of a cluster, one command for each; `serve` runs those of one node together."""
+
+import click
+
+from packledger.cli import logs
+from packledger.cli.listeners import listen_on, with_real_ports
+from packledger.cli.migrate import prepare_log, prepare_web, show_setup_code
+from packledger.cli.node import hold_projector, hold_web
+from packledger.cli.options import common
+from packledger.cli.projecting import prepare_read_models, projecting
+from packledger.cli.settings import Settings
+from packledger.cli.supervisor import Supervisor
+
+
+@click.command()
+@common
+def migrate(settings: Settings) -> None:
+    """Create what is missing in the stores and record the public URL; may be repeated.
+
+    Prints a new one-time setup code as long as there is no administrator.
+    """
+    logs.configure(settings.log_level)
+    code = prepare_log(settings)
+    click.echo(f"ready for {settings.public_url}")
+    show_setup_code(settings, code)
+
+
+@click.command()
+@click.option("--listen", multiple=True, metavar="URL", help="http://HOST:PORT; may be repeated.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Web worker processes.")
+@common
+def web(settings: Settings) -> None:
+    """Serve this node's read models and take commands, until SIGTERM; needs `project` beside it."""
+    # Imported here: gunicorn costs every other command 100 ms.
+    from packledger.api.hooks import Hooks
+    from packledger.cli.web_server import announce, run_web_server
+
+    logs.configure(settings.log_level)
+    held = hold_web(settings)
+    sockets = listen_on(settings)
+    settings = with_real_ports(settings, sockets)
+    prepare_web(settings)
+    announce(settings)
+    with held:
+        run_web_server(settings, sockets, Hooks())
+
+
+@click.command()
+@common
+def project(settings: Settings) -> None:
+    """Keep this node's read models up to date, until SIGTERM."""
+    logs.configure(settings.log_level)
+    with hold_projector(settings, "project"):
+        prepare_read_models(settings)
+        Supervisor(projecting(settings)).run()

@@ -1,0 +1,71 @@
+"""Gunicorn, told in code: the web workers of a node."""
+
+import logging
+import socket
+from pathlib import Path
+from typing import Any
+
+import click
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+
+from packledger.api.hooks import Hooks
+from packledger.cli.settings import Settings
+from packledger.cli.web_app import build_app
+from packledger.cli.web_worker import Worker
+
+KEEPALIVE_S = 65
+"""Longer than a proxy keeps an idle connection (nginx: 60 s): it never meets a closed one."""
+GRACEFUL_S = 10
+
+
+def announce(settings: Settings) -> None:
+    """Say where clients find what is served."""
+    url = settings.public_url
+    click.echo(f"packledger serves {Path(settings.data).resolve()}")
+    click.echo(f"  cargo  sparse+{url}/cargo/index/")
+    click.echo(f"  npm    {url}/npm/")
+
+
+def run_web_server(settings: Settings, sockets: list[socket.socket], hooks: Hooks) -> None:
+    """Serve on open listeners until SIGTERM; the application is built in each worker."""
+    Arbiter(_Web(settings, sockets, hooks)).run()
+
+
+class _GunicornLogger(Logger):  # type: ignore[misc]
+    """Gunicorn's own lines, through our handler; no access log: ours has the request id."""
+
+    def setup(self, cfg: Any) -> None:
+        self.error_log = logging.getLogger("packledger.gunicorn")
+        self.error_log.setLevel(logging.WARNING)
+        self.access_log = logging.getLogger("packledger.gunicorn.access")
+        self.access_log.disabled = True
+
+
+class _Web(BaseApplication):  # type: ignore[misc]
+    """Gunicorn's settings and where it finds the application."""
+
+    def __init__(self, settings: Settings, sockets: list[socket.socket], hooks: Hooks) -> None:
+        self._settings, self._sockets, self._hooks = settings, sockets, hooks
+        super().__init__()
+
+    def load_config(self) -> None:
+        values = {
+            "bind": [f"fd://{listener.fileno()}" for listener in self._sockets],
+            "workers": self._settings.workers,
+            "worker_class": Worker,
+            "keepalive": KEEPALIVE_S,
+            "graceful_timeout": GRACEFUL_S,
+            "timeout": 60,
+            "logger_class": _GunicornLogger,
+            "control_socket_disable": True,
+            "proc_name": "packledger-web",
+            "limit_request_line": 8190,
+        }
+        for key, value in values.items():
+            self.cfg.set(key, value)
+        Worker.patience_s = self._settings.client_timeout_s
+
+    def load(self) -> Any:
+        return build_app(self._settings, self._hooks)
