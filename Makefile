@@ -33,7 +33,7 @@ help: ## list the targets
 run: $(VENV)/run.stamp ## set up and serve the registry (ARGS="--data DIR --listen URL")
 	@exec $(BIN)/packledger serve $(ARGS)
 
-test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp ## set up and run every test (ARGS="-k NAME" for some)
+test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp build/kafka.stamp ## set up and run every test (ARGS="-k NAME" for some)
 	@tests/system_tools.sh cargo
 	@tests/system_tools.sh browser
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
@@ -88,4 +88,12 @@ $(VENV)/dev.stamp: requirements-dev.lock pyproject.toml | $(BIN)/python
 tests/client/node_modules/clients.stamp: tests/client/package-lock.json $(VENV)/dev.stamp
 	@echo "installing npm clients: $$(sed -n 's/^    "\([^"]*\)": "\([0-9.]*\)",\{0,1\}$$/\1 \2/p' tests/client/package.json | paste -sd, | sed 's/,/, /g')"
 	@cd tests/client && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+MAVEN_COPY = org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies
+build/kafka.stamp: tests/servers/kafka/pom.xml
+	@tests/system_tools.sh servers
+	@echo "fetching Kafka $$(sed -n 's,.*<kafka.version>\(.*\)</.*,\1,p' $<) into build/kafka"
+	@rm -rf build/kafka && mkdir -p build
+	@mvn -B -q -f $< $(MAVEN_COPY) -DoutputDirectory=$(CURDIR)/build/kafka -DincludeScope=runtime
 	@touch $@

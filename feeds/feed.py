@@ -2,9 +2,14 @@
 
 from typing import Protocol
 
+from packledger.domain.errors import Conflict
 from packledger.eventstore.log import Recorded
 
-__all__ = ["Feed", "Recorded"]
+__all__ = ["BrokenFeed", "Feed", "Recorded"]
+
+
+class BrokenFeed(Conflict):
+    """What the feed holds is not the log; waiting does not help, so it must be seen to."""
 
 
 class Feed(Protocol):
@@ -14,6 +19,10 @@ class Feed(Protocol):
         """Return at most `limit` events that follow position `after`, in order, without a gap.
 
         Empty when there is nothing more now.
+
+        Raises:
+            Unavailable: the log cannot be reached now; nothing is known of what follows.
+            BrokenFeed: what follows is missing or not of this log.
         """
         ...
 
@@ -22,7 +31,11 @@ class Feed(Protocol):
         ...
 
     def last_position(self) -> int:
-        """Return the newest position that the feed knows of, 0 for none."""
+        """Return the position of the newest event, 0 for none.
+
+        Raises:
+            Unavailable: the log cannot be reached now.
+        """
         ...
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from packledger.domain.errors import Unavailable
 from packledger.domain.events import tag_of
 from packledger.feeds.feed import Feed, Recorded
 from packledger.projections.board import BUILDING, FAILED, RUNNING, Board
@@ -193,7 +194,10 @@ class Projector:
         if not running:
             return False
         position = min(one.position for one in running)
-        page = self._feed.read(position, PAGE_EVENTS)
+        try:
+            page = self._feed.read(position, PAGE_EVENTS)
+        except Unavailable:
+            return False  # not caught up: nothing is known of what follows
         if page and page[0].position != position + 1:
             raise Gap(f"the feed skips from position {position} to {page[0].position}")
         for one in running:
