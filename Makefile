@@ -33,7 +33,7 @@ help: ## list the targets
 run: $(VENV)/run.stamp ## set up and serve the registry (ARGS="--data DIR --listen URL")
 	@exec $(BIN)/packledger serve $(ARGS)
 
-test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp build/kafka.stamp ## set up and run every test (ARGS="-k NAME" for some)
+test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp build/kafka.stamp build/s3.stamp ## set up and run every test (ARGS="-k NAME" for some)
 	@tests/system_tools.sh cargo
 	@tests/system_tools.sh browser
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
@@ -96,4 +96,11 @@ build/kafka.stamp: tests/servers/kafka/pom.xml
 	@echo "fetching Kafka $$(sed -n 's,.*<kafka.version>\(.*\)</.*,\1,p' $<) into build/kafka"
 	@rm -rf build/kafka && mkdir -p build
 	@mvn -B -q -f $< $(MAVEN_COPY) -DoutputDirectory=$(CURDIR)/build/kafka -DincludeScope=runtime
+	@touch $@
+
+# Every module that goes into it is pinned by go.sum; Go itself by the lock file.
+build/s3.stamp: tests/servers/s3/go.mod tests/servers/s3/go.sum | $(VENV)/dev.stamp
+	@echo "building an S3 server:$$(sed -n 's,.*/\(versitygw v[0-9.]*\).*, \1,p' $<) into build/s3 (a minute)"
+	@cd tests/servers/s3 && GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 $(CURDIR)/$(BIN)/go build -trimpath \
+		-buildvcs=false -ldflags '-s -w' -o $(CURDIR)/build/s3/versitygw github.com/versity/versitygw/cmd/versitygw
 	@touch $@

@@ -143,6 +143,16 @@ class MissingBlob(Unavailable):
         )
 
 
+class DamagedBlob(Unavailable):
+    """A blob's bytes are not those that were stored."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(
+            f"the file with digest `{digest}` is damaged in the registry's blob store; "
+            "ask its operator to restore it from a backup"
+        )
+
+
 _CANNOT_WRITE = {
     errno.ENOSPC: "its disk is full",
     errno.EDQUOT: "its disk quota is used up",

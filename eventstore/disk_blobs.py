@@ -34,9 +34,9 @@ class DiskBlobs:
         sync_directory(self._final.parent)
         sync_directory(self._final.parent.parent)
 
-    def sweep_uploads(self, now_s: float | None = None) -> int:
+    def sweep_uploads(self) -> int:
         """Remove uploads that a killed process left a day ago or longer; return how many."""
-        return sweep(self.spool_folder, now_s)
+        return sweep(self.spool_folder)
 
     def writer(self) -> "DiskBlobWriter":
         """Begin an upload."""

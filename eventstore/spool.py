@@ -72,9 +72,9 @@ class Spool:
         self.path.unlink(missing_ok=True)
 
 
-def sweep(folder: Path, now_s: float | None = None) -> int:
+def sweep(folder: Path) -> int:
     """Remove the spools that a killed process left a day ago or longer; return how many."""
-    oldest_s = (time.time() if now_s is None else now_s) - STALE_UPLOAD_S
+    oldest_s = time.time() - STALE_UPLOAD_S
     stale = [path for path in folder.iterdir() if path.stat().st_mtime < oldest_s]
     for path in stale:
         path.unlink(missing_ok=True)

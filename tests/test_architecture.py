@@ -73,6 +73,8 @@ def test_the_domain_does_no_input_or_output_and_reads_no_clock() -> None:
         ("gunicorn", {"cli"}),
         ("eventsourcing", {"eventstore"}),
         ("argon2", {"eventstore", "commands"}),
+        ("boto3", {"eventstore/s3_client.py"}),
+        ("botocore", {"eventstore"}),
         ("click", {"cli"}),
         ("jinja2", {"api"}),
         ("kafka", {"feeds"}),

@@ -1,8 +1,10 @@
 """What every blob store must do; one more store is one more parameter."""
 
 import hashlib
+import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from packledger.eventstore.blobs import BlobStore, MissingBlob
 from packledger.eventstore.disk_blobs import DiskBlobs
+from packledger.eventstore.s3_blobs import S3Blobs
+from s3_server import bucket_for, shared_server
 from small_registry import memory_folder
 
 CHUNKS = st.lists(st.binary(max_size=300), max_size=8)
@@ -22,13 +26,26 @@ def disk(folder: Path) -> BlobStore:
     return blobs
 
 
-STORES: dict[str, Callable[[Path], BlobStore]] = {"disk": disk}
+def s3(folder: Path) -> BlobStore:
+    bucket = shared_server().bucket(bucket_for(folder), prefix="blobs/")
+    blobs = S3Blobs(bucket, folder / "uploads")
+    blobs.create()
+    return blobs
+
+
+STORES: dict[str, Callable[[Path], BlobStore]] = {"disk": disk, "s3": s3}
 
 
 @contextmanager
 def opened(kind: str) -> Iterator[BlobStore]:
-    with memory_folder() as folder:
-        yield STORES[kind](folder)
+    with memory_folder() as folder, opened_in(kind, folder) as blobs:
+        yield blobs
+
+
+@contextmanager
+def opened_in(kind: str, folder: Path) -> Iterator[BlobStore]:
+    with closing(STORES[kind](folder)) as blobs:
+        yield blobs
 
 
 @pytest.fixture(params=STORES)
@@ -102,8 +119,7 @@ def test_a_commit_may_be_repeated(blobs: BlobStore) -> None:
 
 
 def test_a_discarded_upload_leaves_nothing(kind: str) -> None:
-    with memory_folder() as folder:
-        blobs = STORES[kind](folder)
+    with memory_folder() as folder, opened_in(kind, folder) as blobs:
         before = sorted(folder.rglob("*"))
         writer = blobs.writer()
         writer.write(b"content")
@@ -160,8 +176,10 @@ def test_a_reader_follows_what_was_written_so_far(blobs: BlobStore) -> None:
 
 def test_another_process_sees_a_committed_blob(kind: str) -> None:
     with memory_folder() as folder:
-        digest = STORES[kind](folder).put(b"content")
-        assert content_of(STORES[kind](folder), digest) == b"content"
+        with opened_in(kind, folder) as blobs:
+            digest = blobs.put(b"content")
+        with opened_in(kind, folder) as blobs:
+            assert content_of(blobs, digest) == b"content"
 
 
 def test_uploads_at_once_do_not_mix(blobs: BlobStore) -> None:
@@ -174,18 +192,17 @@ def test_uploads_at_once_do_not_mix(blobs: BlobStore) -> None:
         assert content_of(blobs, writer.commit()) == content
 
 
-def test_uploads_of_a_killed_process_are_swept_after_a_day() -> None:
-    with memory_folder() as folder:
-        blobs = DiskBlobs(folder / "blobs")
-        blobs.create()
-        writer = blobs.writer()
-        writer.write(b"content")
-        (upload,) = (folder / "blobs" / "uploads").iterdir()
-        written_s = upload.stat().st_mtime
-        assert blobs.sweep_uploads(written_s + 24 * 3600) == 0
-        assert blobs.sweep_uploads(written_s + 24 * 3600 + 1) == 1
-        assert not upload.exists()
-        writer.discard()
-        kept = blobs.put(b"kept")
-        assert blobs.sweep_uploads(written_s + 48 * 3600) == 0
-        assert content_of(blobs, kept) == b"kept"
+def test_uploads_of_a_killed_process_are_swept_after_a_day(blobs: BlobStore) -> None:
+    writer = blobs.writer()
+    writer.write(b"content")
+    kept = blobs.put(b"kept")
+    (upload,) = blobs.spool_folder.iterdir()
+    day_s = 24 * 3600
+    os.utime(upload, (0, time.time() - day_s + 60))
+    assert blobs.sweep_uploads() == 0
+    os.utime(upload, (0, time.time() - day_s - 1))
+    assert blobs.sweep_uploads() == 1
+    assert not upload.exists()
+    writer.discard()
+    assert blobs.sweep_uploads() == 0
+    assert content_of(blobs, kept) == b"kept"
