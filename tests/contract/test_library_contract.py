@@ -1,6 +1,7 @@
 """The `eventsourcing` library's own contracts, which our recorders have to pass as well."""
 
 import sys
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,8 +31,12 @@ class SQLite:
         self._path = self._folder.__enter__() / "events.sqlite"
         self._store = SQLiteStore(self._path)
         self._factories: list[SQLiteLogFactory] = []
+        self._threads = set(threading.enumerate())
 
     def tearDown(self) -> None:
+        # The library's tests do not wait for their readers, whose connections end here.
+        for thread in set(threading.enumerate()) - self._threads:
+            thread.join(10)
         for factory in self._factories:
             factory.close()
         self._store.close()
