@@ -17,15 +17,19 @@ SEARCH = "search"
 ACCOUNTS = "accounts"
 PAGES = "pages"
 PROJECTIONS = (SPARSE_INDEX, PACKUMENTS, SEARCH, ACCOUNTS, PAGES)
-"""Every projection, in the order of their slots; only ever appended to."""
+"""Every projection that each node has, in the order of their slots."""
+STATIC_TREE = "static-tree"
+"""Of a node with the setting `static_tree`; on others its state stays `ABSENT`."""
+_SLOTS = (*PROJECTIONS, STATIC_TREE)
+"""Only ever appended to."""
 
-RUNNING, FAILED, BUILDING = 1, 2, 3
+ABSENT, RUNNING, FAILED, BUILDING = 0, 1, 2, 3
 """BUILDING: the live generation was not up to date yet since the start, so nothing is read from it:
 cargo would take the 404 of half an index for "no such crate"."""
 HEARTBEAT_LATE_S = 2.0
 """A projector that has been silent for this long is taken to be down, and nobody waits for it."""
 
-_HEARTBEAT, _FIRST, _PER_PROJECTION = 0, 8, 8
+_HEARTBEAT, _FEED_SILENT, _OVERDUE, _FIRST, _PER_PROJECTION = 0, 1, 2, 8, 8
 _POSITION, _GENERATION, _STATE = 0, 1, 2
 _SIZE_BYTES = 4096
 
@@ -72,6 +76,21 @@ class Board:
         beat_s = self._slots[_HEARTBEAT] / 1000
         return beat_s > 0 and 0 <= self._clock_s() - beat_s < HEARTBEAT_LATE_S
 
+    def set_feed_silent(self, silent: bool) -> None:
+        """Say that the feed does not answer, or does again."""
+        self._slots[_FEED_SILENT] = silent
+
+    def set_overdue(self, position: int) -> None:
+        """Say that somebody has waited for a position in vain."""
+        self._slots[_OVERDUE] = position
+
+    def overdue(self) -> bool:
+        """Return whether events are known that do not arrive here, so that nobody waits for more.
+
+        The feed does not answer, or somebody has waited in vain and nothing has come since then.
+        """
+        return bool(self._slots[_FEED_SILENT] or self.waiting_for(self._slots[_OVERDUE]))
+
     def position(self, projection: str) -> int:
         """Return the last position that a projection has committed."""
         return self._slots[_slot(projection, _POSITION)]
@@ -100,12 +119,21 @@ class Board:
         """Say that a projection is `RUNNING`, `FAILED` or `BUILDING`."""
         self._slots[_slot(projection, _STATE)] = state
 
+    def present(self) -> tuple[str, ...]:
+        """Return the projections that this node has."""
+        return PROJECTIONS if self._slots[_TREE_STATE] == ABSENT else _SLOTS
+
     def waiting_for(self, position: int) -> list[str]:
         """Return the healthy projections that have not reached a position."""
         return [
-            name for name in PROJECTIONS if self.position(name) < position and not self.failed(name)
+            name
+            for name in self.present()
+            if self.position(name) < position and not self.failed(name)
         ]
 
 
 def _slot(projection: str, field: int) -> int:
-    return _FIRST + PROJECTIONS.index(projection) * _PER_PROJECTION + field
+    return _FIRST + _SLOTS.index(projection) * _PER_PROJECTION + field
+
+
+_TREE_STATE = _slot(STATIC_TREE, _STATE)

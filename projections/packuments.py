@@ -44,7 +44,7 @@ from packledger.projections.packument_form import (
     version_object,
 )
 
-_OF_NPM = (
+OF_NPM = (
     NpmDistTagRemoved,
     NpmDistTagSet,
     NpmOwnerAdded,
@@ -59,6 +59,7 @@ _OF_NPM = (
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
 )
+"""What moves a package's revision; `NpmRegistered` begins it."""
 _encode = msgspec.json.Encoder().encode
 _decode_head = msgspec.json.Decoder(PackumentHead).decode
 
@@ -106,7 +107,7 @@ class Packuments(FragmentProjection[PackumentHead]):
         """Fold a page of events."""
         for recorded in page:
             event = recorded.event
-            if isinstance(event, _OF_NPM):
+            if isinstance(event, OF_NPM):
                 head = self._heads.get(db, event.name)
                 assert head is not None, event.name
                 head.revision, head.modified = recorded.version, event.at

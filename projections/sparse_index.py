@@ -23,7 +23,7 @@ from packledger.projections.board import SPARSE_INDEX
 from packledger.projections.heads import FragmentProjection, Heads
 from packledger.projections.index_entry import index_file, render_entry
 
-_OF_CRATES = (
+OF_CRATES = (
     CrateVersionPublished,
     CrateRegistered,
     CrateVersionYanked,
@@ -31,6 +31,7 @@ _OF_CRATES = (
     CrateOwnerAdded,
     CrateOwnerRemoved,
 )
+"""What moves a crate's revision."""
 _manifest = msgspec.json.Decoder(CrateManifest).decode
 
 
@@ -73,7 +74,7 @@ class SparseIndex(FragmentProjection[CrateHead]):
         """Fold a page of events."""
         for recorded in page:
             event = recorded.event
-            if not isinstance(event, _OF_CRATES):
+            if not isinstance(event, OF_CRATES):
                 continue
             match event:
                 case CrateVersionPublished():

@@ -1,0 +1,128 @@
+"""The files of the static tree, which nginx answers with instead of the app.
+
+    cargo/index/se/rd/serde      and serde.gz: what nginx's `gzip_static` sends
+    npm/@s/n.full.json           and .gz, and the same for n.abbreviated.json
+    cargo.of, npm.of             what the files of each were made from
+    new/ old/                    on their way in and out; nothing of these is served
+
+A file is there only as long as it is what the app would answer; where there is none nginx asks the
+app. Nothing is flushed to the disk: after another boot the tree is written anew.
+"""
+
+import itertools
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from packledger.domain.crate_names import index_path
+from packledger.projections.documents import Document
+
+CARGO, NPM = "cargo", "npm"
+CONFIG = "cargo/index/config.json"
+FORMS = {CARGO: ("",), NPM: (".full.json", ".abbreviated.json")}
+"""How the file names of a document's forms end."""
+_INDEX = "cargo/index/"
+
+
+class FormFile(msgspec.Struct, frozen=True):
+    """A file and its compressed form, not yet in place. path: below the tree."""
+
+    path: str
+    plain: Path
+    zipped: Path
+
+
+def paths_of(kind: str, name: str) -> list[str]:
+    """Return a document's files, below the tree: one for each form; name as in the read model."""
+    if kind == CARGO:
+        return [_INDEX + index_path(name)]
+    return [f"{NPM}/{name}{form}" for form in FORMS[NPM]]
+
+
+class StaticFiles:
+    """The tree. Who changes what is served holds the lock of the projection `static-tree`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._numbers = itertools.count()
+        for folder in (root, root / "new", root / "old"):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def remove(self, kind: str, name: str) -> None:
+        """Have the app asked for a document."""
+        for path in paths_of(kind, name):
+            for suffix in ("", ".gz"):
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    os.unlink(f"{self._root}/{path}{suffix}")  # noqa: PTH108 - publishes wait
+
+    def set_aside(self, kind: str) -> None:
+        """Have the app asked for all documents of a kind, at once."""
+        (self._root / f"{kind}.of").unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            (self._root / kind).rename(self._root / "old" / self._unique())
+
+    def origin(self, kind: str) -> str:
+        """Return what the files of a kind were made from, empty when nobody said."""
+        try:
+            return (self._root / f"{kind}.of").read_text()
+        except FileNotFoundError:
+            return ""
+
+    def set_origin(self, kind: str, origin: str) -> None:
+        """Say what the files of a kind are made from; after it is true, since we may be killed."""
+        temporary = self._root / "new" / self._unique()
+        temporary.write_text(origin)
+        temporary.rename(self._root / f"{kind}.of")
+
+    def write(self, path: str, document: Document, mtime_s: int) -> FormFile:
+        """Write a form aside. mtime_s: with the size it is nginx's ETag."""
+        new = self._root / "new"
+        file = FormFile(path, new / self._unique(), new / self._unique())
+        for temporary, content in ((file.plain, document.body), (file.zipped, document.gzip)):
+            temporary.write_bytes(content)
+            os.utime(temporary, (mtime_s, mtime_s))
+        return file
+
+    def place(self, file: FormFile) -> None:
+        """Have nginx answer with a file."""
+        target = self._root / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.plain.rename(target)
+        file.zipped.rename(f"{target}.gz")
+
+    def discard(self, files: Sequence[FormFile]) -> None:
+        """Remove files that shall not be placed."""
+        for file in files:
+            file.plain.unlink(missing_ok=True)
+            file.zipped.unlink(missing_ok=True)
+
+    def read(self, path: str) -> tuple[bytes, int] | None:
+        """Return a file's bytes and modification time in seconds."""
+        try:
+            with (self._root / path).open("rb") as file:
+                return file.read(), int(os.fstat(file.fileno()).st_mtime)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def every(self) -> Iterator[str]:
+        """Yield the path of every file that nginx could answer with."""
+        for kind in FORMS:
+            for folder, _, names in os.walk(self._root / kind):
+                below = os.path.relpath(folder, self._root)
+                yield from (f"{below}/{name}" for name in names)
+
+    def sweep(self) -> None:
+        """Remove what was set aside, and what a killed writer left behind."""
+        for folder in (self._root / "new", self._root / "old"):
+            for path in folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+    def _unique(self) -> str:
+        return f"{os.getpid()}-{next(self._numbers)}"
