@@ -9,6 +9,7 @@ from packledger.commands.registry import Registry
 from packledger.domain import configuration
 from packledger.domain.errors import NotFound
 from packledger.domain.events import RegistryConfigured
+from packledger.eventstore.blobs import BlobStore
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.disk_blobs import DiskBlobs
 from packledger.eventstore.log import Log
@@ -64,11 +65,9 @@ def open_registry(settings: Settings, *, create: bool) -> Registry:
     places.create()
     store = SQLiteStore(places.events)
     log = Log(store)
-    blobs = DiskBlobs(places.blobs)
-    blobs.create()
     return Registry(
         log=log,
-        blobs=blobs,
+        blobs=_open_blobs(settings, places, create=create),
         credentials=Credentials(store.credentials()),
         board=Board(places.board),
         limits=Limits(
@@ -77,6 +76,34 @@ def open_registry(settings: Settings, *, create: bool) -> Registry:
         public_url=settings.public_url,
         own_index_urls=_own_index_urls(log, settings.public_url),
     )
+
+
+def _open_blobs(settings: Settings, places: Places, *, create: bool) -> BlobStore:
+    """Open the blob store; what it needs on this machine is created in any case."""
+    if not settings.s3_bucket:
+        blobs = DiskBlobs(places.blobs)
+        blobs.create()
+        return blobs
+    # Only now: boto3 takes 40 MB in every process that has it.
+    from packledger.eventstore.s3_blobs import S3Blobs
+    from packledger.eventstore.s3_client import Bucket
+
+    bucket = Bucket(
+        name=settings.s3_bucket,
+        prefix=settings.s3_prefix,
+        endpoint=settings.s3_endpoint,
+        public_endpoint=settings.s3_public_endpoint,
+        region=settings.s3_region,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key,
+        ca_bundle=settings.s3_ca_bundle,
+        timeout_s=settings.s3_timeout_s,
+        redirect=settings.s3_redirect,
+    )
+    objects = S3Blobs(bucket, places.blobs / "uploads")
+    if create:
+        objects.create()
+    return objects
 
 
 def _own_index_urls(log: Log, public_url: str) -> frozenset[str]:
