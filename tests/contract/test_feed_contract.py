@@ -14,12 +14,14 @@ from packledger.domain.events import CrateRegistered
 from packledger.eventstore.log import Log
 from packledger.feeds.feed import Feed
 from packledger.feeds.store_feed import StoreFeed
+from relayed import RelayedFeed
 from small_registry import memory_folder
 
 WAKES_WITHIN_S = 5.0
 """Many times what a wake-up takes (5 ms), since the machine may be busy; far below `LONG_S`."""
 LONG_S = 20.0
-FEEDS: dict[str, Callable[[Log], Feed]] = {"store": StoreFeed}
+FEEDS: dict[str, Callable[[Log], Feed]] = {"store": StoreFeed, "kafka": RelayedFeed}
+KINDS = ["store", pytest.param("kafka", marks=pytest.mark.service)]
 
 
 def grow(log: Log, events: int) -> None:
@@ -44,7 +46,7 @@ def log(folder: Path) -> Iterator[Log]:
     log.close()
 
 
-@pytest.fixture(params=FEEDS)
+@pytest.fixture(params=KINDS)
 def feed(request: pytest.FixtureRequest, log: Log) -> Iterator[Feed]:
     feed = FEEDS[str(request.param)](log)
     yield feed
@@ -65,7 +67,7 @@ def test_every_event_comes_in_order_without_a_gap(feed: Feed, log: Log) -> None:
     assert feed.last_position() == 12
 
 
-@pytest.mark.parametrize("kind", FEEDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_it_resumes_from_any_checkpoint_in_pages_of_any_length(kind: str) -> None:
     with memory_folder() as folder:
         log = open_sqlite(folder)

@@ -81,20 +81,25 @@ class Broker:
         return self
 
     def wait(self) -> None:
+        """Wait until it answers and knows all its peers."""
         deadline_s = time.monotonic() + STARTS_WITHIN_S
-        while True:
+        while not (self._listens() and self._is_complete()):
             assert self._process is not None
             assert self._process.poll() is None, (self.folder / "output.log").read_text()[-2000:]
-            try:
-                with KafkaAdminClient(
-                    bootstrap_servers=self.server, bootstrap_timeout_ms=500
-                ) as admin:
-                    if len(admin.describe_cluster()["brokers"]) == len(self._nodes):
-                        return
-            except KafkaError:
-                pass
             assert time.monotonic() < deadline_s, "the broker does not come up"
             time.sleep(0.05)
+
+    def _listens(self) -> bool:
+        # The client would leave the sockets of refused connections to the garbage collector.
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.node.port)) == 0
+
+    def _is_complete(self) -> bool:
+        try:
+            with KafkaAdminClient(bootstrap_servers=self.server, bootstrap_timeout_ms=500) as admin:
+                return len(admin.describe_cluster()["brokers"]) == len(self._nodes)
+        except KafkaError:
+            return False
 
     def kill(self) -> None:
         """End it as a crash does."""
