@@ -175,8 +175,7 @@ class Log(Application[UUID]):
                 self._sleep(random.uniform(0, min(0.1, 0.002 * 2**attempt)))  # noqa: S311
             except PersistenceError as error:
                 raise Unavailable(
-                    "the registry cannot write its event log now (disk full or locked); "
-                    f"try again later: {error}"
+                    f"the registry cannot write its event log now: {error}; try again later"
                 ) from error
 
     def _append(

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from postgres_server import postgres
 from running_registry import RunningRegistry
+
+__all__ = ["postgres"]
 
 StartRegistry = Callable[..., RunningRegistry]
 
