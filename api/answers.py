@@ -1,8 +1,4 @@
-"""How documents and files leave: ETag and 304, gzip when asked for, files in pieces."""
-
-import asyncio
-from collections.abc import AsyncIterator
-from typing import BinaryIO
+"""How documents leave: ETag and 304, gzip when asked for."""
 
 import falcon.asgi
 
@@ -13,7 +9,6 @@ FOREVER = "public, max-age=31536000, immutable"
 """For tarballs: a version never gets other bytes."""
 PRIVATE = "private, no-store"
 """For answers about the caller: npm's cache key is the URL, not the credential."""
-PIECE_BYTES = 256 * 1024
 
 
 def answer_document(
@@ -52,23 +47,3 @@ def accepts_gzip(accept_encoding: str) -> bool:
         if name in ("gzip", "x-gzip", "*") and (name != "*" or best is None):
             best = parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
     return bool(best)
-
-
-async def answer_file(resp: falcon.asgi.Response, file: BinaryIO, size_bytes: int) -> None:
-    """Answer with a file's bytes, never held whole in memory; closes the file."""
-    resp.content_length = size_bytes
-    if size_bytes <= PIECE_BYTES:
-        try:
-            resp.data = await asyncio.to_thread(file.read)
-        finally:
-            file.close()
-        return
-    resp.stream = _pieces(file)
-
-
-async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
-    try:
-        while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
-            yield piece
-    finally:
-        file.close()

@@ -9,13 +9,15 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from packledger.api.answers import FOREVER, PRIVATE, answer_document, answer_file
+from packledger.api.answers import PRIVATE, answer_document
 from packledger.api.bodies import read_json
 from packledger.api.cargo_publish import Publish
 from packledger.api.context import Context
+from packledger.api.downloads import answer_download
 from packledger.commands import crates
 from packledger.domain.crate_names import index_path
 from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion
+from packledger.eventstore.blobs import Download
 from packledger.projections.accounts import account_of
 from packledger.projections.documents import render
 from packledger.projections.search import CARGO
@@ -78,18 +80,18 @@ class Downloads:
         self._context = context
 
     async def on_get(self, req: Request, resp: Response, crate: str, version: str) -> None:
-        """Answer the bytes that were uploaded, without any content encoding."""
+        """Answer the file that was uploaded."""
         await self._context.check_access(req, CARGO, crate)
         found = crate_file_of(self._context.sparse_index.db(), crate, version)
         if found is None:
             raise NoSuchVersion(crate, version)
-        blobs = self._context.registry.blobs
-        file = await asyncio.to_thread(blobs.open, found.cksum)
-        resp.content_type = "application/gzip"
-        resp.set_header("cache-control", FOREVER)
-        resp.set_header("etag", f'"{found.cksum}"')
-        self._context.downloads.count(CARGO, found.name)
-        await answer_file(resp, file, blobs.size_bytes(found.cksum))
+        filename = f"{found.name}-{version}.crate"
+        download = Download(found.cksum, "application/gzip", filename, req.method)
+        await answer_download(resp, self._context, download)
+        if req.method == "GET":
+            self._context.downloads.count(CARGO, found.name)
+
+    on_head = on_get
 
 
 class Yank:

@@ -46,6 +46,8 @@ class Context:
     private: bool
     commands: ThreadPoolExecutor
     """Commands run here: the event loop never waits for a disk write, a hash or an archive."""
+    files: ThreadPoolExecutor
+    """What may wait for the blob store runs here, so that nothing else waits when that hangs."""
     uploads: asyncio.Semaphore
     """Bounds how many npm bodies are decoded at once."""
     spool_folder: str
@@ -54,6 +56,10 @@ class Context:
     async def run(self, command: Callable[[], Result]) -> Result:
         """Run a command in the pool and return what it returns."""
         return await asyncio.get_running_loop().run_in_executor(self.commands, command)
+
+    async def fetch(self, read: Callable[[], Result]) -> Result:
+        """Run what reads blobs in the pool for that and return what it returns."""
+        return await asyncio.get_running_loop().run_in_executor(self.files, read)
 
     async def check_access(self, req: falcon.asgi.Request, ecosystem: str, name: str) -> None:
         """Refuse a read that an embedding program's hook refuses.

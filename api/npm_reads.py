@@ -1,21 +1,18 @@
 """What npm, pnpm, yarn and bun read: packuments, versions, tarballs, dist-tags, search."""
 
-import asyncio
+from functools import partial
 from typing import Any
 
 import falcon.asgi
 import msgspec
 
-from packledger.api.answers import (
-    FOREVER,
-    REVALIDATE,
-    answer_document,
-    answer_file,
-)
+from packledger.api.answers import REVALIDATE, answer_document
 from packledger.api.bodies import read_small
 from packledger.api.context import Context
+from packledger.api.downloads import answer_download
 from packledger.domain.errors import Invalid, NoSuchPackage, NotFound
 from packledger.domain.npm_names import version_of_tarball
+from packledger.eventstore.blobs import Download
 from packledger.projections.documents import Documents, render
 from packledger.projections.packuments import head_of, tarball_of, version_of
 from packledger.projections.search import NPM
@@ -47,7 +44,8 @@ class NpmReads:
         documents = self._documents(abbreviated)
         document = documents.cached(name)
         if document is None:
-            document = await asyncio.to_thread(documents.load, name)
+            # The full form holds a README, which is a blob.
+            document = await self._context.fetch(partial(documents.load, name))
         if document is None:
             raise NoSuchPackage(name)
         resp.content_type = ABBREVIATED if abbreviated else FULL
@@ -71,18 +69,16 @@ class NpmReads:
         answer_document(req, resp, render(body), vary="accept-encoding")
 
     async def tarball(self, req: Request, resp: Response, name: str, filename: str) -> None:
-        """Answer the bytes that were uploaded, without any content encoding."""
+        """Answer the file that was uploaded."""
         await self._context.check_access(req, NPM, name)
         version = version_of_tarball(name, filename)
         found = tarball_of(self._context.packuments.db(), name, version) if version else None
         if found is None:
             raise NotFound(f"`{name}` has no tarball `{filename}`")
-        file = await asyncio.to_thread(self._context.registry.blobs.open, found.digest)
-        resp.content_type = "application/octet-stream"
-        resp.set_header("cache-control", FOREVER)
-        resp.set_header("etag", f'"{found.digest}"')
-        self._context.downloads.count(NPM, name)
-        await answer_file(resp, file, found.size_bytes)
+        download = Download(found.digest, "application/octet-stream", filename, req.method)
+        await answer_download(resp, self._context, download)
+        if req.method == "GET":
+            self._context.downloads.count(NPM, name)
 
     async def dist_tags(self, req: Request, resp: Response, name: str) -> None:
         """Answer the map of dist-tags."""

@@ -50,7 +50,7 @@ class PackagePages:
         )
         if isinstance(package, PageHead):
             raise NoSuchPackage(package.name)
-        readme = await asyncio.to_thread(lambda: site.readmes.html(package.readme))
+        readme = await context.fetch(lambda: site.readmes.html(package.readme))
         everything = req.get_param("versions") == "all"
         site.render(
             req,

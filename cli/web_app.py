@@ -21,6 +21,8 @@ from packledger.projections.documents import Documents
 
 COMMAND_THREADS = 8
 """A command waits for the disk and the projector most of its time."""
+FILE_THREADS = 16
+"""A download takes one for each of its pieces, while the blob store gives it."""
 UPLOADS_AT_ONCE = 2
 EMBEDDED_NODE = "embedded"
 """Whose downloads are counted: on one machine all web processes are one node."""
@@ -66,6 +68,7 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
         open_registration=settings.registration == "open",
         private=settings.private,
         commands=ThreadPoolExecutor(COMMAND_THREADS, thread_name_prefix="command"),
+        files=ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="file"),
         uploads=asyncio.Semaphore(UPLOADS_AT_ONCE),
         spool_folder=str(registry.blobs.spool_folder),
     )

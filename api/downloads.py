@@ -1,0 +1,84 @@
+"""Published files, to cargo and npm: the bytes that were uploaded, or the way to them."""
+
+from functools import partial
+from typing import BinaryIO, NamedTuple
+
+import falcon.asgi
+
+from packledger.api.answers import FOREVER
+from packledger.api.context import Context
+from packledger.eventstore.blobs import BlobStore, Download
+
+PIECE_BYTES = 256 * 1024
+REDIRECT = "no-store"
+"""For the way to a file: it holds for minutes."""
+
+
+class _Begun(NamedTuple):
+    """A file of which the first piece was read. rest: None where that is all."""
+
+    size_bytes: int
+    start: bytes = b""
+    rest: BinaryIO | None = None
+
+
+async def answer_download(resp: falcon.asgi.Response, context: Context, download: Download) -> None:
+    """Answer with a file, never held whole in memory and without any content encoding.
+
+    Raises:
+        Unavailable: the blob store cannot give the first bytes. When it is later that it cannot,
+            the connection ends early.
+    """
+    begun = await context.fetch(partial(_begin, context.registry.blobs, download))
+    if isinstance(begun, str):
+        resp.status = 302
+        resp.set_headers({"location": begun, "cache-control": REDIRECT})
+        return
+    resp.content_type = download.content_type
+    resp.set_headers({"cache-control": FOREVER, "etag": f'"{download.digest}"'})
+    resp.content_length = begun.size_bytes
+    if begun.rest is None:
+        resp.data = begun.start
+    else:
+        resp.stream = _Pieces(context, begun.start, begun.rest)
+
+
+def _begin(blobs: BlobStore, download: Download) -> str | _Begun:
+    """Return a URL, or a file with its first piece; one change of threads for both."""
+    link = blobs.link(download)
+    if link is not None:
+        return link
+    if download.method == "HEAD":
+        return _Begun(blobs.size_bytes(download.digest))
+    file, size_bytes = blobs.open_sized(download.digest)
+    try:
+        start = file.read(PIECE_BYTES)
+    except BaseException:
+        file.close()
+        raise
+    if len(start) < size_bytes:
+        return _Begun(size_bytes, start, file)
+    file.close()
+    return _Begun(size_bytes, start)
+
+
+class _Pieces:
+    """What is left of a file, for Falcon, which closes it whatever happens."""
+
+    def __init__(self, context: Context, start: bytes, rest: BinaryIO) -> None:
+        self._context, self._start, self._rest = context, start, rest
+
+    def __aiter__(self) -> "_Pieces":
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece, self._start = self._start, b""
+        if not piece:
+            piece = await self._context.fetch(partial(self._rest.read, PIECE_BYTES))
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+    async def close(self) -> None:
+        """Close the file, in a thread: one may still read it for a client that went away."""
+        self._context.files.submit(self._rest.close)
