@@ -19,6 +19,7 @@ from packledger.projections import damage
 from packledger.projections.accounts import Accounts
 from packledger.projections.board import Board
 from packledger.projections.generation import Generations
+from packledger.projections.log_tiles import LogTiles
 from packledger.projections.model_reader import ModelReader
 from packledger.projections.packuments import Packuments
 from packledger.projections.pages import Pages
@@ -29,7 +30,7 @@ from packledger.projections.search import Search
 from packledger.projections.sparse_index import SparseIndex
 
 ALL_PROJECTIONS: dict[str, type[Projection]] = {
-    kind.name: kind for kind in (SparseIndex, Packuments, Search, Accounts, Pages)
+    kind.name: kind for kind in (SparseIndex, Packuments, Search, Accounts, Pages, LogTiles)
 }
 
 

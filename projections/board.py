@@ -16,7 +16,8 @@ PACKUMENTS = "packuments"
 SEARCH = "search"
 ACCOUNTS = "accounts"
 PAGES = "pages"
-PROJECTIONS = (SPARSE_INDEX, PACKUMENTS, SEARCH, ACCOUNTS, PAGES)
+LOG_TILES = "log-tiles"
+PROJECTIONS = (SPARSE_INDEX, PACKUMENTS, SEARCH, ACCOUNTS, PAGES, LOG_TILES)
 """Every projection that each node has, in the order of their slots."""
 STATIC_TREE = "static-tree"
 """Of a node with the setting `static_tree`; on others its state stays `ABSENT`."""
