@@ -2,16 +2,20 @@
 
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from eventsourcing.persistence import AggregateRecorder, ApplicationRecorder
+from eventsourcing.persistence import (
+    AggregateRecorder,
+    ApplicationRecorder,
+    InfrastructureFactory,
+)
 from eventsourcing.utils import Environment
 
-from packledger.eventstore.sqlite_recorder import SQLiteLogFactory
-from packledger.eventstore.sqlite_store import SQLiteStore
-from small_registry import memory_folder
+from event_stores import new_place, open_store
 
 with pytest.MonkeyPatch.context() as patch:
     # The module imports its AES cipher, and that a package for which we have no other use.
@@ -23,31 +27,25 @@ with pytest.MonkeyPatch.context() as patch:
     )
 
 
-class SQLite:
-    """The recorders of one file; may be asked for several times, as by several processes."""
+class Recorders:
+    """The recorders of one new store; may be asked for several times, as by several processes."""
 
-    def setUp(self) -> None:
-        self._folder = memory_folder()
-        self._path = self._folder.__enter__() / "events.sqlite"
-        self._store = SQLiteStore(self._path)
-        self._factories: list[SQLiteLogFactory] = []
-        self._threads = set(threading.enumerate())
+    @pytest.fixture(autouse=True)
+    def opened(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        with new_place(self.kind, request) as place, ExitStack() as self._opened:
+            self._place = place
+            threads = set(threading.enumerate())
+            yield
+            # The library's tests do not wait for their readers, whose connections end here.
+            for thread in set(threading.enumerate()) - threads:
+                thread.join(10)
 
-    def tearDown(self) -> None:
-        # The library's tests do not wait for their readers, whose connections end here.
-        for thread in set(threading.enumerate()) - self._threads:
-            thread.join(10)
-        for factory in self._factories:
-            factory.close()
-        self._store.close()
-        self._folder.__exit__(None, None, None)
-
-    def factory(self) -> SQLiteLogFactory:
-        self._factories.append(self._store.factory(Environment("registry", {})))
-        return self._factories[-1]
+    def factory(self) -> InfrastructureFactory[Any]:
+        store = self._opened.enter_context(closing(open_store(self._place)))
+        return self._opened.enter_context(closing(store.factory(Environment("registry", {}))))
 
 
-class TestLogRecorder(SQLite, ApplicationRecorderTestCase):
+class Log(Recorders):
     # They print figures and check nothing: `make bench` measures.
     test_performance = None
     test_concurrent_throughput = None
@@ -56,13 +54,35 @@ class TestLogRecorder(SQLite, ApplicationRecorderTestCase):
         return self.factory().application_recorder()
 
 
-class TestSnapshotRecorder(SQLite, AggregateRecorderTestCase):
+class Snapshots(Recorders):
     test_performance = None
 
     def create_recorder(self) -> AggregateRecorder:
         return self.factory().aggregate_recorder("snapshots")
 
 
-class TestPositions(SQLite, NonInterleavingNotificationIDsBaseCase):
-    def create_recorder(self) -> Any:
-        return self.factory().application_recorder()
+class TestLogInSQLite(Log, ApplicationRecorderTestCase):
+    kind = "sqlite"
+
+
+class TestSnapshotsInSQLite(Snapshots, AggregateRecorderTestCase):
+    kind = "sqlite"
+
+
+class TestPositionsInSQLite(Log, NonInterleavingNotificationIDsBaseCase):
+    kind = "sqlite"
+
+
+@pytest.mark.service
+class TestLogInPostgreSQL(Log, ApplicationRecorderTestCase):
+    kind = "postgres"
+
+
+@pytest.mark.service
+class TestSnapshotsInPostgreSQL(Snapshots, AggregateRecorderTestCase):
+    kind = "postgres"
+
+
+@pytest.mark.service
+class TestPositionsInPostgreSQL(Log, NonInterleavingNotificationIDsBaseCase):
+    kind = "postgres"

@@ -1,16 +1,15 @@
 """What every event store must do; one more store is one more parameter."""
 
 import multiprocessing
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from event_stores import AT, STORES, add_owner, add_owners
+import event_stores
+from event_stores import AT, STORES, add_owner, add_owners, execute_sql, new_place, open_store
 from packledger.domain import crate
 from packledger.domain.actor import Actor
 from packledger.domain.errors import NotOwner, TooLarge, Unavailable
@@ -24,30 +23,23 @@ from packledger.domain.streams import stream_id
 from packledger.eventstore import log as log_module
 from packledger.eventstore.log import Log
 from packledger.eventstore.mapper import UnknownEvent
-from packledger.eventstore.sqlite_store import SQLiteStore
-from small_registry import memory_folder
 
 OpenLog = Callable[[], Log]
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def place(request: pytest.FixtureRequest) -> Iterator[str]:
+    with new_place(str(request.param), request) as place:
+        yield place
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    with memory_folder() as folder:
-        yield folder
-
-
-@pytest.fixture
-def open_log(store: str, folder: Path) -> Iterator[OpenLog]:
+def open_log(place: str) -> Iterator[OpenLog]:
     """Open the same log again and again, as so many processes would."""
     opened: list[Log] = []
 
     def open_one() -> Log:
-        opened.append(STORES[store](folder))
+        opened.append(event_stores.open_log(place))
         return opened[-1]
 
     yield open_one
@@ -158,7 +150,7 @@ def test_who_loses_a_race_decides_again_on_what_the_winner_left(open_log: OpenLo
     assert [one.position for one in mine.read(0, 10)] == [1, 2, 3], "a lost race leaves no gap"
 
 
-def test_who_always_loses_is_told_to_try_again(open_log: OpenLog, folder: Path) -> None:
+def test_who_always_loses_is_told_to_try_again(open_log: OpenLog, place: str) -> None:
     now_s = 0.0
 
     def wait(seconds: float) -> None:
@@ -167,9 +159,7 @@ def test_who_always_loses_is_told_to_try_again(open_log: OpenLog, folder: Path) 
 
     theirs = open_log()
     register(theirs, "demo")
-    with closing(
-        Log(SQLiteStore(folder / "events.sqlite"), clock_s=lambda: now_s, sleep=wait)
-    ) as mine:
+    with closing(Log(open_store(place), clock_s=lambda: now_s, sleep=wait)) as mine:
 
         def decide(state: Any, version: int) -> list[Event]:
             add_owner(theirs, "demo", f"rival-{version}")
@@ -234,38 +224,34 @@ def test_a_snapshot_keeps_the_order_of_things(open_log: OpenLog) -> None:
     assert list(open_log().load("crate", "demo").state.owners) == ["alice", *people]
 
 
-def test_a_snapshot_spares_reading_the_events_before_it(open_log: OpenLog, folder: Path) -> None:
+def test_a_snapshot_spares_reading_the_events_before_it(open_log: OpenLog, place: str) -> None:
     grow(open_log(), "demo", 110)
-    with closing(sqlite3.connect(folder / "events.sqlite")) as db, db:
-        damage = "UPDATE stored_events SET state = x'00' WHERE originator_version <= 100"
-        assert db.execute(damage).rowcount == 100
+    damage = "UPDATE stored_events SET state = ? WHERE originator_version <= 100 RETURNING position"
+    assert len(execute_sql(place, damage, b"0")) == 100
     assert open_log().load("crate", "demo").version == 110
 
 
-def test_a_snapshot_of_another_schema_is_ignored(open_log: OpenLog, folder: Path) -> None:
+def test_a_snapshot_of_another_schema_is_ignored(open_log: OpenLog, place: str) -> None:
     grow(open_log(), "demo", 120)
-    with closing(sqlite3.connect(folder / "events.sqlite")) as db, db:
-        change = "UPDATE stored_snapshots SET topic = 'crate.snapshot.v999', state = x'00'"
-        assert db.execute(change).rowcount > 0
+    change = "UPDATE stored_snapshots SET topic = 'crate.snapshot.v999', state = ? RETURNING topic"
+    assert len(execute_sql(place, change, b"0")) > 0
     loaded = open_log().load("crate", "demo")
     assert (loaded.version, list(loaded.state.owners)) == (120, ["alice", "bob"])
 
 
 def test_a_snapshot_that_cannot_be_written_does_not_fail_the_command(
-    open_log: OpenLog, folder: Path
+    open_log: OpenLog, place: str
 ) -> None:
     log = open_log()
     grow(log, "demo", 99)
-    with closing(sqlite3.connect(folder / "events.sqlite")) as db, db:
-        db.execute("DROP TABLE stored_snapshots")
+    execute_sql(place, "DROP TABLE stored_snapshots")
     add_owner(log, "demo", "carol")
     assert log.load("crate", "demo").version == 100
 
 
-def test_an_event_of_a_newer_release_is_refused_loudly(open_log: OpenLog, folder: Path) -> None:
+def test_an_event_of_a_newer_release_is_refused_loudly(open_log: OpenLog, place: str) -> None:
     register(open_log(), "demo")
-    with closing(sqlite3.connect(folder / "events.sqlite")) as db, db:
-        db.execute("UPDATE stored_events SET topic = 'crate.renamed.v7'")
+    execute_sql(place, "UPDATE stored_events SET topic = 'crate.renamed.v7'")
     log = open_log()
     with pytest.raises(UnknownEvent, match=r"`crate\.renamed\.v7`"):
         log.read(0, 10)
@@ -313,15 +299,12 @@ def check_all_are_there(log: Log, writers: int, each: int) -> None:
 
 
 def test_writers_in_several_processes_lose_nothing_and_leave_no_gap(
-    open_log: OpenLog, store: str, folder: Path
+    open_log: OpenLog, place: str
 ) -> None:
     log = open_log()
     register(log, "demo")
     spawn = multiprocessing.get_context("spawn")
-    writers = [
-        spawn.Process(target=add_owners, args=(store, str(folder), writer, 15))
-        for writer in range(3)
-    ]
+    writers = [spawn.Process(target=add_owners, args=(place, writer, 15)) for writer in range(3)]
     for writer in writers:
         writer.start()
     seen = 0
@@ -334,12 +317,11 @@ def test_writers_in_several_processes_lose_nothing_and_leave_no_gap(
     check_all_are_there(log, 3, 15)
 
 
-def test_events_keep_their_bytes(open_log: OpenLog, folder: Path) -> None:
+def test_events_keep_their_bytes(open_log: OpenLog, place: str) -> None:
     log = open_log()
     register(log, "demo")
     log.execute("crate", "demo", lambda state, version: [owner("demo", "bob")])
-    with closing(sqlite3.connect(folder / "events.sqlite")) as db:
-        rows = db.execute("SELECT position, topic, state FROM stored_events").fetchall()
+    rows = execute_sql(place, "SELECT position, topic, state FROM stored_events ORDER BY position")
     assert rows[1][:2] == (2, "crate.owner_added.v1")
     assert rows[1][2] == (
         b'{"type":"crate.owner_added.v1","name":"demo","owner":"bob",'
