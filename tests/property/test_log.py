@@ -1,39 +1,36 @@
-"""Several processes' logs on one file, tiny caches, snapshots lost at will: one truth."""
+"""Several processes' logs on one store, tiny caches, snapshots lost at will: one truth."""
 
 import random
-import sqlite3
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from event_stores import AT, open_sqlite
+from event_stores import AT, STORES, execute_sql, new_place, open_log
 from packledger.domain import crate
 from packledger.domain.actor import Actor
 from packledger.domain.errors import LastOwner, NoSuchAccount
 from packledger.domain.events import CrateRegistered, Event
 from packledger.eventstore import log as log_module
 from packledger.eventstore.log import Log
-from small_registry import memory_folder
 
 NAMES = ["a", "b", "c", "d"]
 PEOPLE = ["alice", "bob", "carol", "dora"]
 ADMIN = Actor(AT, "root", admin=True)
-LOSSES = [
-    "DELETE FROM stored_snapshots",
-    "DELETE FROM stored_snapshots WHERE originator_version % 2",
-    "UPDATE stored_snapshots SET topic = 'crate.snapshot.v0', state = x'7b7d'",
+LOSSES: list[tuple[str, *tuple[bytes, ...]]] = [
+    ("DELETE FROM stored_snapshots",),
+    ("DELETE FROM stored_snapshots WHERE (originator_version & 1) = 1",),
+    ("UPDATE stored_snapshots SET topic = 'crate.snapshot.v0', state = ?", b"{}"),
 ]
 
 
 class Beside:
     """Owners by crate, as a dictionary, beside the logs."""
 
-    def __init__(self, folder: Path, logs: list[Log]) -> None:
-        self.path, self.logs = folder / "events.sqlite", logs
+    def __init__(self, place: str, logs: list[Log]) -> None:
+        self.place, self.logs = place, logs
         self.owners: dict[str, list[str]] = {}
         self.lengths = dict.fromkeys(NAMES, 0)
 
@@ -85,10 +82,6 @@ class Beside:
 
         return decide
 
-    def lose_snapshots(self, how: str) -> None:
-        with closing(sqlite3.connect(self.path, timeout=30)) as db, db:
-            db.execute(how)
-
     def check(self, log: Log) -> None:
         for name in NAMES:
             loaded = log.load("crate", name)
@@ -96,24 +89,36 @@ class Beside:
             assert (list(loaded.state.owners) if loaded.state else None) == self.owners.get(name)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 4), st.integers(1, 4))
+@pytest.mark.parametrize("kind", STORES)
 def test_every_handle_loads_what_was_appended_through_any(
-    seed: int, steps: int, snapshot_every: int, cached_streams: int
+    kind: str, request: pytest.FixtureRequest
 ) -> None:
-    rng = random.Random(seed)
-    with memory_folder() as folder, pytest.MonkeyPatch.context() as patch, ExitStack() as opened:
-        patch.setattr(log_module, "SNAPSHOT_EVERY", snapshot_every)
-        patch.setattr(log_module, "CACHED_STREAMS", cached_streams)
-        logs = [opened.enter_context(closing(open_sqlite(folder))) for _ in range(3)]
-        beside = Beside(folder, logs)
-        for _ in range(steps):
-            beside.change(rng.choice(logs), rng.choice(NAMES), rng.choice(PEOPLE), rng)
-            if rng.random() < 0.1:
-                beside.lose_snapshots(rng.choice(LOSSES))
-            if rng.random() < 0.3:
-                beside.check(rng.choice(logs))
-        for log in [*logs, opened.enter_context(closing(open_sqlite(folder)))]:
-            beside.check(log)
-        events = logs[0].read(0, 10_000)
-        assert [one.position for one in events] == list(range(1, sum(beside.lengths.values()) + 1))
+    @settings(max_examples=25, deadline=None)
+    @given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 4), st.integers(1, 4))
+    def check(seed: int, steps: int, snapshot_every: int, cached_streams: int) -> None:
+        with (
+            new_place(kind, request) as place,
+            pytest.MonkeyPatch.context() as patch,
+            ExitStack() as opened,
+        ):
+            patch.setattr(log_module, "SNAPSHOT_EVERY", snapshot_every)
+            patch.setattr(log_module, "CACHED_STREAMS", cached_streams)
+            logs = [opened.enter_context(closing(open_log(place))) for _ in range(4)]
+            act(place, logs[:3], random.Random(seed), steps).check(logs[3])
+
+    check()
+
+
+def act(place: str, logs: list[Log], rng: random.Random, steps: int) -> Beside:
+    beside = Beside(place, logs)
+    for _ in range(steps):
+        beside.change(rng.choice(logs), rng.choice(NAMES), rng.choice(PEOPLE), rng)
+        if rng.random() < 0.1:
+            execute_sql(place, *rng.choice(LOSSES))
+        if rng.random() < 0.3:
+            beside.check(rng.choice(logs))
+    for log in logs:
+        beside.check(log)
+    events = logs[0].read(0, 10_000)
+    assert [one.position for one in events] == list(range(1, sum(beside.lengths.values()) + 1))
+    return beside
