@@ -1,0 +1,91 @@
+"""Every method and path that a registry answers, read from the application itself.
+
+A new route is attacked, and must be closed to strangers, without being named in any test.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import falcon.inspect
+
+from packledger.cli.settings import Settings
+from packledger.cli.web_app import build_app
+
+NPM_MODULES = sorted((Path(__file__).parents[2] / "api").glob("npm*.py"))
+PACKAGE = "victim"
+# What stands for a variable part of a path; PACKAGE for any other.
+SAMPLES = {
+    "a": "vi",
+    "b": "ct",
+    "version": "1.0.0",
+    "tag": "next",
+    "rev": "2-0",
+    "file": f"{PACKAGE}-1.0.0.tgz",
+    "user": "org.couchdb.user:alice",
+    "account": "alice",
+    "token": "plk_x",
+}
+# Where the paths begin that a function of api/npm.py takes apart; elsewhere it is /npm/-/.
+_BEGINNINGS = {
+    "_about_package": ["npm", PACKAGE],
+    "_about_tags": ["npm", "-", "package", PACKAGE],
+}
+
+
+class Route(NamedTuple):
+    method: str
+    path: str
+
+
+def routes_of(data: Path) -> list[Route]:
+    """Everything that the application on a data directory answers."""
+    return sorted({*_falcon_routes(data), *_npm_routes()})
+
+
+def _falcon_routes(data: Path) -> Iterator[Route]:
+    # A private registry's application is Falcon's own, without anything before it.
+    app: Any = build_app(Settings(data=str(data), public_url="http://127.0.0.1:1", private=True))
+    for route in falcon.inspect.inspect_routes(app):
+        parts = [_sample(part) for part in route.path.split("/")]
+        for method in route.methods:
+            if not method.internal:
+                yield Route(method.method, "/".join(parts))
+
+
+def _sample(part: str) -> str:
+    if not part.startswith("{"):
+        return part
+    name = part.strip("{}").partition(":")[0]
+    return SAMPLES.get(name, PACKAGE)
+
+
+def _npm_routes() -> Iterator[Route]:
+    """The cases of the `match method, …` statements by which one sink answers all below /npm."""
+    for module in NPM_MODULES:
+        tree = ast.parse(module.read_text())
+        for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+            begin = _BEGINNINGS.get(function.name, ["npm", "-"])
+            for node in ast.walk(function):
+                if isinstance(node, ast.Match) and "method" in ast.unparse(node.subject):
+                    yield from _cases(node, begin)
+
+
+def _cases(match: ast.Match, begin: list[str]) -> Iterator[Route]:
+    for case in match.cases:
+        if isinstance(case.pattern, ast.MatchSequence):
+            method, rest = case.pattern.patterns
+            assert isinstance(rest, ast.MatchSequence), ast.unparse(case.pattern)
+            parts = [_part(one) for one in rest.patterns]
+            yield Route(_part(method), "/" + "/".join([*begin, *parts]))
+
+
+def _part(pattern: ast.pattern) -> str:
+    match pattern:
+        case ast.MatchValue(value=ast.Constant(value=str(text))):
+            return text
+        case ast.MatchAs(pattern=None, name=name) | ast.MatchStar(name=name):
+            return SAMPLES.get(name or "", PACKAGE)
+        case _:
+            raise AssertionError(f"unknown kind of case: {ast.unparse(pattern)}")
