@@ -41,6 +41,8 @@ class Context:
     abbreviated_packuments: Documents
     downloads: DownloadCounter
     downloads_flush_s: float
+    feed: str
+    """From where this node reads the log: `store` or `kafka`."""
     hooks: Hooks
     open_registration: bool
     private: bool

@@ -1,5 +1,7 @@
 """The processes of a cluster, one command for each; `serve` runs those of one node together."""
 
+import sys
+
 import click
 
 from packledger.cli import logs
@@ -9,7 +11,8 @@ from packledger.cli.node import hold_projector, hold_web
 from packledger.cli.options import common
 from packledger.cli.projecting import prepare_read_models, projecting
 from packledger.cli.settings import Settings
-from packledger.cli.supervisor import Supervisor
+from packledger.cli.stores import kafka_address, opened_store_feed
+from packledger.cli.supervisor import StopAsked, Supervisor
 
 
 @click.command()
@@ -43,6 +46,23 @@ def web(settings: Settings) -> None:
     announce(settings)
     with held:
         run_web_server(settings, sockets, Hooks())
+
+
+@click.command()
+@common
+def relay(settings: Settings) -> None:
+    """Copy the log into Kafka, in order and once, until SIGTERM; start it again when it ends.
+
+    A second relay is harmless: whoever came last goes on, the other one ends.
+    """
+    from packledger.feeds.relay import run_relay
+
+    if not settings.kafka:
+        raise click.UsageError("the relay needs `kafka`: set it to the brokers, `HOST:PORT`")
+    logs.configure(settings.log_level)
+    stop = StopAsked()
+    with opened_store_feed(settings) as feed:
+        sys.exit(run_relay(feed, kafka_address(settings), stop))
 
 
 @click.command()

@@ -39,7 +39,7 @@ def serve(settings: Settings) -> None:
     run(settings)
 
 
-for process in (cluster.migrate, cluster.project, cluster.web):
+for process in (cluster.migrate, cluster.relay, cluster.project, cluster.web):
     main.add_command(process)
 main.add_command(user)
 main.add_command(token)

@@ -11,13 +11,12 @@ until the projector has caught up. While the other side is there, readers keep w
 import fcntl
 import time
 from contextlib import closing, suppress
-from pathlib import Path
 from typing import IO
 
 import click
 
-from packledger.cli import wiring
 from packledger.cli.settings import Settings
+from packledger.cli.stores import Places, places_of
 from packledger.projections.board import Board
 
 PATIENCE_S = 2.0
@@ -33,7 +32,7 @@ def hold_projector(settings: Settings, command: str) -> IO[str]:
     Raises:
         click.ClickException: another process is it.
     """
-    places = _places(settings)
+    places = places_of(settings)
     lock = (places.run / "project.lock").open("a+")
     deadline_s = time.monotonic() + PATIENCE_S
     while not _locks(lock, fcntl.LOCK_EX):
@@ -58,7 +57,7 @@ def hold_projector(settings: Settings, command: str) -> IO[str]:
 
 def hold_web(settings: Settings) -> IO[str]:
     """Be one that reads this node's read models, until the returned file is closed."""
-    places = _places(settings)
+    places = places_of(settings)
     lock = (places.run / "web.lock").open("w")
     if _locks(lock, fcntl.LOCK_EX):
         with _board(places) as board:
@@ -68,12 +67,6 @@ def hold_web(settings: Settings) -> IO[str]:
     return lock
 
 
-def _places(settings: Settings) -> wiring.Places:
-    places = wiring.Places(Path(settings.data))
-    places.create()
-    return places
-
-
 def _locks(file: IO[str], how: int) -> bool:
     with suppress(BlockingIOError):
         fcntl.flock(file, how | fcntl.LOCK_NB)
@@ -81,5 +74,5 @@ def _locks(file: IO[str], how: int) -> bool:
     return False
 
 
-def _board(places: wiring.Places) -> closing[Board]:
+def _board(places: Places) -> closing[Board]:
     return closing(Board(places.board))

@@ -1,13 +1,11 @@
 """The read models of a node: the projector, and the rebuild of what another release rendered."""
 
 import logging
-import signal
 from collections.abc import Callable
-from types import FrameType
 
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
-from packledger.cli.supervisor import Child
+from packledger.cli.supervisor import Child, StopAsked
 from packledger.projections.board import PROJECTIONS
 
 log = logging.getLogger("packledger.projecting")
@@ -15,12 +13,8 @@ log = logging.getLogger("packledger.projecting")
 
 def prepare_read_models(settings: Settings) -> None:
     """Set damaged read models aside, before anything is read from them."""
-    registry = wiring.open_registry(settings, create=False)
-    try:
-        for name, damage in wiring.set_damaged_aside(settings, registry).items():
-            log.error("damaged, and built anew: %s", damage, extra={"projection": name})
-    finally:
-        wiring.close_registry(registry)
+    for name, damage in wiring.set_damaged_aside(settings).items():
+        log.error("damaged, and built anew: %s", damage, extra={"projection": name})
 
 
 def projecting(settings: Settings, begin: Callable[[], None] = lambda: None) -> list[Child]:
@@ -37,26 +31,10 @@ def projecting(settings: Settings, begin: Callable[[], None] = lambda: None) -> 
     return [Child("projector", project), Child("rebuild", rebuild_stale, once=True)]
 
 
-class _Stop:
-    """Becomes true at SIGTERM or SIGINT."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-
-    def __call__(self) -> bool:
-        return self._asked
-
-
 def _project(settings: Settings) -> None:
-    stop = _Stop()
-    registry = wiring.open_registry(settings, create=False)
-    wiring.open_projector(settings, registry).run(stop)
-    wiring.close_registry(registry)
+    stop = StopAsked()
+    with wiring.opened_projector(settings) as projector:
+        projector.run(stop)
 
 
 def _rebuild_stale(settings: Settings) -> None:

@@ -169,6 +169,21 @@ _PATHS = ("data", "s3_ca_bundle", "kafka_ca_file", "static_tree")
 """What is relative to the settings file, in a settings file."""
 
 
+_NEEDS = (
+    ("database", "s3_bucket", "other machines cannot read files of this one"),
+    ("kafka", "database", "the relay copies the log from there"),
+    ("kafka_user", "kafka_password", "SCRAM proves that both sides know it"),
+    ("kafka_password", "kafka_user", "set both or none"),
+    ("kafka_ca_file", "kafka_tls", "without TLS nothing is certified"),
+    ("s3_access_key", "s3_secret_key", "set both or none"),
+    ("s3_secret_key", "s3_access_key", "set both or none"),
+    ("s3_endpoint", "s3_bucket", "name the bucket for the blobs"),
+    ("s3_redirect", "s3_bucket", "only a bucket has URLs to redirect to"),
+    ("s3_public_endpoint", "s3_redirect", "only redirects name it"),
+)
+"""(key, what it needs, why): half a configuration is a mistake, not a choice."""
+
+
 def load(config: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
     """Return the settings of a file, the environment and flags, the later the stronger.
 
@@ -244,6 +259,9 @@ def _completed(settings: Settings) -> Settings:
         )
     for proxy in settings.proxies:
         _check_network(proxy)
+    for key, needed, why in _NEEDS:
+        if getattr(settings, key) and not getattr(settings, needed):
+            raise BadSettings(f"`{key}` needs `{needed}`: {why}")
     return msgspec.structs.replace(settings, public_url=public_url)
 
 

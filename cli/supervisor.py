@@ -32,6 +32,22 @@ class Child(msgspec.Struct):
     start_at_s: float = 0.0
 
 
+class StopAsked:
+    """Becomes true at SIGTERM or SIGINT."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+
+    def __call__(self) -> bool:
+        """Return whether it was asked for."""
+        return self._asked
+
+
 class Supervisor:
     """Runs until it is told to stop. Children are stopped in the order in which they are given.
 

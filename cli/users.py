@@ -32,7 +32,8 @@ def add(
     if setup_code is not None and not admin:
         raise click.UsageError("--setup-code creates the first administrator; add --admin")
     password = read_password(password_stdin)
-    with opened(settings, create=True) as registry:
+    # Before the first `serve` there may be no registry; a database is for `migrate` alone.
+    with opened(settings, create=not settings.database) as registry:
         actor = registry.actor(OPERATOR)
         if setup_code is not None:
             accounts.claim_setup(registry, actor, setup_code, name, password)

@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 from packledger.api.app import create_app
 from packledger.api.auth import Authenticator
@@ -14,6 +13,7 @@ from packledger.api.hot_reads import App
 from packledger.api.login_attempts import Counters, LoginAttempts, Proxies
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
+from packledger.cli.stores import node_of, places_of
 from packledger.commands.downloads import DownloadCounter
 from packledger.projections import packuments, sparse_index
 from packledger.projections.board import ACCOUNTS, PACKUMENTS, PAGES, SEARCH, SPARSE_INDEX
@@ -24,8 +24,6 @@ COMMAND_THREADS = 8
 FILE_THREADS = 16
 """A download takes one for each of its pieces, while the blob store gives it."""
 UPLOADS_AT_ONCE = 2
-EMBEDDED_NODE = "embedded"
-"""Whose downloads are counted: on one machine all web processes are one node."""
 NO_HOOKS = Hooks()
 
 
@@ -35,7 +33,7 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
     Call it in the process that serves, after any fork. hooks: an embedding program's own say.
     """
     registry = wiring.open_registry(settings, create=False)
-    places = wiring.Places(Path(settings.data))
+    places = places_of(settings)
     reader = partial(wiring.open_reader, settings, registry.board)
     accounts, index, packages = reader(ACCOUNTS), reader(SPARSE_INDEX), reader(PACKUMENTS)
 
@@ -62,8 +60,9 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
         abbreviated_packuments=Documents(
             packages, packuments.revision_of, packuments.abbreviated_of
         ),
-        downloads=DownloadCounter(registry, EMBEDDED_NODE),
+        downloads=DownloadCounter(registry, node_of(settings)),
         downloads_flush_s=settings.downloads_flush_s,
+        feed="kafka" if settings.kafka else "store",
         hooks=hooks,
         open_registration=settings.registration == "open",
         private=settings.private,

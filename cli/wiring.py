@@ -1,20 +1,20 @@
-"""The composition root: the only place that knows which adapters run."""
+"""The composition root: with `stores`, the only place that knows which adapters run."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from packledger.cli.settings import Settings
+from packledger.cli.stores import Places, open_store, opened_feed, places_of
 from packledger.commands.limits import Limits
 from packledger.commands.registry import Registry
 from packledger.domain import configuration
-from packledger.domain.errors import NotFound
-from packledger.domain.events import RegistryConfigured
+from packledger.domain.errors import Unavailable
 from packledger.eventstore.blobs import BlobStore
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.disk_blobs import DiskBlobs
 from packledger.eventstore.log import Log
-from packledger.eventstore.sqlite_store import SQLiteStore
-from packledger.feeds.store_feed import StoreFeed
 from packledger.projections import damage
 from packledger.projections.accounts import Accounts
 from packledger.projections.board import Board
@@ -34,40 +34,16 @@ ALL_PROJECTIONS: dict[str, type[Projection]] = {
 }
 
 
-class Places:
-    """Where things are in a data directory."""
-
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        self.events = data / "events.sqlite"
-        self.blobs = data / "blobs"
-        self.read = data / "read"
-        self.run = data / "run"
-        self.board = self.run / "board"
-
-    def create(self) -> None:
-        """Create the directory, readable by its owner alone."""
-        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.run.mkdir(exist_ok=True)
-
-
 def open_registry(settings: Settings, *, create: bool) -> Registry:
-    """Open the write side of a data directory. Call it after any fork.
+    """Open the write side: the stores, and the board of this node. Call it after any fork.
 
     Raises:
         NotFound: there is no registry, and none is to be created.
     """
-    places = Places(Path(settings.data))
-    if not create and not places.events.exists():
-        raise NotFound(
-            f"there is no registry in `{places.data}`; check --data, or start one with "
-            "`packledger serve`"
-        )
-    places.create()
-    store = SQLiteStore(places.events)
-    log = Log(store)
+    places = places_of(settings)
+    store = open_store(settings, create=create)
     return Registry(
-        log=log,
+        log=Log(store),
         blobs=_open_blobs(settings, places, create=create),
         credentials=Credentials(store.credentials()),
         board=Board(places.board),
@@ -75,7 +51,6 @@ def open_registry(settings: Settings, *, create: bool) -> Registry:
             settings.max_crate_bytes, settings.max_unpacked_bytes, settings.max_npm_body_bytes
         ),
         public_url=settings.public_url,
-        own_index_urls=_own_index_urls(log, settings.public_url),
     )
 
 
@@ -107,13 +82,6 @@ def _open_blobs(settings: Settings, places: Places, *, create: bool) -> BlobStor
     return objects
 
 
-def _own_index_urls(log: Log, public_url: str) -> frozenset[str]:
-    """Return the index URLs that mean this registry: today's, and those it had before."""
-    configured = [one for one in log.stream("registry") if isinstance(one, RegistryConfigured)]
-    urls = {public_url, *(one.public_url for one in configured)}
-    return frozenset(f"sparse+{url}/cargo/index/" for url in urls)
-
-
 def configure(registry: Registry) -> None:
     """Record what shapes documents, if it changed, so that the log alone explains them."""
     actor = registry.actor("")
@@ -138,11 +106,17 @@ def open_reader(settings: Settings, board: Board, projection: str) -> ModelReade
     return ModelReader(generations, board, kind.name, kind.schema)
 
 
-def open_projector(settings: Settings, registry: Registry) -> Projector:
-    """Open the projector of every projection on the store's own feed."""
+@contextmanager
+def opened_projector(settings: Settings) -> Iterator[Projector]:
+    """Give the projector of every projection; one that reads Kafka needs no other store."""
+    places = places_of(settings)
     projections = [kind() for kind in ALL_PROJECTIONS.values()]
-    places = Places(Path(settings.data))
-    return Projector(StoreFeed(registry.log), projections, places.read, registry.board)
+    with (
+        closing(Board(places.board)) as board,
+        opened_feed(settings) as feed,
+        closing(Projector(feed, projections, places.read, board)) as projector,
+    ):
+        yield projector
 
 
 def catch_up(settings: Settings, registry: Registry) -> None:
@@ -150,17 +124,22 @@ def catch_up(settings: Settings, registry: Registry) -> None:
     if registry.board.projector_lives():
         registry.wait_for(registry.log.last_position())
         return
-    projector = open_projector(settings, registry)
-    try:
+    with opened_projector(settings) as projector:
         projector.catch_up()
-    finally:
-        projector.close()
 
 
-def set_damaged_aside(settings: Settings, registry: Registry) -> dict[str, str]:
-    """Have nothing read from damaged read models; return the damage by projection."""
-    root = Places(Path(settings.data)).read
-    return damage.set_damaged_aside(root, ALL_PROJECTIONS, registry.log.last_position())
+def set_damaged_aside(settings: Settings) -> dict[str, str]:
+    """Have nothing read from damaged read models; return the damage by projection.
+
+    While the store cannot be reached, nobody can tell whether one of them is ahead of the log.
+    """
+    with closing(Log(open_store(settings, create=False))) as log:
+        try:
+            last_position = log.last_position()
+        except Unavailable:
+            last_position = sys.maxsize
+    root = places_of(settings).read
+    return damage.set_damaged_aside(root, ALL_PROJECTIONS, last_position)
 
 
 def is_stale(settings: Settings, projection: str) -> bool:
@@ -193,8 +172,7 @@ def run_rebuilds(
     progress: Progress = no_progress,
 ) -> list[Outcome]:
     """Rebuild projections, or with `check` only compare, whether or not `serve` runs."""
-    feed = StoreFeed(registry.log)
-    try:
+    with opened_feed(settings) as feed:
         return rebuild_all(
             feed,
             [ALL_PROJECTIONS[name]() for name in projections],
@@ -203,8 +181,6 @@ def run_rebuilds(
             check=check,
             progress=progress,
         )
-    finally:
-        feed.close()
 
 
 def sweep_uploads(registry: Registry) -> None:

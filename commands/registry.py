@@ -7,14 +7,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from packledger.commands.limits import Limits
 from packledger.domain.actor import Actor
+from packledger.domain.events import RegistryConfigured
 from packledger.domain.times import rfc3339
 from packledger.eventstore.blobs import BlobStore
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.log import Decision, Log
 from packledger.projections.board import Board
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 WAIT_S = 5.0
 """A client is answered after this even if the projection has not shown its change yet: the event
@@ -32,8 +38,9 @@ class Registry:
     board: Board
     limits: Limits
     public_url: str
-    own_index_urls: frozenset[str] = field(default_factory=frozenset)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    signers: dict[str, "EllipticCurvePrivateKey"] = field(default_factory=dict)
+    """Keys for npm signatures that were read already, by their ids."""
 
     def actor(self, account: str, token: str = "", request: str = "", admin: bool = False) -> Actor:
         """Return who acts, stamped with the time."""
@@ -54,11 +61,23 @@ class Registry:
     def wait_for(self, position: int) -> bool:
         """Wait until every healthy projection has passed a position; return whether it has.
 
-        Nobody waits for a projector that is known to be down.
+        Nobody waits for a projector that is known to be down, or for events that do not arrive.
         """
         deadline_s = time.monotonic() + WAIT_S
         while self.board.waiting_for(position):
-            if not self.board.projector_lives() or time.monotonic() > deadline_s:
+            if not self.board.projector_lives() or self.board.overdue():
+                return False
+            if time.monotonic() > deadline_s:
+                self.board.set_overdue(position)
                 return False
             time.sleep(WAIT_POLL_S)
         return True
+
+    @cached_property
+    def own_index_urls(self) -> frozenset[str]:
+        """Return the index URLs that mean this registry: today's, and those it had before."""
+        configured = (
+            one for one in self.log.stream("registry") if isinstance(one, RegistryConfigured)
+        )
+        urls = {self.public_url, *(one.public_url for one in configured)}
+        return frozenset(f"sparse+{url}/cargo/index/" for url in urls)

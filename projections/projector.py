@@ -197,7 +197,9 @@ class Projector:
         try:
             page = self._feed.read(position, PAGE_EVENTS)
         except Unavailable:
+            self._board.set_feed_silent(True)
             return False  # not caught up: nothing is known of what follows
+        self._board.set_feed_silent(False)
         if page and page[0].position != position + 1:
             raise Gap(f"the feed skips from position {position} to {page[0].position}")
         for one in running:

@@ -87,6 +87,27 @@ def test_a_mistake_is_named(
         load(tmp_path / "packledger.toml", environment, {})
 
 
+@pytest.mark.parametrize(
+    ("half", "missing"),
+    [
+        ("database = 'postgresql://127.0.0.1/x'", "s3_bucket"),
+        ("kafka = ['127.0.0.1:9092']", "database"),
+        ("kafka_user = 'me'", "kafka_password"),
+        ("kafka_password = 'secret'", "kafka_user"),
+        ("kafka_ca_file = 'ca.pem'", "kafka_tls"),
+        ("s3_access_key = 'me'", "s3_secret_key"),
+        ("s3_secret_key = 'secret'", "s3_access_key"),
+        ("s3_endpoint = 'http://127.0.0.1:9000'", "s3_bucket"),
+        ("s3_redirect = true", "s3_bucket"),
+        ("s3_public_endpoint = 'http://127.0.0.1:9000'", "s3_redirect"),
+    ],
+)
+def test_half_a_configuration_is_refused(tmp_path: Path, half: str, missing: str) -> None:
+    (tmp_path / "packledger.toml").write_text(half)
+    with pytest.raises(BadSettings, match=f"`{half.split(' = ')[0]}` needs `{missing}`"):
+        load(tmp_path / "packledger.toml", {}, {})
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match=r"missing\.toml"):
         load(tmp_path / "missing.toml", {}, {})
