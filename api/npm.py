@@ -58,6 +58,8 @@ class Npm:
                 return self._reads.ping
             case "GET", ["v1", "search"]:
                 return self._reads.search
+            case "GET", ["npm", "v1", "keys"]:
+                return self._reads.signing_keys
             case "POST", ["npm", "v1", "security", "advisories", "bulk"]:
                 return self._reads.no_advisories
             case "POST", ["npm", "v1", "security", "audits"]:

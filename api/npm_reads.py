@@ -14,7 +14,7 @@ from packledger.domain.errors import Invalid, NoSuchPackage, NotFound
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import Download
 from packledger.projections.documents import Documents, render
-from packledger.projections.packuments import head_of, tarball_of, version_of
+from packledger.projections.packuments import head_of, signing_keys_of, tarball_of, version_of
 from packledger.projections.search import NPM
 from packledger.projections.search_engine import Found
 
@@ -105,6 +105,26 @@ class NpmReads:
             "objects": [_search_object(hit) for hit in hits],
             "total": total,
             "time": now.isoformat(),
+        }
+        resp.set_header("cache-control", REVALIDATE)
+
+    async def signing_keys(self, req: Request, resp: Response) -> None:
+        """Answer the keys that `dist.signatures` of versions are checked with.
+
+        Source: https://docs.npmjs.com/about-registry-signatures
+        """
+        keys = signing_keys_of(self._context.packuments.db())
+        resp.media = {
+            "keys": [
+                {
+                    "expires": key.expires,
+                    "keyid": key.keyid,
+                    "keytype": "ecdsa-sha2-nistp256",
+                    "scheme": "ecdsa-sha2-nistp256",
+                    "key": key.key,
+                }
+                for key in keys
+            ]
         }
         resp.set_header("cache-control", REVALIDATE)
 

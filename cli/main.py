@@ -8,6 +8,7 @@ from packledger.cli.histories import history
 from packledger.cli.options import common
 from packledger.cli.rebuilds import rebuild
 from packledger.cli.settings import Settings
+from packledger.cli.signing_keys import signing_key
 from packledger.cli.tokens import token
 from packledger.cli.users import user
 
@@ -46,3 +47,4 @@ main.add_command(token)
 main.add_command(rebuild)
 main.add_command(history)
 main.add_command(config)
+main.add_command(signing_key)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from packledger.cli.settings import Settings
 from packledger.cli.stores import Places, open_store, opened_feed, places_of
+from packledger.commands import signing
 from packledger.commands.limits import Limits
 from packledger.commands.registry import Registry
 from packledger.domain import configuration
@@ -90,6 +91,7 @@ def configure(registry: Registry) -> None:
         "",
         lambda state, version: configuration.decide_configure(state, actor, registry.public_url),
     )
+    signing.ensure_key(registry)
 
 
 def close_registry(registry: Registry) -> None:

@@ -14,6 +14,7 @@ from packledger.commands.npm_upload import (
 )
 from packledger.commands.readmes import store_readme
 from packledger.commands.registry import Registry
+from packledger.commands.signing import sign
 from packledger.domain import npm_package
 from packledger.domain.actor import Actor
 from packledger.domain.events import NpmVersionPublished
@@ -78,6 +79,7 @@ def _receive(
         archive = read_npm_archive(file, registry.limits.unpacked_bytes)
     manifest = normalise_package_json(archive.package_json, archive.facts, request.client)
     check_manifest(manifest, request.name, request.version)
+    signature = sign(registry, request.name, request.version, decoded.integrity)
     return NpmVersionPublished(
         **actor.stamp(),
         name=request.name,
@@ -92,4 +94,5 @@ def _receive(
         maintainers=(),
         readme=store_readme(registry.blobs, archive.readme),
         readme_filename=archive.readme_filename,
+        signatures=(signature,) if signature else (),
     )

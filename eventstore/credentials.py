@@ -1,4 +1,4 @@
-"""Password hashes and e-mail addresses: beside the log, in its database and backup, never in it.
+"""Password hashes, e-mail addresses, private keys: in the log's database and backup, not in it.
 
 An immutable, replicated log must not hold what can be guessed offline or must one day be
 forgotten. A credential is written before the event that needs it.
@@ -23,7 +23,7 @@ _NOBODY = _HASHER.hash(secrets.token_hex(16))
 
 
 class Credentials:
-    """One table of accounts, and the one-time setup code."""
+    """One table of accounts, the one-time setup code, and the keys that sign npm versions."""
 
     def __init__(self, table: CredentialsTable) -> None:
         self._table = table
@@ -98,6 +98,17 @@ class Credentials:
         self._table.change(
             "INSERT INTO setup VALUES (1, NULL) ON CONFLICT (id) DO UPDATE SET code_sha256 = NULL"
         )
+
+    def add_signing_key(self, keyid: str, private_key: str) -> None:
+        """Keep a private key, as text."""
+        self._table.change(
+            "INSERT INTO signing_keys VALUES (?, ?) ON CONFLICT DO NOTHING", keyid, private_key
+        )
+
+    def signing_key(self, keyid: str) -> str | None:
+        """Return a private key, None if it is not here."""
+        row = self._table.one("SELECT private_key FROM signing_keys WHERE keyid = ?", keyid)
+        return row[0] if row else None
 
 
 def _digest(code: str) -> str:

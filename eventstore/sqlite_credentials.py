@@ -8,7 +8,7 @@ from packledger.eventstore.append_lock import AppendLock
 
 
 class SQLiteCredentials:
-    """Two small tables; a connection of its own for every statement."""
+    """Four small tables; a connection of its own for every statement."""
 
     def __init__(self, path: Path, append_lock: AppendLock) -> None:
         self._path, self._lock = path, append_lock
@@ -21,6 +21,15 @@ class SQLiteCredentials:
             )
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS setup (id INTEGER PRIMARY KEY, code_sha256 TEXT)"
+            )
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS signing_keys (keyid TEXT PRIMARY KEY,"
+                " private_key TEXT NOT NULL)"
+            )
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS log_checkpoint (log TEXT PRIMARY KEY,"
+                " number TEXT NOT NULL, signed TEXT NOT NULL, published TEXT NOT NULL,"
+                " vkey TEXT NOT NULL, refusal TEXT NOT NULL)"
             )
         finally:
             connection.close()

@@ -32,6 +32,7 @@ def test_every_event_is_an_entry_in_order(small: SmallRegistry) -> None:
     assert [one.position for one in found] == list(range(1, small.log.last_position() + 1))
     assert [(one.subject, one.what, one.by) for one in found] == [
         ("registry", "configured", ""),
+        ("registry", "signing_key_added", ""),
         ("user:alice", "registered", "root"),
         ("cargo:demo", "registered", "alice"),
         ("cargo:demo", "version_published", "alice"),
@@ -41,22 +42,22 @@ def test_every_event_is_an_entry_in_order(small: SmallRegistry) -> None:
         ("npm:demo", "dist_tag_set", "alice"),
         ("user:alice", "issued", "alice"),
     ]
-    assert found[7].version == "next 1.0.0"
+    assert found[8].version == "next 1.0.0"
 
 
 def test_a_subject_chooses(small: SmallRegistry) -> None:
-    assert [one.position for one in entries(small, subject="cargo:demo")] == [3, 4]
-    assert [one.position for one in entries(small, subject="npm:demo")] == [5, 6, 7, 8]
-    assert [one.position for one in entries(small, subject="user:root")] == [2]
+    assert [one.position for one in entries(small, subject="cargo:demo")] == [4, 5]
+    assert [one.position for one in entries(small, subject="npm:demo")] == [6, 7, 8, 9]
+    assert [one.position for one in entries(small, subject="user:root")] == [3]
     assert len(entries(small, subject="user:alice")) == 8, "what alice did, and what befell alice"
     assert entries(small, subject="cargo:dem") == []
 
 
 def test_positions_choose_both_ends_included(small: SmallRegistry) -> None:
     assert [one.position for one in entries(small, since="3", until="5")] == [3, 4, 5]
-    assert [one.position for one in entries(small, since="9")] == [9]
-    assert entries(small, since="10") == []
-    assert len(entries(small, since="0")) == 9
+    assert [one.position for one in entries(small, since="10")] == [10]
+    assert entries(small, since="11") == []
+    assert len(entries(small, since="0")) == 10
     assert entries(small, until="0") == []
 
 
