@@ -23,6 +23,8 @@ _FIRST = (
     " email text NOT NULL)",
     "CREATE TABLE setup (id integer PRIMARY KEY, code_sha256 text)",
     "CREATE TABLE signing_keys (keyid text PRIMARY KEY, private_key text NOT NULL)",
+    "CREATE TABLE log_checkpoint (log text PRIMARY KEY, number text NOT NULL,"
+    " signed text NOT NULL, published text NOT NULL, vkey text NOT NULL, refusal text NOT NULL)",
     # Always empty. Appends queue for its lock and not for that of the events, which VACUUM,
     # ANALYZE and CREATE INDEX CONCURRENTLY hold for as long as they take.
     "CREATE TABLE append_order ()",

@@ -23,6 +23,11 @@ class SQLiteCredentials:
                 "CREATE TABLE IF NOT EXISTS setup (id INTEGER PRIMARY KEY, code_sha256 TEXT)"
             )
             connection.execute(
+                "CREATE TABLE IF NOT EXISTS log_checkpoint (log TEXT PRIMARY KEY,"
+                " number TEXT NOT NULL, signed TEXT NOT NULL, published TEXT NOT NULL,"
+                " vkey TEXT NOT NULL, refusal TEXT NOT NULL)"
+            )
+            connection.execute(
                 "CREATE TABLE IF NOT EXISTS signing_keys (keyid TEXT PRIMARY KEY,"
                 " private_key TEXT NOT NULL)"
             )
