@@ -9,11 +9,13 @@ from pathlib import Path
 import msgspec
 
 from packledger.feeds.feed import Feed
-from packledger.projections.board import RUNNING, Board
+from packledger.projections.board import RUNNING, STATIC_TREE, Board
 from packledger.projections.generation import Generations
 from packledger.projections.read_model import Projection, ReadModel
 
 PAGE_EVENTS = 2_000
+_LEVEL = frozenset({STATIC_TREE})
+"""Rebuilt no further than the live generation is: files beside it were removed for its events."""
 
 Progress = Callable[[int, int], None]
 """Called with (position reached, position wanted)."""
@@ -83,6 +85,7 @@ class _Building:
     ) -> None:
         self.projection, self._generations = projection, generations
         self._board, self._check = board, check
+        self._level = check or projection.name in _LEVEL
         self.generation = generations.prepare(board.generation(projection.name))
         try:
             path = generations.model(self.generation)
@@ -94,8 +97,8 @@ class _Building:
         self._comparable = False
 
     def target(self, feed: Feed) -> int:
-        """Return the position to reach: the live generation's if the two are only compared."""
-        if self._check and self._live is not None:
+        """Return the position to reach: the live generation's if it must not be passed."""
+        if self._level and self._live is not None:
             return _meta(self._live)["position"]
         return feed.last_position()
 

@@ -12,6 +12,7 @@ app. Nothing is flushed to the disk: after another boot the tree is written anew
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ CARGO, NPM = "cargo", "npm"
 CONFIG = "cargo/index/config.json"
 FORMS = {CARGO: ("",), NPM: (".full.json", ".abbreviated.json")}
 """How the file names of a document's forms end."""
+LEFT_BEHIND_S = 3600
 _INDEX = "cargo/index/"
 
 
@@ -47,7 +49,7 @@ class StaticFiles:
     """The tree. Who changes what is served holds the lock of the projection `static-tree`."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = root.absolute()
         self._numbers = itertools.count()
         for folder in (root, root / "new", root / "old"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -116,13 +118,13 @@ class StaticFiles:
                 yield from (f"{below}/{name}" for name in names)
 
     def sweep(self) -> None:
-        """Remove what was set aside, and what a killed writer left behind."""
-        for folder in (self._root / "new", self._root / "old"):
-            for path in folder.iterdir():
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
+        """Remove what was set aside, and what a killed writer left behind long ago."""
+        for path in (self._root / "old").iterdir():
+            shutil.rmtree(path, ignore_errors=True)
+        for path in (self._root / "new").iterdir():
+            with suppress(FileNotFoundError):
+                if path.stat().st_ctime < time.time() - LEFT_BEHIND_S:
+                    path.unlink()
 
     def _unique(self) -> str:
         return f"{os.getpid()}-{next(self._numbers)}"
