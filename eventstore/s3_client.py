@@ -32,7 +32,6 @@ PAUSES_S = (0.1, 0.5)
 CONNECTIONS = 32
 """Kept open; more are opened when needed."""
 _BUSY = {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown"}
-_REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "Forbidden"}
 
 _CAUSES = {
     SSLError: "the certificate of the S3 server is not accepted, see `s3_ca_bundle`",
@@ -91,6 +90,11 @@ def code_of(error: Exception) -> str:
     return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
 
 
+def _status_of(error: Exception) -> int:
+    answer = error.response["ResponseMetadata"] if isinstance(error, ClientError) else {}
+    return int(answer.get("HTTPStatusCode", 0))
+
+
 def persist(request: Callable[[], Result], timeout_s: float) -> Result:
     """Return what a request returns, and try again what may go better, unless time is up.
 
@@ -109,9 +113,18 @@ def persist(request: Callable[[], Result], timeout_s: float) -> Result:
 
 def _may_pass(error: Exception) -> bool:
     if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return status in {429, 500, 502, 503, 504} or code_of(error) in _BUSY
-    return isinstance(error, EndpointConnectionError | ConnectionClosedError)
+        return _status_of(error) in {429, 500, 502, 503, 504} or code_of(error) in _BUSY
+    lost = isinstance(error, EndpointConnectionError | ConnectionClosedError)
+    return lost and not _timed_out(error)
+
+
+def _timed_out(error: BaseException | None) -> bool:
+    """Whether silence is why: while a body is sent, botocore calls it a lost connection."""
+    while error is not None:
+        if isinstance(error, ConnectTimeoutError | ReadTimeoutError | TimeoutError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager
@@ -130,10 +143,10 @@ def _why(error: BotoCoreError | ClientError, bucket: Bucket) -> str:
     code = code_of(error)
     if code == "NoSuchBucket":
         return f"its bucket `{bucket.name}` does not exist"
-    if code in _REFUSED:
+    if _status_of(error) in {401, 403}:
         return f"the S3 server refuses the access key with `{code}`"
     if code:
         return f"the S3 server answered `{code}`"
-    if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
+    if _timed_out(error):
         return f"the S3 server did not answer within {bucket.timeout_s:g} seconds"
     return next((why for kind, why in _CAUSES.items() if isinstance(error, kind)), _UNREACHABLE)
