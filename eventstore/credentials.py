@@ -9,7 +9,7 @@ import secrets
 
 import argon2
 
-from packledger.domain.errors import WrongPassword
+from packledger.domain.errors import Invalid, WrongPassword
 from packledger.eventstore.store import CredentialsTable
 
 _HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -42,7 +42,12 @@ class Credentials:
 
         Two registrations of one name race here, and only one of them may set the password. The
         salt tells our row from another's, even if the same password is chosen twice.
+
+        Raises:
+            Invalid: the e-mail address cannot be stored.
         """
+        if "\0" in email:
+            raise Invalid("the e-mail address contains the character NUL; correct it")
         statement = (
             "INSERT INTO credentials VALUES (?, ?, ?) ON CONFLICT (account)"
             " DO UPDATE SET email = excluded.email"
