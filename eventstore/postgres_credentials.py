@@ -7,7 +7,7 @@ from packledger.eventstore.postgres_connections import Connections
 
 
 class PostgresCredentials:
-    """Three small tables, made by `migrate`."""
+    """Four small tables, made by `migrate`."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
