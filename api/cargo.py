@@ -20,6 +20,7 @@ from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion
 from packledger.eventstore.blobs import Download
 from packledger.projections.accounts import account_of
 from packledger.projections.documents import render
+from packledger.projections.index_entry import index_config
 from packledger.projections.search import CARGO
 from packledger.projections.sparse_index import crate_file_of, head_of
 
@@ -36,15 +37,7 @@ class IndexConfig:
     """`config.json`: where downloads and the web API are."""
 
     def __init__(self, public_url: str, private: bool) -> None:
-        base = f"{public_url}/cargo"
-        config: dict[str, str | bool] = {
-            "dl": f"{base}/crates/{{crate}}/{{version}}/download",
-            "api": base,
-        }
-        if private:
-            # Without it cargo, after a 401 here, asks for index files without its token.
-            config["auth-required"] = True
-        self._document = render(msgspec.json.encode(config))
+        self._document = render(index_config(public_url, private))
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the document."""

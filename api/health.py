@@ -11,7 +11,6 @@ import msgspec
 
 from packledger.api.context import Context
 from packledger.domain.errors import Unavailable
-from packledger.projections.board import PROJECTIONS
 
 CAUGHT_UP_EVENTS = 1_000
 """A busy registry is always a few events behind; this many means that it is catching up."""
@@ -39,7 +38,7 @@ class Health:
         board = self._context.registry.board
         head = await self._head()
         silent = board.overdue()
-        states = {name: self._state(name, head, silent) for name in PROJECTIONS}
+        states = {name: self._state(name, head, silent) for name in board.present()}
         projector = "ok" if board.projector_lives() else "down"
         readable = await asyncio.to_thread(self._readable)
         ready = projector == "ok" and readable and all(s.state == "ok" for s in states.values())

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
 from packledger.cli.supervisor import Child, StopAsked
-from packledger.projections.board import PROJECTIONS
 
 log = logging.getLogger("packledger.projecting")
 
@@ -15,6 +14,9 @@ def prepare_read_models(settings: Settings) -> None:
     """Set damaged read models aside, before anything is read from them."""
     for name, damage in wiring.set_damaged_aside(settings).items():
         log.error("damaged, and built anew: %s", damage, extra={"projection": name})
+    if settings.static_tree:
+        with wiring.opened_static_writer(settings) as writer:
+            writer.adopt()
 
 
 def projecting(settings: Settings, begin: Callable[[], None] = lambda: None) -> list[Child]:
@@ -28,7 +30,16 @@ def projecting(settings: Settings, begin: Callable[[], None] = lambda: None) -> 
         begin()
         _rebuild_stale(settings)
 
-    return [Child("projector", project), Child("rebuild", rebuild_stale, once=True)]
+    def write_static_tree() -> None:
+        begin()
+        stop = StopAsked()
+        with wiring.opened_static_writer(settings) as writer:
+            writer.run(stop)
+
+    children = [Child("projector", project), Child("rebuild", rebuild_stale, once=True)]
+    if settings.static_tree:
+        children.append(Child("static tree", write_static_tree))
+    return children
 
 
 def _project(settings: Settings) -> None:
@@ -40,7 +51,7 @@ def _project(settings: Settings) -> None:
 def _rebuild_stale(settings: Settings) -> None:
     """Rebuild what another release rendered, behind what is being served."""
     registry = wiring.open_registry(settings, create=False)
-    for name in PROJECTIONS:
+    for name in wiring.projections_of(settings):
         if wiring.is_stale(settings, name):
             log.info("rendering has changed: rebuilding", extra={"projection": name})
             outcome = wiring.run_rebuild(settings, registry, name)

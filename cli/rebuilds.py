@@ -11,14 +11,14 @@ from packledger.cli import wiring
 from packledger.cli.options import common, opened
 from packledger.cli.rebuild_processes import rebuild_in_processes
 from packledger.cli.settings import Settings
-from packledger.projections.board import PROJECTIONS
+from packledger.projections.board import PROJECTIONS, STATIC_TREE
 from packledger.projections.rebuild import Outcome
 
 SHOWN_DIFFERENCES = 20
 
 
 @click.command()
-@click.argument("projections", nargs=-1, type=click.Choice(PROJECTIONS))
+@click.argument("projections", nargs=-1, type=click.Choice((*PROJECTIONS, STATIC_TREE)))
 @click.option("--check", is_flag=True, help="Only compare; exit 1 and list what differs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each projection.")
 @common
@@ -28,11 +28,20 @@ def rebuild(settings: Settings, projections: tuple[str, ...], check: bool, as_js
     The registry goes on serving. With --check nothing is swapped: each read model is rebuilt aside
     and compared document by document with the live one.
     """
+    if STATIC_TREE in projections and not settings.static_tree:
+        raise click.ClickException(
+            "`static_tree` is not set, so there is no static tree to rebuild; set the directory "
+            "that nginx serves"
+        )
     with opened(settings) as registry:  # or say here that there is none
         if check:
             wiring.catch_up(settings, registry)
     started_s = time.monotonic()
-    outcomes = _rebuild(settings, list(dict.fromkeys(projections or PROJECTIONS)), check)
+    names = list(dict.fromkeys(projections or wiring.projections_of(settings)))
+    outcomes = _rebuild(settings, [name for name in names if name != STATIC_TREE], check)
+    if STATIC_TREE in names:  # last: it is made from others
+        with opened(settings) as registry:
+            outcomes.append(wiring.rebuild_static_tree(settings, registry, check=check))
     took_s = time.monotonic() - started_s
     for outcome in outcomes:
         if as_json:
@@ -47,6 +56,8 @@ def rebuild(settings: Settings, projections: tuple[str, ...], check: bool, as_js
 
 
 def _rebuild(settings: Settings, projections: list[str], check: bool) -> list[Outcome]:
+    if not projections:
+        return []
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

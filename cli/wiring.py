@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import msgspec
+
 from packledger.cli.settings import Settings
 from packledger.cli.stores import Places, open_store, opened_feed, places_of
 from packledger.commands import signing
@@ -18,8 +20,9 @@ from packledger.eventstore.disk_blobs import DiskBlobs
 from packledger.eventstore.log import Log
 from packledger.projections import damage
 from packledger.projections.accounts import Accounts
-from packledger.projections.board import Board
+from packledger.projections.board import ABSENT, PROJECTIONS, STATIC_TREE, Board
 from packledger.projections.generation import Generations
+from packledger.projections.index_entry import index_config
 from packledger.projections.log_tiles import LogTiles
 from packledger.projections.model_reader import ModelReader
 from packledger.projections.packuments import Packuments
@@ -29,10 +32,21 @@ from packledger.projections.read_model import Projection
 from packledger.projections.rebuild import Outcome, Progress, no_progress, rebuild_all, stamp_of
 from packledger.projections.search import Search
 from packledger.projections.sparse_index import SparseIndex
+from packledger.projections.static_check import wrong_files
+from packledger.projections.static_files import StaticFiles
+from packledger.projections.static_sources import sources_of
+from packledger.projections.static_tree import StaticTree
+from packledger.projections.static_writer import StaticWriter
 
 ALL_PROJECTIONS: dict[str, type[Projection]] = {
     kind.name: kind for kind in (SparseIndex, Packuments, Search, Accounts, Pages, LogTiles)
 }
+_KINDS: dict[str, type[Projection]] = {**ALL_PROJECTIONS, STATIC_TREE: StaticTree}
+
+
+def projections_of(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the projections that a node has."""
+    return (*PROJECTIONS, STATIC_TREE) if settings.static_tree else PROJECTIONS
 
 
 def open_registry(settings: Settings, *, create: bool) -> Registry:
@@ -103,7 +117,7 @@ def close_registry(registry: Registry) -> None:
 
 def open_reader(settings: Settings, board: Board, projection: str) -> ModelReader:
     """Open the read side of one projection."""
-    kind = ALL_PROJECTIONS[projection]
+    kind = _KINDS[projection]
     generations = Generations(Places(Path(settings.data)).read, projection)
     return ModelReader(generations, board, kind.name, kind.schema)
 
@@ -112,13 +126,36 @@ def open_reader(settings: Settings, board: Board, projection: str) -> ModelReade
 def opened_projector(settings: Settings) -> Iterator[Projector]:
     """Give the projector of every projection; one that reads Kafka needs no other store."""
     places = places_of(settings)
-    projections = [kind() for kind in ALL_PROJECTIONS.values()]
+    projections: list[Projection] = [kind() for kind in ALL_PROJECTIONS.values()]
+    with closing(Board(places.board)) as board, opened_feed(settings) as feed:
+        if settings.static_tree:
+            # First: whoever waits for the others finds it on the board.
+            projections.insert(0, StaticTree(StaticFiles(Path(settings.static_tree))))
+        else:
+            board.set_state(STATIC_TREE, ABSENT)
+        with closing(Projector(feed, projections, places.read, board)) as projector:
+            yield projector
+
+
+@contextmanager
+def opened_static_writer(settings: Settings) -> Iterator[StaticWriter]:
+    """Give the writer of the static tree. Call it after any fork."""
+    places = places_of(settings)
+
+    def generations(projection: str) -> Generations:
+        return Generations(places.read, projection)
+
     with (
         closing(Board(places.board)) as board,
-        opened_feed(settings) as feed,
-        closing(Projector(feed, projections, places.read, board)) as projector,
+        closing(_open_blobs(settings, places, create=False)) as blobs,
     ):
-        yield projector
+        yield StaticWriter(
+            StaticFiles(Path(settings.static_tree)),
+            generations(STATIC_TREE),
+            board,
+            sources_of(lambda name: open_reader(settings, board, name), generations, blobs),
+            index_config(settings.public_url, settings.private),
+        )
 
 
 def catch_up(settings: Settings, registry: Registry) -> None:
@@ -141,15 +178,15 @@ def set_damaged_aside(settings: Settings) -> dict[str, str]:
         except Unavailable:
             last_position = sys.maxsize
     root = places_of(settings).read
-    return damage.set_damaged_aside(root, ALL_PROJECTIONS, last_position)
+    return damage.set_damaged_aside(root, projections_of(settings), last_position)
 
 
 def is_stale(settings: Settings, projection: str) -> bool:
     """Return whether a projection's live generation is of another schema or renderer than ours."""
     generations = Generations(Places(Path(settings.data)).read, projection)
     return generations.live() > 0 and stamp_of(generations) != (
-        ALL_PROJECTIONS[projection].schema,
-        ALL_PROJECTIONS[projection].renderer,
+        _KINDS[projection].schema,
+        _KINDS[projection].renderer,
     )
 
 
@@ -177,12 +214,24 @@ def run_rebuilds(
     with opened_feed(settings) as feed:
         return rebuild_all(
             feed,
-            [ALL_PROJECTIONS[name]() for name in projections],
+            [_KINDS[name]() for name in projections],
             Places(Path(settings.data)).read,
             registry.board,
             check=check,
             progress=progress,
         )
+
+
+def rebuild_static_tree(settings: Settings, registry: Registry, *, check: bool) -> Outcome:
+    """Rebuild the static tree, its files too, or with `check` only compare them."""
+    outcome = run_rebuild(settings, registry, STATIC_TREE, check=check)
+    with opened_static_writer(settings) as writer:
+        if check:
+            wrong = [*outcome.differences, *wrong_files(writer)]
+            return msgspec.structs.replace(outcome, differences=wrong)
+        writer.adopt()
+        writer.write()
+    return outcome
 
 
 def sweep_uploads(registry: Registry) -> None:

@@ -97,3 +97,16 @@ def _whole_seconds(moment: str) -> str:
     if moment.endswith("Z"):
         return f"{moment[:19]}Z"
     return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def index_config(public_url: str, private: bool) -> bytes:
+    """Return the index's `config.json`: where downloads and the web API are."""
+    base = f"{public_url}/cargo"
+    config: dict[str, str | bool] = {
+        "dl": f"{base}/crates/{{crate}}/{{version}}/download",
+        "api": base,
+    }
+    if private:
+        # Without it cargo, after a 401 here, asks for index files without its token.
+        config["auth-required"] = True
+    return msgspec.json.encode(config)
