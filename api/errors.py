@@ -13,6 +13,7 @@ import falcon.asgi
 import msgspec
 
 from packledger.api.bodies import discard_body
+from packledger.api.paths import without_moment
 from packledger.commands.redaction import redacted
 from packledger.domain.errors import (
     Conflict,
@@ -50,7 +51,7 @@ def status_of(error: RegistryError) -> int:
 
 def body_of(path: str, sentence: str) -> bytes:
     """Return an error body in the format of the client that uses this path."""
-    if path.startswith("/cargo/"):
+    if without_moment(path).startswith("/cargo/"):
         return msgspec.json.encode({"errors": [{"detail": sentence}]})
     return msgspec.json.encode({"error": sentence})
 
@@ -63,7 +64,7 @@ def challenge_of(path: str, public_url: str, error: RegistryError) -> str:
     """
     if isinstance(error, WrongPassword):
         return "Basic"
-    if path.startswith("/cargo/"):
+    if without_moment(path).startswith("/cargo/"):
         return f'Cargo login_url="{public_url}/cargo/me"'
     return "Bearer"
 

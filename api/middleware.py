@@ -10,6 +10,8 @@ from typing import Any
 import falcon.asgi
 
 from packledger.api.auth import Authenticator
+from packledger.api.paths import without_moment
+from packledger.commands.redaction import redacted
 
 log = logging.getLogger("packledger.requests")
 
@@ -35,8 +37,9 @@ class PrivateReads:
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Refuse a request without a valid credential."""
-        closed = req.path.startswith(("/cargo/", "/npm"))
-        if closed and not _OPEN.fullmatch(f"{req.method} {req.path}"):
+        path = without_moment(req.path)
+        closed = path.startswith(("/cargo/", "/npm"))
+        if closed and not _OPEN.fullmatch(f"{req.method} {path}"):
             await self._authenticator.require(req)
 
     async def process_response(
@@ -57,7 +60,8 @@ class RequestIds:
 
     def of(self, given: str | None) -> str:
         """Return the id that a proxy gave, if it is a harmless one, else a new one."""
-        if given and _SAFE_ID.fullmatch(given):
+        # It is logged, recorded and answered: a token in its place must not be.
+        if given and _SAFE_ID.fullmatch(redacted(given)):
             return given
         return f"{self._process}-{next(self._next):x}"
 

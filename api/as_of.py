@@ -1,0 +1,247 @@
+"""`/as-of/{T|POS}/…`: the registry as it was, for unmodified clients, and for reading alone.
+
+Every answer is folded anew from the log, so these reads need the event store.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import falcon
+import falcon.asgi
+import msgspec
+
+from packledger.api.answers import answer_document
+from packledger.api.cargo import INDEX_FILE
+from packledger.api.context import Context
+from packledger.api.downloads import answer_download
+from packledger.api.npm_names import package_path, segments
+from packledger.api.npm_reads import ABBREVIATED, FULL, VARY, NpmReads, wants_abbreviated
+from packledger.audit.as_of import Moments, PastCrate, PastPackage
+from packledger.domain.crate_names import index_path
+from packledger.domain.errors import NoSuchPackage, NoSuchVersion, NotAllowed, NotFound
+from packledger.domain.npm_names import version_of_tarball
+from packledger.eventstore.blobs import Download
+from packledger.projections.documents import render
+from packledger.projections.search import CARGO, NPM
+
+Request = falcon.asgi.Request
+Response = falcon.asgi.Response
+Result = TypeVar("Result")
+
+
+class Past:
+    """Opens packages as they were."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._moments = Moments(context.registry.log, context.registry.now)
+
+    def base_url(self, moment: str) -> str:
+        """Return what every URL of a view begins with."""
+        return f"{self.context.registry.public_url}/as-of/{moment}"
+
+    async def check(self, moment: str) -> None:
+        """Refuse a moment that cannot be asked for.
+
+        Raises:
+            Invalid: no moment, or in the future.
+        """
+        await asyncio.to_thread(self._moments.position, moment)
+
+    async def of_crate(self, moment: str, key: str, find: Callable[[PastCrate], Result]) -> Result:
+        """Return what is found of a crate. key: in lower case."""
+
+        def look() -> Result:
+            past = PastCrate(self.context.registry.log, key, self._moments.position(moment))
+            try:
+                return find(past)
+            finally:
+                past.close()
+
+        return await asyncio.to_thread(look)
+
+    async def of_package(
+        self, moment: str, name: str, find: Callable[[PastPackage], Result]
+    ) -> Result:
+        """Return what is found of an npm package."""
+
+        def look() -> Result:
+            log, position = self.context.registry.log, self._moments.position(moment)
+            past = PastPackage(log, name, position, self.base_url(moment))
+            try:
+                return find(past)
+            finally:
+                past.close()
+
+        return await asyncio.to_thread(look)
+
+
+class PastIndexConfig:
+    """`config.json`: downloads of the same view, and no web API."""
+
+    def __init__(self, past: Past) -> None:
+        self._past = past
+
+    async def on_get(self, req: Request, resp: Response, moment: str) -> None:
+        """Answer the document."""
+        await self._past.check(moment)
+        base = f"{self._past.base_url(moment)}/cargo"
+        config: dict[str, str | bool] = {"dl": f"{base}/crates/{{crate}}/{{version}}/download"}
+        if self._past.context.private:
+            config["auth-required"] = True
+        resp.content_type = "application/json"
+        answer_document(req, resp, render(msgspec.json.encode(config)), "accept-encoding")
+
+
+class PastIndexFiles:
+    """One crate's lines, as they were."""
+
+    def __init__(self, past: Past) -> None:
+        self._past = past
+
+    async def on_get(
+        self, req: Request, resp: Response, moment: str, a: str, b: str, c: str = ""
+    ) -> None:
+        """Answer the file; 404 where the crate had no version yet."""
+        key = c or b
+        if index_path(key) != "/".join(filter(None, (a, b, c))):
+            raise NoSuchPackage(key)
+        await self._past.context.check_access(req, CARGO, key)
+        body = await self._past.of_crate(moment, key, PastCrate.index_file)
+        if body is None:
+            raise NoSuchPackage(key)
+        resp.content_type, vary = INDEX_FILE
+        answer_document(req, resp, render(body), vary)
+
+
+class PastDownloads:
+    """A `.crate` that was published by then. Not counted: nobody uses it for the first time."""
+
+    def __init__(self, past: Past) -> None:
+        self._past = past
+
+    async def on_get(
+        self, req: Request, resp: Response, moment: str, crate: str, version: str
+    ) -> None:
+        """Answer the file that was uploaded."""
+        await self._past.context.check_access(req, CARGO, crate)
+        found = await self._past.of_crate(moment, crate.lower(), lambda past: past.file(version))
+        if found is None:
+            raise NoSuchVersion(crate, version)
+        filename = f"{found.name}-{version}.crate"
+        download = Download(found.cksum, "application/gzip", filename, req.method)
+        await answer_download(resp, self._past.context, download)
+
+    on_head = on_get
+
+
+class PastNpm:
+    """Everything below `/as-of/{moment}/npm`."""
+
+    def __init__(self, past: Past) -> None:
+        self._past = past
+        self._present = NpmReads(past.context)
+
+    async def __call__(self, req: Request, resp: Response | None, **params: str) -> None:
+        """Answer a request; HEAD as GET."""
+        assert resp is not None
+        moment = params["moment"]
+        await self._past.check(moment)
+        parts = segments(req.scope["raw_path"], f"/as-of/{moment}/npm")
+        if parts[:1] == ["-"]:
+            await self._about_registry(req, resp, moment, parts[1:])
+            return
+        if req.method not in {"GET", "HEAD"}:
+            raise _read_only(moment)
+        path = package_path(parts)
+        await self._past.context.check_access(req, NPM, path.name)
+        match path.rest:
+            case ():
+                await self._packument(req, resp, moment, path.name)
+            case (version,):
+                await self._version(req, resp, moment, path.name, version)
+            case ("-", *file):
+                await self._tarball(req, resp, moment, path.name, file[-1] if file else "")
+            case _:
+                raise NotFound(f"this registry has nothing at `{req.path}`")
+
+    async def _about_registry(
+        self, req: Request, resp: Response, moment: str, parts: list[str]
+    ) -> None:
+        """Answer what installing asks for; advisories and keys are those of today."""
+        match req.method, parts:
+            case "GET" | "HEAD", ["ping"]:
+                await self._present.ping(req, resp)
+            case "GET" | "HEAD", ["npm", "v1", "keys"]:
+                await self._present.signing_keys(req, resp)
+            case "POST", ["npm", "v1", "security", "advisories", "bulk"]:
+                await self._present.no_advisories(req, resp)
+            case "GET" | "HEAD", ["package", *named] if named[-1:] == ["dist-tags"]:
+                name = package_path(named[:-1]).name
+                await self._past.context.check_access(req, NPM, name)
+                await self._dist_tags(req, resp, moment, name)
+            case "GET" | "HEAD", _:
+                raise NotFound(
+                    f"the view of `{moment}` has no `{req.path}`; only packages are kept"
+                )
+            case _:
+                raise _read_only(moment)
+
+    async def _packument(self, req: Request, resp: Response, moment: str, name: str) -> None:
+        abbreviated = wants_abbreviated(req.get_header("accept") or "")
+        blobs = self._past.context.registry.blobs
+
+        def form(past: PastPackage) -> bytes | None:
+            return past.abbreviated() if abbreviated else past.full(blobs)
+
+        body = await self._past.of_package(moment, name, form)
+        if body is None:
+            raise NoSuchPackage(name)
+        resp.content_type = ABBREVIATED if abbreviated else FULL
+        answer_document(req, resp, render(body), vary=VARY)
+
+    async def _version(
+        self, req: Request, resp: Response, moment: str, name: str, wanted: str
+    ) -> None:
+        def find(past: PastPackage) -> bytes | None:
+            return past.version((past.dist_tags() or {}).get(wanted, wanted))
+
+        body = await self._past.of_package(moment, name, find)
+        if body is None:
+            raise NotFound(f"version not found: `{name}` had no version or dist-tag `{wanted}`")
+        resp.content_type = FULL
+        answer_document(req, resp, render(body), vary="accept-encoding")
+
+    async def _dist_tags(self, req: Request, resp: Response, moment: str, name: str) -> None:
+        tags = await self._past.of_package(moment, name, PastPackage.dist_tags)
+        if not tags:
+            raise NoSuchPackage(name)
+        resp.content_type = FULL
+        answer_document(req, resp, render(msgspec.json.encode(tags)), "accept-encoding")
+
+    async def _tarball(
+        self, req: Request, resp: Response, moment: str, name: str, filename: str
+    ) -> None:
+        version = version_of_tarball(name, filename) or ""
+        found = await self._past.of_package(moment, name, lambda past: past.tarball(version))
+        if found is None:
+            raise NotFound(f"`{name}` had no tarball `{filename}`")
+        download = Download(found.digest, "application/octet-stream", filename, req.method)
+        await answer_download(resp, self._past.context, download)
+
+
+def _read_only(moment: str) -> NotAllowed:
+    return NotAllowed(f"this is the registry as it was at `{moment}`: it can only be read")
+
+
+def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> None:
+    """Add everything below `/as-of`."""
+    past = Past(context)
+    base = "/as-of/{moment}/cargo"
+    index = PastIndexFiles(past)
+    app.add_route(f"{base}/index/config.json", PastIndexConfig(past))
+    app.add_route(f"{base}/index/{{a}}/{{b}}", index)
+    app.add_route(f"{base}/index/{{a}}/{{b}}/{{c}}", index)
+    app.add_route(f"{base}/crates/{{crate}}/{{version}}/download", PastDownloads(past))
+    app.add_sink(PastNpm(past), r"/as-of/(?P<moment>[^/]+)/npm(?:/|$)")

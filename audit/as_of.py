@@ -1,0 +1,166 @@
+"""The registry as it was after a position: a package's own events, folded as they were then.
+
+The same projections that make the live documents fold the stream in memory, so a past document is
+what was served, but for its URLs. Nothing is kept: a crate of 500 versions takes some 10 ms.
+"""
+
+import re
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from packledger.domain.crate_names import canonical_crate_name
+from packledger.domain.errors import Invalid
+from packledger.domain.events import RegistryConfigured, encode
+from packledger.domain.npm_names import canonical_npm_name
+from packledger.domain.times import rfc3339
+from packledger.eventstore.blobs import BlobStore
+from packledger.eventstore.log import Log, Recorded
+from packledger.projections.packuments import (
+    Packuments,
+    Tarball,
+    abbreviated_of,
+    full_of,
+    head_of,
+    tarball_of,
+    version_of,
+)
+from packledger.projections.read_model import Projection
+from packledger.projections.sparse_index import (
+    CrateFile,
+    SparseIndex,
+    crate_file_of,
+    index_file_of,
+)
+
+PAGE_EVENTS = 500
+
+
+class Moments:
+    """Finds the position that a moment means. now: the clock. Safe to share between threads."""
+
+    def __init__(self, log: Log, now: Callable[[], datetime]) -> None:
+        self._log, self._now = log, now
+
+    def position(self, moment: str) -> int:
+        """Return the last position that belongs to a moment's past.
+
+        A time means the position before the first event that is later, whatever clocks did.
+        moment: a position, a date (its beginning, UTC) or an RFC 3339 time.
+
+        Raises:
+            Invalid: none of these, or in the future.
+        """
+        if _POSITION.fullmatch(moment):
+            position, last = int(moment), self._log.last_position()
+            if position > last:
+                raise Invalid(f"position `{moment}` is in the future: the log has {last} events")
+            return position
+        time = _time_of(moment)
+        if time > self._now():
+            raise Invalid(f"`{moment}` is in the future; ask for a moment that has passed")
+        return self._before_first_after(rfc3339(time))
+
+    def _before_first_after(self, at: str) -> int:
+        position = 0
+        while page := self._log.read(position, PAGE_EVENTS):
+            for recorded in page:
+                if recorded.event.at > at:
+                    return position
+                position = recorded.position
+        return position
+
+
+_POSITION = re.compile(r"[0-9]{1,18}")
+_TIME = re.compile(r"[0-9][0-9T:.+-]*Z?")
+
+
+def _time_of(moment: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(moment) if _TIME.fullmatch(moment) else None
+    except ValueError:
+        time = None
+    if time is None:
+        raise Invalid(
+            f"`{moment}` is no moment: give a position in the log, or a time such as "
+            "`2026-11-21T06:00:00Z`"
+        )
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+class PastCrate:
+    """A crate's index file and files as they were after a position.
+
+    key: the name in lower case, as index paths are.
+    """
+
+    def __init__(self, log: Log, key: str, position: int) -> None:
+        self._key = key
+        events = log.read_stream("crate", canonical_crate_name(key), position)
+        self._db = _folded(SparseIndex(), events)
+
+    def index_file(self) -> bytes | None:
+        """Return the index file, None if the crate had no version yet."""
+        return index_file_of(self._db, self._key)
+
+    def file(self, version: str) -> CrateFile | None:
+        """Return where a version's bytes are, None if it was not published yet."""
+        return crate_file_of(self._db, self._key, version)
+
+    def close(self) -> None:
+        """Forget it."""
+        self._db.close()
+
+
+class PastPackage:
+    """An npm package's documents as they were after a position.
+
+    base_url: what its tarballs' URLs begin with instead of the public URL, without a slash.
+    """
+
+    def __init__(self, log: Log, name: str, position: int, base_url: str) -> None:
+        self._name = name
+        configured = RegistryConfigured(at="", public_url=base_url)
+        events = log.read_stream("npm", canonical_npm_name(name), position)
+        self._db = _folded(Packuments(), [_first(configured), *events])
+
+    def full(self, blobs: BlobStore | None) -> bytes | None:
+        """Return the full packument as `full_of` does, None if the package did not exist yet."""
+        return full_of(self._db, self._name, blobs)
+
+    def abbreviated(self) -> bytes | None:
+        """Return the abbreviated packument, None if the package did not exist yet."""
+        return abbreviated_of(self._db, self._name)
+
+    def dist_tags(self) -> dict[str, str] | None:
+        """Return the dist-tags, None if the package did not exist yet."""
+        head = head_of(self._db, self._name)
+        return None if head is None else head.dist_tags
+
+    def version(self, version: str) -> bytes | None:
+        """Return a version object, None if the version was not there."""
+        return version_of(self._db, self._name, version)
+
+    def tarball(self, version: str) -> Tarball | None:
+        """Return where a version's tarball is, None if the version was not there."""
+        return tarball_of(self._db, self._name, version)
+
+    def close(self) -> None:
+        """Forget it."""
+        self._db.close()
+
+
+def _first(event: RegistryConfigured) -> Recorded:
+    """Return an event that is not in the log, before all that are."""
+    return Recorded(0, 1, event, "", "", encode(event))
+
+
+def _folded(projection: Projection, events: Sequence[Recorded]) -> sqlite3.Connection:
+    """Return a projection's tables of just these events, in memory."""
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    db.executescript(projection.tables)
+    db.execute("BEGIN")
+    projection.apply(db, events)
+    projection.flush(db)
+    db.execute("COMMIT")
+    return db

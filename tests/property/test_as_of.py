@@ -1,0 +1,144 @@
+"""What a past view shows is what was served then."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from eventsourcing.persistence import StoredEvent
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from event_stores import open_sqlite
+from histories import histories
+from packledger.audit.as_of import Moments, PastCrate, PastPackage
+from packledger.domain.errors import Invalid
+from packledger.eventstore.log import Log, Recorded
+from packledger.projections.packuments import (
+    Packuments,
+    abbreviated_of,
+    full_of,
+    head_of,
+    public_url_of,
+    tarball_of,
+)
+from packledger.projections.read_model import Projection, ReadModel
+from packledger.projections.sparse_index import SparseIndex, crate_file_of, index_file_of
+from small_registry import memory_folder
+
+NOW = datetime(2026, 11, 21, 11, tzinfo=UTC)
+CRATES = ["demo", "other", "a-b", "a_b", "gone"]
+PACKAGES = ["demo", "@acme/tool", "gone"]
+VERSIONS = ["0.1.0", "1.0.0", "1.0.1-rc.1", "2.0.0"]
+
+
+@contextmanager
+def stored(history: Sequence[Recorded]) -> Iterator[Log]:
+    """The same history in a real log."""
+    with memory_folder() as folder, closing(open_sqlite(folder)) as log:
+        rows = [StoredEvent(UUID(one.stream), one.version, one.tag, one.state) for one in history]
+        log.recorder.insert_events(rows)
+        yield log
+
+
+def crates(db: sqlite3.Connection) -> list[object]:
+    files = [crate_file_of(db, name, version) for name in CRATES for version in VERSIONS]
+    return [*(index_file_of(db, name) for name in CRATES), *files]
+
+
+def packages(db: sqlite3.Connection) -> list[object]:
+    found: list[object] = []
+    for name in PACKAGES:
+        head = head_of(db, name)
+        found += [
+            full_of(db, name, None),
+            abbreviated_of(db, name),
+            head.dist_tags if head else None,
+            *(tarball_of(db, name, version) for version in VERSIONS),
+        ]
+    return found
+
+
+def past_crates(log: Log, position: int) -> list[object]:
+    pasts = [PastCrate(log, name, position) for name in CRATES]
+    files = [past.file(version) for past in pasts for version in VERSIONS]
+    found = [*(past.index_file() for past in pasts), *files]
+    for past in pasts:
+        past.close()
+    return found
+
+
+def past_packages(log: Log, position: int, public_url: str) -> list[object]:
+    found: list[object] = []
+    for name in PACKAGES:
+        past = PastPackage(log, name, position, public_url)
+        found += [
+            past.full(None),
+            past.abbreviated(),
+            past.dist_tags(),
+            *(past.tarball(version) for version in VERSIONS),
+        ]
+        past.close()
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(histories(), st.data())
+def test_every_moment_shows_what_was_served_then(
+    history: list[Recorded], data: st.DataObject
+) -> None:
+    positions = st.integers(0, len(history))
+    chosen = sorted(data.draw(st.sets(positions, min_size=1, max_size=6)))
+    projections: list[Projection] = [SparseIndex(), Packuments()]
+    with stored(history) as log, memory_folder() as folder:
+        index, packuments = (ReadModel(folder / one.name, one) for one in projections)
+        done = 0
+        for position in chosen:
+            for model in (index, packuments) if position > done else ():
+                model.apply(history[done:position])
+            done = position
+            assert past_crates(log, position) == crates(index.db)
+            url = public_url_of(packuments.db)
+            assert past_packages(log, position, url) == packages(packuments.db)
+        index.close()
+        packuments.close()
+
+
+@settings(max_examples=40, deadline=None)
+@given(histories(max_size=80), st.integers(0, 61), st.sampled_from(["000", "001", "999"]))
+def test_a_time_means_what_came_before_the_first_later_event(
+    history: list[Recorded], second: int, millisecond: str
+) -> None:
+    at = f"2026-11-21T10:{second // 60:02}:{second % 60:02}.{millisecond}Z"
+    later = [one.position for one in history if one.event.at > at]
+    with stored(history) as log:
+        assert Moments(log, lambda: NOW).position(at) == (later or [len(history) + 1])[0] - 1
+
+
+@pytest.mark.parametrize(
+    ("moment", "says"),
+    [
+        ("1", "in the future: the log has 0 events"),
+        ("2026-11-21T11:00:01Z", "in the future"),
+        ("2026-11-21T12:00:00.001+00:30", "in the future"),
+        ("9" * 5000, "no moment"),
+        ("²", "no moment"),
+        ("yesterday", "no moment"),
+        ("2026-13-01", "no moment"),
+        ("2026-11-21T10:00:00Z'", "no moment"),
+        ("-1", "no moment"),
+        ("", "no moment"),
+    ],
+)
+def test_a_moment_that_is_none_is_refused(moment: str, says: str) -> None:
+    with stored([]) as log, pytest.raises(Invalid, match=says):
+        Moments(log, lambda: NOW).position(moment)
+
+
+def test_a_date_is_its_beginning_and_zones_are_honoured() -> None:
+    with stored([]) as log:
+        moments = Moments(log, lambda: NOW)
+        for moment in ("0", "2026-11-21", "2026-11-21T11:00:00Z", "2026-11-21T12:00:00+01:00"):
+            assert moments.position(moment) == 0
