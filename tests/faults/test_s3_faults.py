@@ -356,8 +356,9 @@ def test_a_connection_is_used_again_and_closed_for_who_leaves_early(
     for one in small:
         content_of(blobs, one)
     assert connections(server) == 1
-    for _ in range(5):
-        with blobs.open(digest) as file:
+    left = [blobs.open(digest) for _ in range(5)]
+    for file in left:
+        with file:
             assert file.read(PIECE_BYTES) == BIG[:PIECE_BYTES]
     wait_until(lambda: connections(server) <= 1)
 
