@@ -13,11 +13,41 @@ Request = falcon.asgi.Request
 Response = falcon.asgi.Response
 
 
-class Login:
-    """`/login`."""
+class _FormPage:
+    """A page that is one form, which somebody without a session may send."""
+
+    _template: str
 
     def __init__(self, site: Site) -> None:
         self._site = site
+
+    def _show(
+        self,
+        req: Request,
+        resp: Response,
+        visitor: Visitor,
+        *,
+        status: int = 200,
+        refusal: str = "",
+        name: str = "",
+    ) -> None:
+        self._site.render(
+            req,
+            resp,
+            self._template,
+            visitor=visitor,
+            status=status,
+            form=True,
+            refusal=refusal,
+            name=name,
+            set_up=self._site.has_admin(),
+        )
+
+
+class Login(_FormPage):
+    """`/login`."""
+
+    _template = "login.html"
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the form, or go on if somebody is signed in already."""
@@ -44,28 +74,6 @@ class Login:
             return
         site.go(resp, "/account")
 
-    def _show(
-        self,
-        req: Request,
-        resp: Response,
-        visitor: Visitor,
-        *,
-        status: int = 200,
-        refusal: str = "",
-        name: str = "",
-    ) -> None:
-        self._site.render(
-            req,
-            resp,
-            "login.html",
-            visitor=visitor,
-            status=status,
-            form=True,
-            refusal=refusal,
-            name=name,
-            set_up=self._site.has_admin(),
-        )
-
 
 class Logout:
     """`/logout`: a form only, so that no link signs anybody out."""
@@ -82,11 +90,10 @@ class Logout:
         self._site.go(resp, "/")
 
 
-class Setup:
+class Setup(_FormPage):
     """`/setup`: the first administrator, with the one-time code that `serve` printed."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    _template = "setup.html"
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the form, or that it is not needed any more."""
@@ -110,25 +117,3 @@ class Setup:
             return
         await site.sessions.begin(req, resp, Identity(account=name, admin=True))
         site.go(resp, "/account")
-
-    def _show(
-        self,
-        req: Request,
-        resp: Response,
-        visitor: Visitor,
-        *,
-        status: int = 200,
-        refusal: str = "",
-        name: str = "",
-    ) -> None:
-        self._site.render(
-            req,
-            resp,
-            "setup.html",
-            visitor=visitor,
-            status=status,
-            form=True,
-            refusal=refusal,
-            name=name,
-            set_up=self._site.has_admin(),
-        )

@@ -78,7 +78,11 @@ class Site:
         )
         self._templates.filters.update(FILTERS)
         self._templates.globals.update(
-            root=self.root, public_url=self.public_url, static=names, private=context.private
+            root=self.root,
+            public_url=self.public_url,
+            static=names,
+            private=context.private,
+            open_registration=context.open_registration,
         )
 
     def _read_readme(self, digest: str, limit_bytes: int) -> bytes:
