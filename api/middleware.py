@@ -10,7 +10,6 @@ from typing import Any
 import falcon.asgi
 
 from packledger.api.auth import Authenticator
-from packledger.api.paths import without_moment
 from packledger.commands.redaction import redacted
 
 log = logging.getLogger("packledger.requests")
@@ -37,9 +36,8 @@ class PrivateReads:
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Refuse a request without a valid credential."""
-        path = without_moment(req.path)
-        closed = path.startswith(("/cargo/", "/npm"))
-        if closed and not _OPEN.fullmatch(f"{req.method} {path}"):
+        closed = req.path.startswith(("/cargo/", "/npm"))
+        if closed and not _OPEN.fullmatch(f"{req.method} {req.path}"):
             await self._authenticator.require(req)
 
     async def process_response(

@@ -7,28 +7,38 @@ import base64
 import re
 import shutil
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import httpx
 import pytest
 
 from cargo_client import Cargo, consumer, library, put_crate
+from leaks import MAKERS, SECRET, assert_nothing_leaked
 from npm_client import NpmClient, npm_project, published
 from npm_verbs import ALL, install, publish, whoami
+from raw_http import exchange
+from routes import routes_of
 from running_registry import RunningRegistry
+from terminal import converse
 from uploads import new_crate
+from visitor import Visitor
 
 pytestmark = pytest.mark.client
 
-SECRET = re.compile(rb"plk_[A-Za-z0-9]{10}")
+WHOLE = re.compile(r"plk_[A-Za-z0-9]{40}")
 UNKNOWN = "plk_" + "x" * 40
 
 
 @pytest.fixture(scope="module")
 def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
-    """A private registry that logs all it can, with a crate and two packages."""
+    """A private registry that logs all it can, with a crate and two packages.
+
+    Whatever the tests did with it, no token may have leaked.
+    """
     folder = tmp_path_factory.mktemp("private")
     running = RunningRegistry(folder, private=True, log_level="debug")
+    running.tap.keeping = True
     try:
         running.start()
         for name in ("alice", "bob"):
@@ -37,6 +47,7 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistr
         for name in ("hidden", "@acme/hidden"):
             published(running, name, "1.0.0")
         yield running
+        assert_nothing_leaked(running)
     finally:
         running.close()
 
@@ -71,6 +82,30 @@ def test_nothing_is_read_without_a_valid_token(private: RunningRegistry, path: s
     allowed = private.http.get(path, headers=private.token("bob"))
     assert allowed.status_code != 401
     assert "public" not in allowed.headers.get("Cache-Control", "")
+
+
+def test_whatever_is_answered_needs_a_token_unless_it_comes_before_one(
+    private: RunningRegistry,
+) -> None:
+    """Asked of every route that the application has."""
+    for method, path in routes_of(private.data):
+        answer = private.http.request(method, path, headers={"Accept": "*/*"})
+        said = f"{method} {path} {answer.status_code} {answer.text}"
+        sent_away = answer.status_code == 303 and answer.headers["Location"] in {"/login", "/"}
+        closed = answer.status_code == 401 or sent_away
+        assert closed or path in PAGES_BEFORE_A_TOKEN or f"{method} {path}" in BEFORE_A_TOKEN, said
+
+
+BEFORE_A_TOKEN = {
+    "GET /cargo/me",
+    "HEAD /cargo/me",
+    "GET /npm/-/ping",
+    "DELETE /npm/-/user/token/plk_x",
+    # They want a password.
+    "PUT /npm/-/user/org.couchdb.user:alice",
+    "PUT /npm/-/user/org.couchdb.user:alice/-rev/victim",
+}
+PAGES_BEFORE_A_TOKEN = {"/health", "/login", "/setup", "/static/victim"}
 
 
 def test_a_stranger_does_not_learn_which_accounts_there_are(private: RunningRegistry) -> None:
@@ -153,6 +188,52 @@ def test_cargo_publishes_searches_and_says_that_its_token_is_rejected(
     project = consumer(tmp_path / "app", 'hidden = { version = "1", registry = "ledger" }\n')
     assert "token rejected for `ledger`" in stranger("fetch", cwd=project, fails=True).text
     stranger("search", "kept", *to_ledger, cwd=tmp_path, fails=True)
+
+
+def shown_settings(private: RunningRegistry) -> list[str]:
+    """The lines to be pasted, as the start page shows them to who has signed in."""
+    alice = Visitor(private).sign_in("alice")
+    try:
+        page = alice.get("/").text
+    finally:
+        alice.close()
+    return [unescape(one) for one in re.findall(r'<pre class="take"[^>]*><code>(.*?)<', page, re.S)]
+
+
+def test_cargo_gets_in_with_what_the_page_says_and_login_names_the_page(
+    private: RunningRegistry, tmp_path: Path
+) -> None:
+    """In a private registry cargo learns the page's URL from the refusal."""
+    (settings,) = [one for one in shown_settings(private) if "[registries." in one]
+    cargo = Cargo(tmp_path / "home", private, tmp_path / "target")
+    (cargo.home / "config.toml").write_text(settings)
+    to_it = ["--registry", "packledger"]
+    answers = [("paste the token", private.tokens["bob"])]
+    said = converse(["cargo", "login", *to_it], answers, cwd=tmp_path, env=cargo.env)
+    assert said.code == 0, said.text
+    assert f"{private.url}/cargo/me" in said.text
+    project = consumer(tmp_path / "app", 'hidden = { version = "1", registry = "packledger" }\n')
+    cargo("fetch", cwd=project)
+
+
+@pytest.mark.parametrize("command", ["npm", "yarn1", "berry"])
+def test_npm_clients_get_in_with_what_the_page_says(
+    private: RunningRegistry, tmp_path: Path, command: str
+) -> None:
+    settings, project = shown_settings(private), app(tmp_path / "app")
+    client = NpmClient(command, tmp_path / "home", private)
+    token = private.tokens["bob"]
+    if command == "berry":
+        (lines,) = [one for one in settings if "npmRegistryServer" in one]
+        (client.home / ".yarnrc.yml").write_text(f"{lines}\nnpmAuthToken: {token}\n")
+        for said_otherwise in ("YARN_NPM_REGISTRY_SERVER", "YARN_NPM_ALWAYS_AUTH"):
+            del client.env[said_otherwise]
+    else:
+        lines = [one for one in settings if one.startswith(("registry=", "always-auth"))]
+        lines += [f"{private.npm.removeprefix('http:')}:_authToken={token}"]
+        client.npmrc.write_text("\n".join(lines) + "\n")
+    install(client, project)
+    assert (project / "node_modules" / "hidden" / "index.js").exists()
 
 
 @pytest.mark.parametrize("command", ALL)
@@ -242,17 +323,48 @@ def test_a_token_reaches_no_log_no_event_no_read_model_no_later_answer_and_no_er
         assert not SECRET.search(shown), f"{answer.request.method}: {answer.text}"
     assert answers[-1].status_code == 401
 
-    listed = private.cli("token", "list", "--user", "alice", "--json")
-    assert not SECRET.search(listed.encode())
-    files = [private.log, *private.data.glob("**/*")]
-    kept = {path.name: path.read_bytes() for path in files if path.is_file()}
-    assert {"serve.log", "events.sqlite"} <= set(kept)
-    assert b"token.issued" in kept["events.sqlite"] + kept.get("events.sqlite-wal", b"")
-    assert b"GET /npm/hidden answered" in kept["serve.log"], "it logs every request"
-    for name, content in kept.items():
-        leak = SECRET.search(content)
-        assert leak is None, f"{name}: {content[leak.start() - 200 : leak.end() + 50]!r}"
-        assert b"password of" not in content, name
+    for command in (["token", "list", "--user", "alice", "--json"], ["history", "--json"]):
+        said = private.cli(*command)
+        assert "token" in said
+        assert not SECRET.search(said.encode()), command
+    seen = [answer for asked, answer in private.tap.answers() if MAKERS.match(str(asked))]
+    assert any(SECRET.search(answer) for answer in seen), "a leak would be seen"
+    assert_nothing_leaked(private)
+
+
+def test_pages_show_a_token_once_and_hold_none_otherwise(private: RunningRegistry) -> None:
+    alice = Visitor(private).sign_in("alice")
+    try:
+        form = {"label": "by page", "days": "7", "access": "write", "packages": ""}
+        page = alice.post("/account/tokens", "/account", **form).text
+        (secret,) = WHOLE.findall(page)
+        answers = [alice.get(path) for path in ("/account", "/", "/cargo/me", f"/crates/{secret}")]
+        alice.http.cookies.clear()
+        alice.http.cookies.set("packledger-session", secret + "x")
+        answers.append(alice.get("/account"))
+        answers.append(alice.post("/login", name=secret, password=secret))
+    finally:
+        alice.close()
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 404, 303, 403]
+
+
+GARBAGE = {
+    "a request line": "GET /npm/{0} {0}\r\n\r\n",
+    "another version": "GET / HTTP/9.9\r\nAuthorization: Bearer {0}\r\n\r\n",
+    "a header without a colon": "GET / HTTP/1.1\r\nHost: x\r\nAuthorization Bearer {0}\r\n\r\n",
+    "a header's name": "GET / HTTP/1.1\r\nHost: x\r\n{0} : x\r\n\r\n",
+    "a length": "PUT /npm/x HTTP/1.1\r\nHost: x\r\nContent-Length: {0}\r\n\r\n",
+    "an encoding": "PUT /npm/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: {0}\r\n\r\n",
+    "an id": "GET /npm/x HTTP/1.1\r\nHost: x\r\nX-Request-Id: {0}\r\nConnection: close\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("said", GARBAGE.values(), ids=GARBAGE.keys())
+def test_what_cannot_be_read_is_not_repeated(private: RunningRegistry, said: str) -> None:
+    answer = exchange(private.port, said.format(private.tokens["alice"]).encode())
+    assert answer is not None
+    assert not SECRET.search(str(answer).encode())
+    assert not SECRET.search(private.log.read_bytes())
 
 
 def test_a_second_home_with_the_token_of_another_sees_the_same(

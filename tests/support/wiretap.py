@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 _REQUEST = re.compile(rb"(GET|HEAD|PUT|POST|DELETE) (\S+) HTTP/1\.1\r\n((?:[^\r\n]+\r\n)*)\r\n")
 _ANSWER = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)[^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n")
+_ENCODINGS = re.compile(rb"accept-encoding:", re.IGNORECASE)
 # Longer than any head: what is older in the buffer is body.
 _TAIL_BYTES = 64 * 1024
 # Of a gzip file this is its time: what it unpacks to stays the same.
@@ -47,6 +48,8 @@ class _Conversation:
     def __init__(self, tap: "Wiretap") -> None:
         self._tap = tap
         self._everything = tap.exchanges
+        self._asked: list[Exchange] = []
+        self._heard = bytearray()
         self._unanswered: list[Exchange] = []
         self._intact: int | None = None
         """How many bytes of a body to pass on before the one to damage."""
@@ -55,6 +58,8 @@ class _Conversation:
         exchange = Exchange(match[1].decode(), match[2].decode("latin-1"), _headers(match[3]))
         self._unanswered.append(exchange)
         self._everything.append(exchange)
+        if self._tap.keeping:
+            self._asked.append(exchange)
 
     def answer(self, match: re.Match[bytes]) -> None:
         if self._unanswered:
@@ -65,7 +70,19 @@ class _Conversation:
             hit = suffix and exchange.path.endswith(suffix) and exchange.status == 200
             self._intact = _DAMAGED_BYTE if hit else None
 
-    def damage(self, data: bytes, body_at: int) -> bytes:
+    def hear(self, data: bytes, body_at: int) -> bytes:
+        """Keep what the server said, if that is wanted; what to pass on of it."""
+        if self._tap.keeping:
+            self._heard += data
+        return self._damaged(data, body_at)
+
+    def answers(self) -> Iterator[tuple[Exchange, bytes]]:
+        """Each request and its whole answer, head and body."""
+        starts = [match.start() for match in _ANSWER.finditer(self._heard)]
+        for exchange, start, end in zip(self._asked, starts, [*starts[1:], None], strict=False):
+            yield exchange, bytes(self._heard[start:end])
+
+    def _damaged(self, data: bytes, body_at: int) -> bytes:
         """Flip the bit to flip, if it is in `data`, whose body begins at `body_at`."""
         if self._intact is None:
             return data
@@ -114,28 +131,35 @@ class Wiretap:
 
     prefix: what to take off every path, such as `/team`.
     damaged: what the paths end in whose answers arrive with one bit flipped; empty for none.
+    keeping: keep whole answers, too, and ask for none that is compressed.
     """
 
     def __init__(self, upstream_port: int, prefix: str = "") -> None:
         self.exchanges: list[Exchange] = []
         self.damaged = ""
+        self.keeping = False
+        self._conversations: list[_Conversation] = []
         tap = self
 
-        def without_prefix(data: bytes, body_at: int) -> bytes:
+        def as_forwarded(data: bytes, body_at: int) -> bytes:
+            if tap.keeping:
+                data = _ENCODINGS.sub(b"X-Encoding:", data)
             return data.replace(f" {prefix}/".encode(), b" /", 1) if prefix else data
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
                 conversation = _Conversation(tap)
+                if tap.keeping:
+                    tap._conversations.append(conversation)
                 with socket.create_connection(("127.0.0.1", upstream_port), timeout=30) as server:
                     server.settimeout(None)
                     up = threading.Thread(
                         target=_pump,
-                        args=(self.request, server, _REQUEST, conversation.request, without_prefix),
+                        args=(self.request, server, _REQUEST, conversation.request, as_forwarded),
                         daemon=True,
                     )
                     up.start()
-                    _pump(server, self.request, _ANSWER, conversation.answer, conversation.damage)
+                    _pump(server, self.request, _ANSWER, conversation.answer, conversation.hear)
                     up.join(timeout=5)
 
         class Relay(socketserver.ThreadingTCPServer):
@@ -152,6 +176,10 @@ class Wiretap:
 
     def clear(self) -> None:
         self.exchanges.clear()
+
+    def answers(self) -> list[tuple[Exchange, bytes]]:
+        """Every request and its whole answer since `keeping`, in order on each connection."""
+        return [pair for one in self._conversations for pair in one.answers()]
 
     def said(self, prefix: str = "") -> list[str]:
         """`METHOD path status` of every exchange whose path starts with `prefix`, in order."""
