@@ -11,10 +11,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import InvalidProducerEpochError, ProducerFencedError
+from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
 
 from packledger.domain.errors import Conflict
 from packledger.feeds.feed import Feed, Recorded
@@ -76,7 +77,8 @@ class Relay:
 
     def close(self) -> None:
         """Close the producer; what it did not commit is never seen."""
-        self._producer.close(timeout=1)
+        with suppress(KafkaError):  # that something was not sent
+            self._producer.close(timeout=1)
 
     def _relayed(self, address: KafkaAddress) -> int:
         """Return the position that the topic has reached, and check that it holds our log.
@@ -133,7 +135,7 @@ class Relay:
         page: list[Recorded] = []
         size_bytes, after = 0, self.position
         while len(page) < PAGE_EVENTS and size_bytes < PAGE_BYTES:
-            chunk = self._feed.read(after, _CHUNK_EVENTS)
+            chunk = self._feed.read(after, min(_CHUNK_EVENTS, PAGE_EVENTS - len(page)))
             if not chunk:
                 break
             page += chunk
@@ -148,8 +150,8 @@ class Relay:
 class Watchdog:
     """Ends the process when nothing has moved for too long: a commit has no time-out of its own."""
 
-    def __init__(self, stuck_s: float = STUCK_S) -> None:
-        self._stuck_s = stuck_s
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
         self.beat()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
@@ -157,9 +159,14 @@ class Watchdog:
         """Say that something moved."""
         self._beat_s = time.monotonic()
 
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._stopped.set()
+
     def _watch(self) -> None:
-        while time.monotonic() - self._beat_s < self._stuck_s:
-            time.sleep(0.5)
+        while time.monotonic() - self._beat_s < STUCK_S:
+            if self._stopped.wait(0.5):
+                return
         log.error("the relay hangs in the Kafka client and ends; start it again")
         os._exit(EXIT_SURPRISED)
 
@@ -185,6 +192,7 @@ def run_relay(feed: Feed, address: KafkaAddress, stopping: Callable[[], bool]) -
         raise
     except (ProducerFencedError, InvalidProducerEpochError):
         log.error("another relay is at work on the same topic; run only one. This one ends")
+        watchdog.stop()
         _wait(FENCED_WAIT_S, stopping)
         return EXIT_SURPRISED
     except Exception as error:
@@ -193,6 +201,7 @@ def run_relay(feed: Feed, address: KafkaAddress, stopping: Callable[[], bool]) -
     finally:
         if relay is not None:
             relay.close()
+        watchdog.stop()
     return os.EX_OK
 
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from event_stores import AT, add_owner, open_sqlite
-from packledger.domain.events import CrateRegistered
+from event_stores import add_owner, open_sqlite
 from packledger.eventstore.log import Log
 from packledger.feeds.feed import Feed
 from packledger.feeds.store_feed import StoreFeed
 from relayed import RelayedFeed
+from small_logs import grow
 from small_registry import memory_folder
 
 WAKES_WITHIN_S = 5.0
@@ -22,15 +22,6 @@ WAKES_WITHIN_S = 5.0
 LONG_S = 20.0
 FEEDS: dict[str, Callable[[Log], Feed]] = {"store": StoreFeed, "kafka": RelayedFeed}
 KINDS = ["store", pytest.param("kafka", marks=pytest.mark.service)]
-
-
-def grow(log: Log, events: int) -> None:
-    """Let a log have so many events, a crate's owners coming."""
-    registered = CrateRegistered(at=AT, by="alice", name="demo", owner="alice")
-    if log.last_position() == 0:
-        log.execute("crate", "demo", lambda state, version: [registered])
-    for position in range(log.last_position(), events):
-        add_owner(log, "demo", f"owner-{position}")
 
 
 @pytest.fixture

@@ -1,23 +1,46 @@
 """A log whose events reach a Kafka feed through a relay: in a thread, or step by step."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from weakref import WeakKeyDictionary
 
 from kafka_broker import shared_brokers
 from packledger.eventstore.log import Log, Recorded
+from packledger.feeds.feed import Feed
 from packledger.feeds.kafka_address import KafkaAddress
 from packledger.feeds.kafka_feed import KafkaFeed
+from packledger.feeds.kafka_reader import KafkaReader
+from packledger.feeds.kafka_record import place_of
 from packledger.feeds.relay import Relay
 from packledger.feeds.store_feed import StoreFeed
 
 RELAYS_WITHIN_S = 30.0
 
 
-def relay_all(log: Log, address: KafkaAddress) -> int:
+class ListFeed:
+    """A log in memory, as long as a test lets it be; a relay reads it as it reads a store."""
+
+    def __init__(self, log: Sequence[Recorded], length: int | None = None) -> None:
+        self.log = list(log)
+        self.length = len(self.log) if length is None else length
+
+    def read(self, after: int, limit: int) -> list[Recorded]:
+        return self.log[after : min(after + limit, self.length)]
+
+    def wait(self, timeout_s: float) -> bool:
+        return False
+
+    def last_position(self) -> int:
+        return self.length
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def relay_all(feed: Feed, address: KafkaAddress) -> int:
     """Let a relay live for as long as there is something to do; return the position it reached."""
-    with closing(StoreFeed(log)) as feed, closing(Relay(feed, address)) as relay:
+    with closing(Relay(feed, address)) as relay:
         while relay.step():
             pass
         return relay.position
@@ -26,13 +49,30 @@ def relay_all(log: Log, address: KafkaAddress) -> int:
 def read_all(address: KafkaAddress) -> list[Recorded]:
     """Return what a new node reads from the topic."""
     with closing(KafkaFeed(address)) as feed:
-        return list(pages_of(feed))
+        return list(follow(feed))
 
 
-def pages_of(feed: KafkaFeed, after: int = 0, limit: int = 500) -> Iterator[Recorded]:
+def follow(feed: Feed, after: int = 0, limit: int = 500) -> Iterator[Recorded]:
+    """Yield what there is now."""
     while page := feed.read(after, limit):
         yield from page
         after = page[-1].position
+
+
+def committed(address: KafkaAddress) -> list[tuple[int, int]]:
+    """Return `id` and `prev` of every record that is committed in the topic, nothing skipped."""
+    with closing(KafkaReader(address)) as reader:
+        reader.seek(reader.begin())
+        places: list[tuple[int, int]] = []
+        while records := reader.more(1_000):
+            places += map(place_of, records)
+        return places
+
+
+def assert_exact(address: KafkaAddress, log: Sequence[Recorded]) -> None:
+    """Require that the topic holds the log: each event once, in order, and nothing else."""
+    assert committed(address) == [(one.position, one.position - 1) for one in log]
+    assert read_all(address) == list(log)
 
 
 class RelayThread:

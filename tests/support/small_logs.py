@@ -1,0 +1,29 @@
+"""Short logs, in memory or in a store: one crate whose owners come."""
+
+from event_stores import AT, add_owner, recorded
+from packledger.domain.events import CrateOwnerAdded, CrateRegistered, Event
+from packledger.eventstore.log import Log
+from packledger.feeds.feed import Recorded
+
+
+def grow(log: Log, events: int) -> None:
+    """Let a log have so many events."""
+    registered = CrateRegistered(at=AT, by="alice", name="demo", owner="alice")
+    if log.last_position() == 0:
+        log.execute("crate", "demo", lambda state, version: [registered])
+    for position in range(log.last_position(), events):
+        add_owner(log, "demo", f"owner-{position}")
+
+
+def owners_come(events: int, name: str = "demo") -> list[Recorded]:
+    """Return a log of so many events; another name makes another log."""
+
+    def event(position: int) -> Event:
+        if position == 1:
+            return CrateRegistered(at=AT, by="alice", name=name, owner="alice")
+        return CrateOwnerAdded(at=AT, by="alice", name=name, owner=f"owner-{position}")
+
+    return [
+        recorded(position, position, event(position), "crate", name)
+        for position in range(1, events + 1)
+    ]
