@@ -1,6 +1,6 @@
 """The Falcon application, from what it is given; no globals."""
 
-from packledger.api import as_of, cargo, npm, pages
+from packledger.api import as_of, cargo, gate, npm, pages
 from packledger.api.context import Context
 from packledger.api.counting import Counting
 from packledger.api.errors import ErrorAnswers
@@ -25,6 +25,8 @@ def create_app(context: Context) -> App:
     site = pages.add_routes(app, context)
     ErrorAnswers(context.registry.public_url, site.answer_error).install(app)
     app.add_route("/health", Health(context))
+    if context.private:
+        app.add_route(gate.PATH, gate.MayRead(context))
     # Everything that must be asked about each read must be asked of Falcon's resources.
     if context.private or context.hooks.access is not None:
         return app

@@ -1,0 +1,128 @@
+"""A real nginx with the shipped configuration, alone or in front of a registry with a static tree."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from string import Template
+
+import httpx
+
+from running_registry import RunningRegistry, free_port
+
+SHIPPED = Path(__file__).parents[2] / "deploy" / "nginx"
+START_TIMEOUT_S = 20
+_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+class NginxServer:
+    """One nginx, master and workers, on a free port; everything it writes is below one folder."""
+
+    def __init__(self, app: str, tree: Path, access: str = "public", workers: str = "1") -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.folder = Path(tempfile.mkdtemp(prefix="packledger-nginx-"))
+        values = {
+            "PACKLEDGER_NGINX_LISTEN": f"127.0.0.1:{self.port}",
+            "PACKLEDGER_NGINX_APP": app,
+            "PACKLEDGER_NGINX_TREE": str(tree),
+            "PACKLEDGER_NGINX_ACCESS": access,
+            "PACKLEDGER_NGINX_RUN": str(self.folder),
+        }
+        shutil.copytree(SHIPPED / "packledger", self.folder / "packledger")
+        (self.folder / "conf.d").mkdir()
+        template = (SHIPPED / "packledger.conf.template").read_text()
+        # As envsubst does: only these, nginx's own variables stay.
+        (self.folder / "conf.d" / "packledger.conf").write_text(
+            Template(template).safe_substitute(values)
+        )
+        # What a system's nginx has in its own folders.
+        (self.folder / "conf.d" / "test.conf").write_text(
+            "".join(f"{name}_temp_path {self.folder}/{name};\n" for name in _TEMPORARY)
+        )
+        main = (SHIPPED / "nginx.conf").read_text()
+        main = main.replace("pid /run/nginx.pid;", f"pid {self.folder}/pid;")
+        main = main.replace("worker_processes auto;", f"worker_processes {workers};")
+        # Root's workers are somebody else, who may not look into our folders.
+        user = "user root;\n" if os.getuid() == 0 else ""
+        (self.folder / "nginx.conf").write_text(user + main)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "nginx is not running"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start, and wait until it listens."""
+        program = shutil.which("nginx") or "/usr/sbin/nginx"
+        if not Path(program).exists():
+            raise RuntimeError("there is no nginx here; `make test` installs it")
+        with (self.folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [program, "-p", str(self.folder), "-c", "nginx.conf", "-g", "daemon off;"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline_s and self._process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"nginx does not listen:\n{(self.folder / 'log').read_text()}")
+
+    def stop(self) -> None:
+        """End it, and remove what it wrote."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(START_TIMEOUT_S)
+            self._process = None
+        shutil.rmtree(self.folder)
+
+
+class FrontedRegistry(RunningRegistry):
+    """A registry with a static tree behind an nginx, which is what its clients know.
+
+    `tap` is between the two: its exchanges are what nginx did not answer itself. `direct` asks the
+    app.
+    """
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.tree = folder / "tree"
+        super().__init__(folder, static_tree=self.tree, **settings)
+        access = "private" if settings.get("private") else "public"
+        self.nginx = NginxServer(f"127.0.0.1:{self.tap.port}", self.tree, access)
+        self.url = self.env["PACKLEDGER_PUBLIC_URL"] = self.nginx.url
+        self.http.close()
+        self.http = httpx.Client(base_url=self.url, timeout=60)
+        self.direct = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+
+    def start(self) -> None:
+        super().start()
+        self.nginx.start()
+
+    def close(self) -> None:
+        self.direct.close()
+        self.nginx.stop()
+        super().close()
+
+    def files(self) -> list[str]:
+        """The documents that nginx has."""
+        return sorted(
+            str(path.relative_to(self.tree))
+            for kind in ("cargo", "npm")
+            for path in (self.tree / kind).rglob("*")
+            if path.is_file()
+        )
+
+    def wait_for(self, *paths: str) -> None:
+        """Wait until the tree has these files again."""
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while missing := [path for path in paths if not (self.tree / path).exists()]:
+            assert time.monotonic() < deadline_s, f"{missing} not written:\n{self.end_of_log()}"
+            time.sleep(0.01)
