@@ -1,10 +1,11 @@
 """The Falcon application, from what it is given; no globals."""
 
-from packledger.api import as_of, cargo, gate, npm, pages
+from packledger.api import as_of, cargo, npm, pages
 from packledger.api.context import Context
 from packledger.api.counting import Counting
 from packledger.api.errors import ErrorAnswers
 from packledger.api.expectation import PatientApp
+from packledger.api.gate import MAY_READ, MayRead
 from packledger.api.health import Health
 from packledger.api.hot_reads import App, HotReads
 from packledger.api.middleware import PrivateReads, RequestIds, Requests
@@ -26,7 +27,7 @@ def create_app(context: Context) -> App:
     ErrorAnswers(context.registry.public_url, site.answer_error).install(app)
     app.add_route("/health", Health(context))
     if context.private:
-        app.add_route(gate.PATH, gate.MayRead(context))
+        app.add_route(MAY_READ, MayRead(context))
     # Everything that must be asked about each read must be asked of Falcon's resources.
     if context.private or context.hooks.access is not None:
         return app

@@ -1,4 +1,4 @@
-"""What nginx asks before it answers from the static tree of a private registry: may this token read?
+"""What nginx asks before it answers from a private registry's static tree: may this token read?
 
 Source: https://nginx.org/en/docs/http/ngx_http_auth_request_module.html
 """
@@ -8,7 +8,7 @@ import falcon.asgi
 from packledger.api.context import Context
 from packledger.domain.errors import NotAuthenticated
 
-PATH = "/internal/may-read"
+MAY_READ = "/internal/may-read"
 KEPT_S = 3
 """How long nginx may go on believing a yes; so long a token that was revoked still reads there."""
 

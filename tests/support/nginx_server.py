@@ -1,4 +1,4 @@
-"""A real nginx with the shipped configuration, alone or in front of a registry with a static tree."""
+"""A real nginx with the shipped configuration, alone or in front of a registry."""
 
 import os
 import shutil
