@@ -5,6 +5,7 @@ Source of the file's format: https://toml.io/en/v1.0.0
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_network
@@ -18,6 +19,7 @@ from packledger.commands.limits import MIB
 
 PREFIX = "PACKLEDGER_"
 DEFAULT_LISTEN = "http://127.0.0.1:8765"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -259,6 +261,7 @@ def _completed(settings: Settings) -> Settings:
         )
     for proxy in settings.proxies:
         _check_network(proxy)
+    _check_s3(settings)
     for key, needed, why in _NEEDS:
         if getattr(settings, key) and not getattr(settings, needed):
             raise BadSettings(f"`{key}` needs `{needed}`: {why}")
@@ -274,6 +277,19 @@ def _is_plain_url(url: str) -> bool:
         return False
     characters = url.isascii() and url.isprintable() and not set(url) & set(' "<>?#@\\^`{|}')
     return has_host and characters and parts.scheme in {"http", "https"}
+
+
+def _check_s3(settings: Settings) -> None:
+    """Check what boto3 would refuse in words of its own."""
+    for key in ("s3_endpoint", "s3_public_endpoint"):
+        url = getattr(settings, key)
+        if url and not _is_plain_url(url):
+            raise BadSettings(f"`{key}` must be a URL such as `http://127.0.0.1:9000`, not `{url}`")
+    if settings.s3_bucket and not _BUCKET.fullmatch(settings.s3_bucket):
+        raise BadSettings(
+            "`s3_bucket` must be 3 to 63 small letters, digits, dots and hyphens, not "
+            f"`{settings.s3_bucket}`"
+        )
 
 
 def _check_network(proxy: str) -> None:

@@ -108,6 +108,20 @@ def test_half_a_configuration_is_refused(tmp_path: Path, half: str, missing: str
         load(tmp_path / "packledger.toml", {}, {})
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("s3_endpoint", "127.0.0.1:9000"),
+        ("s3_public_endpoint", "https://"),
+        ("s3_bucket", "Blobs"),
+        ("s3_bucket", "a/b"),
+    ],
+)
+def test_what_cannot_be_an_s3_server_is_refused(tmp_path: Path, key: str, value: str) -> None:
+    with pytest.raises(BadSettings, match=f"`{key}` must be .* not `{value}`"):
+        settings_of(tmp_path, None, {f"PACKLEDGER_{key.upper()}": value})
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match=r"missing\.toml"):
         load(tmp_path / "missing.toml", {}, {})
