@@ -3,43 +3,54 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from event_stores import add_owner, open_sqlite
+from event_stores import add_owner, new_place, open_log
 from packledger.eventstore.log import Log
 from packledger.feeds.feed import Feed
 from packledger.feeds.store_feed import StoreFeed
 from relayed import RelayedFeed
 from small_logs import grow
-from small_registry import memory_folder
 
 WAKES_WITHIN_S = 5.0
 """Many times what a wake-up takes (5 ms), since the machine may be busy; far below `LONG_S`."""
 LONG_S = 20.0
-FEEDS: dict[str, Callable[[Log], Feed]] = {"store": StoreFeed, "kafka": RelayedFeed}
-KINDS = ["store", pytest.param("kafka", marks=pytest.mark.service)]
+FEEDS: dict[str, tuple[str, Callable[[Log], Feed]]] = {
+    "store in SQLite": ("sqlite", StoreFeed),
+    "store in PostgreSQL": ("postgres", StoreFeed),
+    "kafka": ("sqlite", RelayedFeed),
+}
+KINDS = [
+    "store in SQLite",
+    pytest.param("store in PostgreSQL", marks=pytest.mark.service),
+    pytest.param("kafka", marks=pytest.mark.service),
+]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    with memory_folder() as folder:
-        yield folder
+def place(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    with new_place(FEEDS[kind][0], request) as place:
+        yield place
 
 
 @pytest.fixture
-def log(folder: Path) -> Iterator[Log]:
-    log = open_sqlite(folder)
+def log(place: str) -> Iterator[Log]:
+    log = open_log(place)
     yield log
     log.close()
 
 
-@pytest.fixture(params=KINDS)
-def feed(request: pytest.FixtureRequest, log: Log) -> Iterator[Feed]:
-    feed = FEEDS[str(request.param)](log)
+@pytest.fixture
+def feed(kind: str, log: Log) -> Iterator[Feed]:
+    feed = FEEDS[kind][1](log)
     yield feed
     feed.close()
 
@@ -58,22 +69,16 @@ def test_every_event_comes_in_order_without_a_gap(feed: Feed, log: Log) -> None:
     assert feed.last_position() == 12
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_it_resumes_from_any_checkpoint_in_pages_of_any_length(kind: str) -> None:
-    with memory_folder() as folder:
-        log = open_sqlite(folder)
-        grow(log, 20)
-        feed = FEEDS[kind](log)
-        whole = feed.read(0, 100)
+def test_it_resumes_from_any_checkpoint_in_pages_of_any_length(log: Log, feed: Feed) -> None:
+    grow(log, 20)
+    whole = feed.read(0, 100)
 
-        @settings(max_examples=100, deadline=None)
-        @given(st.integers(0, 25), st.integers(1, 25))
-        def check(after: int, limit: int) -> None:
-            assert feed.read(after, limit) == whole[after : after + limit]
+    @settings(max_examples=100, deadline=None)
+    @given(st.integers(0, 25), st.integers(1, 25))
+    def check(after: int, limit: int) -> None:
+        assert feed.read(after, limit) == whole[after : after + limit]
 
-        check()
-        feed.close()
-        log.close()
+    check()
 
 
 def test_a_new_feed_continues_where_another_one_stopped(log: Log, feed: Feed) -> None:
@@ -103,13 +108,13 @@ def test_waiting_ends_without_news_after_its_timeout(log: Log, feed: Feed) -> No
     assert 0.04 < time.monotonic() - begun_s < WAKES_WITHIN_S
 
 
-def test_an_event_of_another_process_wakes_who_waits(log: Log, feed: Feed, folder: Path) -> None:
+def test_an_event_of_another_process_wakes_who_waits(log: Log, feed: Feed, place: str) -> None:
     grow(log, 3)
     position = drain(feed, 0)
     appended_s: list[float] = []
 
     def append() -> None:
-        other = open_sqlite(folder)
+        other = open_log(place)
         time.sleep(0.05)  # so that it happens while the feed waits
         add_owner(other, "demo", "late")
         appended_s.append(time.monotonic())
@@ -137,11 +142,11 @@ def test_an_event_between_the_last_look_and_the_wait_is_not_slept_over(
     assert time.monotonic() - begun_s < WAKES_WITHIN_S
 
 
-def test_who_follows_while_others_write_misses_nothing(log: Log, feed: Feed, folder: Path) -> None:
+def test_who_follows_while_others_write_misses_nothing(log: Log, feed: Feed, place: str) -> None:
     wanted = 120
 
     def write() -> None:
-        other = open_sqlite(folder)
+        other = open_log(place)
         grow(other, wanted)
         other.close()
 
