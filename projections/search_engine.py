@@ -3,16 +3,16 @@
 A name that is the query comes first, then names that begin with it, then names that hold its words;
 among equals relevance (bm25, the name weighing most), downloads and freshness decide, the latter by
 the log's own newest time and not by the clock, so that every node answers the same. When nothing
-matches, names within a slip or two are offered. Source: https://www.sqlite.org/fts5.html
+matches, names within a slip or two are offered, the nearest first. Source: https://www.sqlite.org/fts5.html
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 import msgspec
 
 from packledger.projections.search import Summary, fold_name
-from packledger.projections.search_query import Query, close_enough, parse_query
+from packledger.projections.search_query import Query, close_enough, parse_query, slips
 
 CANDIDATES = 300
 """Names that share letters with a misspelt one, looked at closely."""
@@ -52,10 +52,15 @@ def search(
     if total:
         return hits, total
     meant = _meant(db, query)
-    marks = ",".join("?" * len(meant))
-    order = "popularity DESC, found.name"
-    conditions = [f"found.id IN ({marks})", *conditions]
-    return _page(db, "found", conditions, [*meant, *values], order, [], limit, offset)
+    fewest = min(meant.values(), default=0)
+    nearest = [rowid for rowid, count in meant.items() if count == fewest]
+    order = f"found.id NOT IN ({_marks(nearest)}), popularity DESC, found.name"
+    conditions = [f"found.id IN ({_marks(meant)})", *conditions]
+    return _page(db, "found", conditions, [*meant, *values], order, nearest, limit, offset)
+
+
+def _marks(values: Sized) -> str:
+    return ",".join("?" * len(values))
 
 
 def _filters(ecosystem: str, query: Query) -> tuple[list[str], list[str | int]]:
@@ -110,7 +115,7 @@ def _page(  # noqa: PLR0913, PLR0917 - one statement in its parts
     conditions: Sequence[str],
     values: Sequence[str | int],
     order: str,
-    ordering: Sequence[str],
+    ordering: Sequence[str | int],
     limit: int,
     offset: int,
 ) -> tuple[list[Found], int]:
@@ -129,19 +134,23 @@ def _page(  # noqa: PLR0913, PLR0917 - one statement in its parts
     return hits, total
 
 
-def _meant(db: sqlite3.Connection, query: Query) -> list[int]:
-    """Return the ids of names that a misspelt query may mean: they share three letters in a row."""
+def _meant(db: sqlite3.Connection, query: Query) -> dict[int, int]:
+    """Return the ids of names that a misspelt query may mean, with the slips between them.
+
+    They share three letters in a row.
+    """
     typed = fold_name(query.text.strip())
     parts = {typed[start : start + 3] for start in range(len(typed) - 2)}
     if not parts:
-        return []
+        return {}
     match = " OR ".join('"' + part.replace('"', '""') + '"' for part in sorted(parts))
     rows = db.execute(
         "SELECT rowid, folded FROM names WHERE names MATCH ? ORDER BY rank, rowid LIMIT ?",
         (match, CANDIDATES),
     )
-    return [
-        rowid
-        for rowid, name in rows
-        if close_enough(typed, name) or close_enough(typed, name.rpartition("/")[2])
-    ][:MAX_MEANT]
+    meant: dict[int, int] = {}
+    for rowid, name in rows:
+        spelt = [one for one in (name, name.rpartition("/")[2]) if close_enough(typed, one)]
+        if spelt and len(meant) < MAX_MEANT:
+            meant[rowid] = min(slips(typed, one) for one in spelt)
+    return meant

@@ -83,10 +83,11 @@ def close_enough(typed: str, name: str) -> bool:
     allowed = 0 if len(typed) < 4 else 1 if len(typed) < 8 else 2
     if abs(len(typed) - len(name)) > allowed:
         return False
-    return _slips(typed, name) <= allowed
+    return slips(typed, name) <= allowed
 
 
-def _slips(left: str, right: str) -> int:
+def slips(left: str, right: str) -> int:
+    """Return how many slips make one text of the other."""
     before: list[int] = []
     above = list(range(len(right) + 1))
     for row, a in enumerate(left, 1):

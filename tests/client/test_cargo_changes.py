@@ -108,6 +108,7 @@ def test_search_prints_rows_and_how_many_more_there_are(
     assert all('= "1.0.0"' in row and "# foo bar/é& does" in row for row in rows), rows
     assert "... and 2 crates more" in said.text
     assert cargo("search", "wanted-3", *LEDGER, cwd=tmp_path).stdout.startswith("wanted-3 ")
+    assert cargo("search", "wantde-3", *LEDGER, cwd=tmp_path).stdout.startswith("wanted-3 ")
     assert cargo("search", "nothing-like-it-zzz", *LEDGER, cwd=tmp_path).stdout == ""
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from npm_client import NpmClient, npm_project, published
+from npm_client import NpmClient, npm_project, published, put_package
 from npm_verbs import install
 from running_registry import RunningRegistry
+from uploads import npm_body
 
 pytestmark = pytest.mark.client
 ClientAs = Callable[[str, str], NpmClient]
@@ -35,6 +36,34 @@ def test_a_search_prints_version_date_and_publisher(
     assert f"finds {command}ish words" in said
     assert "k1" in said
     assert f"@acme/{name}" in client_as(command, "")("search", f"@acme/{name}").stdout
+
+
+@pytest.mark.parametrize("command", ["npm", "pnpm"])
+def test_qualifiers_narrow_a_search_and_a_slip_is_forgiven(
+    registry: RunningRegistry, client_as: ClientAs, command: str
+) -> None:
+    scope, word = f"instruments-{command}", f"gauge{command}"
+    published(registry, f"@{scope}/meter", "0.1.0", keywords=[word])
+    published(registry, f"manometer-{command}", "1.0.0", keywords=[word, "dial"])
+    bobs = npm_body({"name": f"hygrometer-{command}", "version": "1.0.0", "keywords": [word]})
+    assert put_package(registry, bobs, "bob").status_code == 201
+    meter, manometer, hygrometer = f"@{scope}/meter", f"manometer-{command}", bobs["name"]
+
+    def listed(*words: str) -> list[str]:
+        said = client_as(command, "")("search", "--json", *words).stdout
+        return [one["name"] for one in json.loads(said)]
+
+    def found(*words: str) -> set[str]:
+        return set(listed(*words))
+
+    assert found(f"keywords:{word}") == {meter, manometer, hygrometer}
+    assert found(f"keywords:{word},dial") == {manometer}
+    assert found(f"keywords:{word},-dial") == {meter, hygrometer}
+    assert found(f"scope:{scope}") == {meter}
+    assert found(f"keywords:{word}", "maintainer:bob") == {hygrometer}
+    assert found(f"keywords:{word}", "not:unstable") == {manometer, hygrometer}
+    assert listed(f"manomteer-{command}")[0] == manometer
+    assert listed(f"nothing-like-it-{command}") == []
 
 
 def test_pages_follow_one_another_and_name_the_true_total(

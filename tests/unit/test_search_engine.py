@@ -100,6 +100,12 @@ def test_a_slip_is_forgiven_when_nothing_matches(engine: Engine) -> None:
     assert engine.names("nothing-like-it") == []
 
 
+def test_of_what_may_be_meant_the_nearest_comes_first(engine: Engine) -> None:
+    engine.add(*(event for number in range(5) for event in crate(f"wanted-{number}")))
+    engine.add(DownloadsCounted(at=NEW, node="n", counts={"cargo:wanted-0": 100}))
+    assert engine.names("wantde-3")[:2] == ["wanted-3", "wanted-0"]
+
+
 def test_among_equals_more_downloads_come_first(engine: Engine) -> None:
     engine.add(*crate("http-one", "http"), *crate("http-two", "http"))
     assert engine.names("http") == ["http-one", "http-two"]
