@@ -1,14 +1,20 @@
 """Passwords cannot be guessed by trying, and guessing keeps nobody out."""
 
+import asyncio
 import base64
 import http.client
 import itertools
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from falcon.testing import create_asgi_req
 
+from packledger.api.auth import Authenticator
+from packledger.api.hooks import Hooks
 from packledger.api.login_attempts import (
     PER_ACCOUNT,
     PER_ACCOUNT_AND_ADDRESS,
@@ -18,7 +24,8 @@ from packledger.api.login_attempts import (
     LoginAttempts,
     Proxies,
 )
-from packledger.domain.errors import TooMany
+from packledger.domain.errors import NotAuthenticated, TooMany
+from packledger.eventstore.credentials import Credentials
 from raw_http import Answer
 from target import Target, assert_own_format
 
@@ -126,6 +133,36 @@ def tries_until_refused(attempts: LoginAttempts, account: str, address: str) -> 
         except TooMany:
             return count
     raise AssertionError("not reached")
+
+
+class Patient(Credentials):
+    """Credentials whose hash is ready when somebody else says so."""
+
+    def __init__(self) -> None:
+        self.ready = threading.Event()
+
+    def check_password(self, account: str, password: str) -> None:
+        assert self.ready.wait(5), "the event loop is what waits"
+        raise NotAuthenticated("wrong")
+
+
+def test_the_event_loop_goes_on_while_a_hash_is_made(tmp_path: Path, clock: Clock) -> None:
+    patient = Patient()
+    attempts = LoginAttempts(Counters(tmp_path / "attempts", clock))
+    nobody: Any = None
+    authenticator = Authenticator(nobody, patient, clock, Hooks(), attempts, Proxies(()))
+
+    async def try_one() -> None:
+        attempt = asyncio.ensure_future(
+            authenticator.by_password(create_asgi_req(), "alice", "wrong")
+        )
+        while not attempt.done():
+            await asyncio.sleep(0)
+            patient.ready.set()
+        await attempt
+
+    with pytest.raises(NotAuthenticated):
+        asyncio.run(try_one())
 
 
 def test_one_address_cannot_try_every_account(counters: Counters) -> None:

@@ -1,6 +1,11 @@
+import tomllib
 from pathlib import Path
 
+from click.testing import CliRunner
+
 from packledger.cli.configuration import documentation
+from packledger.cli.main import main
+from packledger.cli.settings import Settings
 
 
 def test_the_documentation_is_that_of_the_settings() -> None:
@@ -8,3 +13,32 @@ def test_the_documentation_is_that_of_the_settings() -> None:
     assert page.read_text() == documentation(), (
         "run: packledger config docs > docs/configuration.md"
     )
+
+
+def check(file: Path) -> tuple[int, str]:
+    said = CliRunner().invoke(main, ["config", "check", "--config", str(file)])
+    return said.exit_code, said.output
+
+
+def test_a_check_prints_every_setting_in_force_as_the_file_would_say_it(tmp_path: Path) -> None:
+    file = tmp_path / "packledger.toml"
+    file.write_text('workers = 3\nprivate = true\ndata = "here"\n')
+    code, said = check(file)
+    assert code == 0
+    in_force = tomllib.loads(said)
+    assert set(in_force) == set(Settings.__struct_fields__)
+    assert (in_force["workers"], in_force["private"]) == (3, True)
+    assert in_force["data"] == str(tmp_path / "here")
+    file.write_text(said)
+    assert check(file) == (0, said)
+
+
+def test_a_check_of_settings_that_cannot_be_used_exits_2_and_names_the_nearest_key(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "packledger.toml"
+    file.write_text("worker = 3\n")
+    code, said = check(file)
+    assert code == 2
+    assert "`worker`" in said
+    assert "`workers`" in said
