@@ -10,7 +10,8 @@ until the projector has caught up. While the other side is there, readers keep w
 
 import fcntl
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from typing import IO
 
 import click
@@ -19,6 +20,7 @@ from packledger.cli.settings import Settings
 from packledger.cli.stores import Places, places_of
 from packledger.projections.board import Board
 
+PROJECT, WEB = "project.lock", "web.lock"
 PATIENCE_S = 2.0
 """Whoever was killed is started again at once, maybe before its children have noticed."""
 POLL_S = 0.05
@@ -33,46 +35,61 @@ def hold_projector(settings: Settings, command: str) -> IO[str]:
         click.ClickException: another process is it.
     """
     places = places_of(settings)
-    lock = (places.run / "project.lock").open("a+")
+    lock = (places.run / PROJECT).open("a+")
     deadline_s = time.monotonic() + PATIENCE_S
-    while not _locks(lock, fcntl.LOCK_EX):
-        if time.monotonic() < deadline_s:
-            time.sleep(POLL_S)
-            continue
-        lock.seek(0)
-        other = lock.read() or command
-        lock.close()
-        raise click.ClickException(
-            f"another `packledger {other}` runs on `{places.data}`; stop it first"
-        )
+    while not _begins_projecting(places, lock):
+        if time.monotonic() > deadline_s:
+            lock.seek(0)
+            other = lock.read() or command
+            lock.close()
+            raise click.ClickException(
+                f"another `packledger {other}` runs on `{places.data}`; stop it first"
+            )
+        time.sleep(POLL_S)
     lock.truncate(0)
     lock.write(command)
     lock.flush()
-    with (places.run / "web.lock").open("w") as web:
-        if _locks(web, fcntl.LOCK_EX):
-            with _board(places) as board:
-                board.reset()
     return lock
+
+
+def _begins_projecting(places: Places, lock: IO[str]) -> bool:
+    with _one_at_a_time(places):
+        if not _locks(lock):
+            return False
+        if _is_free(places, WEB):
+            with closing(Board(places.board)) as board:
+                board.reset()
+        return True
 
 
 def hold_web(settings: Settings) -> IO[str]:
     """Be one that reads this node's read models, until the returned file is closed."""
     places = places_of(settings)
-    lock = (places.run / "web.lock").open("w")
-    if _locks(lock, fcntl.LOCK_EX):
-        with _board(places) as board:
-            if not board.projector_lives():
+    lock = (places.run / WEB).open("a")
+    with _one_at_a_time(places):
+        # The heartbeat would not do: it is believed for a while after a projector's death.
+        if _is_free(places, WEB) and _is_free(places, PROJECT):
+            with closing(Board(places.board)) as board:
                 board.set_unreadable()
-    fcntl.flock(lock, fcntl.LOCK_SH)
+        fcntl.flock(lock, fcntl.LOCK_SH)
     return lock
 
 
-def _locks(file: IO[str], how: int) -> bool:
+@contextmanager
+def _one_at_a_time(places: Places) -> Iterator[None]:
+    """Let nobody begin on the other side between a look there and what it leads to."""
+    with (places.run / "begin.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _is_free(places: Places, name: str) -> bool:
+    with (places.run / name).open("a") as lock:
+        return _locks(lock)
+
+
+def _locks(file: IO[str]) -> bool:
     with suppress(BlockingIOError):
-        fcntl.flock(file, how | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
     return False
-
-
-def _board(places: Places) -> closing[Board]:
-    return closing(Board(places.board))

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -47,11 +47,7 @@ class RunningRegistry:
         self.tap = Wiretap(self.port, prefix)
         self.url = f"http://127.0.0.1:{self.tap.port}{prefix}"
         # Documents name the relay, so that clients keep talking through it.
-        values = {"public_url": self.url, **settings}
-        self.env = {
-            **{key: value for key, value in os.environ.items() if "PACKLEDGER" not in key},
-            **{f"PACKLEDGER_{key.upper()}": _setting(value) for key, value in values.items()},
-        }
+        self.env = environment({"public_url": self.url, **settings})
         self.tokens: dict[str, str] = {}
         self.http = httpx.Client(base_url=self.url, timeout=60)
         self._process: subprocess.Popen[bytes] | None = None
@@ -136,10 +132,10 @@ class RunningRegistry:
         return self.log.read_text()[-5000:]
 
     def cli(self, *arguments: str, stdin: str = "", fails: bool = False) -> str:
-        """Run `packledger ARGUMENTS` on this registry's data; what it printed on stdout."""
+        """Run `packledger ARGUMENTS` here; what it printed, with errors if it fails."""
         command = [PACKLEDGER, *arguments, "--data", str(self.data)]
         finished = run(command, cwd=self.data.parent, env=self.env, stdin=stdin, fails=fails)
-        return finished.stdout
+        return finished.text if fails else finished.stdout
 
     def add_user(self, name: str, *options: str) -> str:
         """Create an account with the password `password of NAME`; a token of it."""
@@ -150,6 +146,14 @@ class RunningRegistry:
     def token(self, name: str = "alice") -> dict[str, str]:
         """The header of a request made by `name`."""
         return {"Authorization": f"Bearer {self.tokens[name]}"}
+
+
+def environment(settings: Mapping[str, object]) -> dict[str, str]:
+    """This process's environment with these settings, and no others."""
+    return {
+        **{key: value for key, value in os.environ.items() if "PACKLEDGER" not in key},
+        **{f"PACKLEDGER_{key.upper()}": _setting(value) for key, value in settings.items()},
+    }
 
 
 def _setting(value: object) -> str:
