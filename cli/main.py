@@ -4,6 +4,7 @@ import click
 
 from packledger.cli import cluster
 from packledger.cli.configuration import config
+from packledger.cli.exports import export
 from packledger.cli.histories import history
 from packledger.cli.options import common
 from packledger.cli.rebuilds import rebuild
@@ -46,5 +47,6 @@ main.add_command(user)
 main.add_command(token)
 main.add_command(rebuild)
 main.add_command(history)
+main.add_command(export)
 main.add_command(config)
 main.add_command(signing_key)

@@ -1,0 +1,57 @@
+"""`packledger export`: the registry as it was, as files for any web server."""
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from packledger.audit.as_of import Moments
+from packledger.audit.export import export as write
+from packledger.cli.options import common, opened
+from packledger.cli.settings import Settings
+
+
+@click.command()
+@click.option("--as-of", "moment", required=True, metavar="T|POS", help="Which moment.")
+@click.option(
+    "--to", required=True, type=click.Path(path_type=Path), help="A directory that does not exist."
+)
+@click.option("--url", required=True, help="Where it will be served: it is written into it.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as a JSON object.")
+@common
+def export(settings: Settings, moment: str, to: Path, url: str, as_json: bool) -> None:
+    """Write the registry as it was to a directory that any web server can serve.
+
+    A time is written as in 2026-11-21 (its beginning, UTC) or 2026-11-21T06:00:00Z. Two exports of
+    a moment for one URL are equal byte for byte.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise click.UsageError(f"--url must be an http:// or https:// URL, not `{url}`")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with (
+        opened(settings) as registry,
+        Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as bar,
+    ):
+        task = bar.add_task("", total=None)
+        position = Moments(registry.log, registry.now).position(moment)
+        exported = write(
+            registry.log,
+            registry.blobs,
+            position,
+            to,
+            url,
+            lambda what, done, total: bar.update(
+                task, description=what, completed=done, total=total
+            ),
+        )
+    if as_json:
+        click.echo(msgspec.json.encode(exported))
+        return
+    click.echo(
+        f"{to}: position {exported.position}, {exported.crates} crates, {exported.packages} npm "
+        f"packages, {exported.files} files\n"
+        f"  cargo  sparse+{exported.url}/cargo/index/\n"
+        f"  npm    {exported.url}/npm/"
+    )

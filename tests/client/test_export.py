@@ -1,0 +1,204 @@
+"""An exported moment, served by a plain nginx: cargo and every npm client are content with it."""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import cargo_client
+import npm_client
+from cargo_client import Cargo, consumer
+from npm_client import NpmClient, npm_project
+from npm_verbs import install
+from running_registry import RunningRegistry, free_port
+
+pytestmark = pytest.mark.client
+ClientAs = Callable[[str, str], NpmClient]
+
+CONFIG = """
+daemon off; worker_processes 1; pid {folder}/pid; error_log stderr;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  server {{ listen 127.0.0.1:{port}; root {root}; }}
+}}
+"""
+
+
+class PlainServer:
+    """A directory, an nginx that knows nothing of registries, and where it is."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.root = folder / "tree"
+        self.url = f"http://127.0.0.1:{port}"
+        # Its worker runs as somebody else, and must be able to read what root wrote.
+        folder.chmod(0o755)
+        config = folder / "nginx.conf"
+        config.write_text(CONFIG.format(folder=folder, port=port, root=self.root))
+        nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+        user = ["-g", "user root;"] if os.getuid() == 0 else []
+        self._process = subprocess.Popen([nginx, "-p", str(folder), "-c", str(config), *user])
+        deadline_s = time.monotonic() + 10
+        while time.monotonic() < deadline_s:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise AssertionError("nginx does not listen")
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainServer]:
+    server = PlainServer(tmp_path_factory.mktemp("plain"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def exported(
+    registry: RunningRegistry, server: PlainServer, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The registry as it was before some changes, exported twice: here is the second one."""
+    for version in ("1.0.0", "1.1.0"):
+        cargo_client.published(registry, "shelved", version)
+        npm_client.published(registry, "@acme/shelved", version)
+        npm_client.published(registry, "shelved", version)
+    npm_client.published(registry, "withdrawn", "1.0.0")
+    npm_client.published(registry, "withdrawn", "1.0.1")
+    document = npm_client.packument(registry, "withdrawn")
+    document["versions"].pop("1.0.0")
+    answer = registry.http.put(
+        f"/npm/withdrawn/-rev/{document['_rev']}", json=document, headers=registry.token()
+    )
+    assert answer.status_code in {200, 201}, answer.text
+    last = json.loads(registry.cli("history", "--json").splitlines()[-1])
+    cargo_client.published(registry, "shelved", "1.2.0")
+    npm_client.published(registry, "@acme/shelved", "1.2.0")
+    npm_client.published(registry, "shelved", "1.2.0")
+    options = ["--as-of", last["at"], "--url", server.url, "--json"]
+    said = json.loads(registry.cli("export", *options, "--to", str(server.root)))
+    assert (said["position"], said["at"], said["url"]) == (last["position"], last["at"], server.url)
+    again = tmp_path_factory.mktemp("again") / "tree"
+    registry.cli("export", *options, "--to", str(again))
+    return again
+
+
+def digests(root: Path) -> dict[str, tuple[str, float]]:
+    return {
+        str(path.relative_to(root)): (
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+            path.stat().st_mtime,
+        )
+        for path in root.rglob("*")
+    }
+
+
+def test_two_exports_of_a_moment_are_equal(exported: Path, server: PlainServer) -> None:
+    found = digests(exported)
+    assert found == digests(server.root)
+    assert {
+        "cargo/index/sh/el/shelved",
+        "cargo/crates/shelved/shelved-1.1.0.crate",
+        "npm/@acme/shelved",
+        "npm/-/npm/@acme/shelved/-/shelved-1.0.0.tgz",
+        "npm/-/npm/withdrawn/-/withdrawn-1.0.1.tgz",
+    } <= set(found)
+    assert not any("1.2.0" in name for name in found)
+    assert "npm/-/npm/withdrawn/-/withdrawn-1.0.0.tgz" not in found
+    assert "work" not in found
+
+
+@pytest.mark.usefixtures("exported")
+def test_cargo_builds_from_the_files_alone(
+    server: PlainServer, cargo: Cargo, tmp_path: Path, registry: RunningRegistry
+) -> None:
+    project = consumer(tmp_path / "app", 'shelved = { version = "1", registry = "ledger" }\n')
+    (project / ".cargo").mkdir()
+    (project / ".cargo" / "config.toml").write_text(
+        f'[source.today]\nregistry = "{registry.index}"\nreplace-with = "then"\n'
+        f'[source.then]\nregistry = "sparse+{server.url}/cargo/index/"\n'
+    )
+    with registry.tap.listening():
+        cargo("check", cwd=project)
+        assert registry.tap.said() == []
+    lock = (project / "Cargo.lock").read_text()
+    assert 'version = "1.1.0"' in lock
+    assert registry.index in lock, "the lock file names the registry, not the copy"
+
+
+@pytest.mark.usefixtures("exported")
+@pytest.mark.parametrize("command", ["npm", "pnpm", "yarn1", "berry", "bun"])
+def test_every_npm_client_installs_from_the_files_alone(
+    server: PlainServer,
+    registry: RunningRegistry,
+    tmp_path: Path,
+    command: str,
+) -> None:
+    there = Elsewhere(f"{server.url}/npm/")
+    client = NpmClient(command, tmp_path / "home", there)  # type: ignore[arg-type]
+    wanted = {"@acme/shelved": "^1.0.0", "shelved": "latest", "withdrawn": "*"}
+    app = npm_project(tmp_path / "app", {"name": "app", "version": "1.0.0", "dependencies": wanted})
+    with registry.tap.listening():
+        install(client, app)
+        assert registry.tap.said() == []
+    versions = {
+        name: json.loads((app / "node_modules" / name / "package.json").read_text())["version"]
+        for name in wanted
+    }
+    assert versions == {"@acme/shelved": "1.1.0", "shelved": "1.1.0", "withdrawn": "1.0.1"}
+
+
+class Elsewhere:
+    """A registry that the tests did not start."""
+
+    def __init__(self, npm: str) -> None:
+        self.npm = npm
+        self.tokens: dict[str, str] = {}
+
+
+def test_what_exists_is_not_written_over(registry: RunningRegistry, tmp_path: Path) -> None:
+    options = ["export", "--as-of", "0", "--url", "https://registry.example.com"]
+    assert "choose a directory" in registry.cli(*options, "--to", str(tmp_path), fails=True)
+    target = tmp_path / "empty"
+    registry.cli(*options, "--to", str(target))
+    assert sorted(path.name for path in target.rglob("*") if path.is_file()) == [
+        "config.json",
+        "export.json",
+    ]
+    assert "in the future" in registry.cli(
+        "export", "--as-of", "2999-01-01", "--url", "https://a", "--to", "x", fails=True
+    )
+    assert "http" in registry.cli(
+        "export", "--as-of", "0", "--url", "a", "--to", str(tmp_path / "y"), fails=True
+    )
+    assert list(tmp_path.iterdir()) == [target], "nothing half-written is left"
+
+
+def test_a_damaged_file_stops_the_export(registry: RunningRegistry, tmp_path: Path) -> None:
+    npm_client.published(registry, "spoilt", "1.0.0")
+    blobs = [path for path in (registry.data / "blobs" / "sha256").rglob("*") if path.is_file()]
+    tarball = registry.http.get("/npm/spoilt/-/spoilt-1.0.0.tgz").content
+    (blob,) = (path for path in blobs if path.read_bytes() == tarball)
+    blob.write_bytes(bytes([tarball[0] ^ 1]) + tarball[1:])
+    try:
+        position = registry.http.get("/health").json()["position"]
+        options = ["--as-of", str(position), "--url", "https://registry.example.com"]
+        said = registry.cli("export", *options, "--to", str(tmp_path / "tree"), fails=True)
+        assert "is damaged in the blob store" in said
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        blob.write_bytes(tarball)
