@@ -8,7 +8,7 @@ happened to the topic.
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
@@ -96,7 +96,8 @@ class KafkaFeed:
         """Close the connections."""
         self._lose_place()
         if self._open is not None:
-            self._open.close()
+            with suppress(KafkaError):  # of brokers that are away
+                self._open.close()
             self._open = None
 
     def _lose_place(self) -> None:
@@ -137,7 +138,7 @@ class KafkaFeed:
                     after = position
                 else:
                     raise BrokenFeed(
-                        f"{self._address} lacks events: {position} comes after {after}. Delete the "
+                        f"{self._address} lacks events: {position} comes after {after}; delete the "
                         "topic, the relay publishes the log again"
                     )
         self._at = after

@@ -26,12 +26,14 @@ from packledger.eventstore.log import STATE_LIMIT_BYTES
 from packledger.feeds import relay as relay_module
 from packledger.feeds.feed import Recorded
 from packledger.feeds.kafka_address import KafkaAddress
+from packledger.feeds.kafka_feed import KafkaFeed
 from packledger.feeds.kafka_reader import KafkaReader
 from packledger.feeds.relay import EXIT_SURPRISED, PAGE_BYTES, Relay, Surprise, run_relay
 from packledger.feeds.store_feed import StoreFeed
 from relay_process import HANGS, RelayProcess
-from relayed import ListFeed, assert_exact, relay_all
+from relayed import ListFeed, arriving, assert_exact, relay_all
 from small_logs import grow, owners_come
+from topics import RIGHT, abandon, create_topic, delete_records, delete_topic
 
 pytestmark = pytest.mark.service
 
@@ -52,22 +54,11 @@ def test_whatever_is_appended_and_however_relays_end_the_topic_is_the_log(
         elif action == "step":
             relay.step()
         else:
-            abandon(relay, feed)
+            abandon(relay, log[: feed.length], 3)
             relay = Relay(feed, address)
-    feed.length = len(log)
-    while relay.step():
-        pass
     relay.close()
+    relay_all(ListFeed(log), address)
     assert_exact(address, log)
-
-
-def abandon(relay: Relay, feed: ListFeed) -> None:
-    """Leave a transaction open, as a relay does that is killed before it commits."""
-    if page := feed.read(relay.position, 3):
-        relay._producer.begin_transaction()
-        for future in list(relay._sent(page)):
-            future.get(10)
-    relay._producer.close(timeout=0)
 
 
 STEPS: dict[str, tuple[Any, str, int]] = {
@@ -175,6 +166,8 @@ def test_a_relay_that_is_told_to_stop_ends_well(address: KafkaAddress) -> None:
     feed = ListFeed(log)
     looks = iter([False, False, True])
     assert run_relay(feed, address, lambda: next(looks)) == os.EX_OK
+    with closing(KafkaFeed(address)) as arrival:
+        assert arriving(arrival, 0, 9) == log
     assert_exact(address, log)
 
 
@@ -209,7 +202,7 @@ def test_the_largest_events_are_relayed_in_pages_of_bounded_size(address: KafkaA
     with closing(Relay(ListFeed(log), address)) as relay:
         assert relay.step()
         assert PAGE_BYTES < relay.position * STATE_LIMIT_BYTES < 4 * PAGE_BYTES
-        assert relay.step()
+    relay_all(ListFeed(log), address)
     assert_exact(address, log)
 
 
@@ -230,9 +223,6 @@ def test_the_topic_is_created_with_one_partition_and_kept_for_ever(address: Kafk
     assert values["unclean.leader.election.enable"] == "false"
 
 
-RIGHT = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
-
-
 @pytest.mark.parametrize(
     ("partitions", "wrong", "said"),
     [
@@ -246,7 +236,7 @@ RIGHT = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delet
 def test_a_topic_that_would_lose_events_is_refused(
     address: KafkaAddress, partitions: int, wrong: dict[str, str], said: str
 ) -> None:
-    create(address, partitions, RIGHT | wrong)
+    create_topic(address, partitions, RIGHT | wrong)
     with pytest.raises(Conflict) as refused:
         relay_all(ListFeed(owners_come(3)), address)
     assert said in refused.value.sentence
@@ -254,16 +244,10 @@ def test_a_topic_that_would_lose_events_is_refused(
 
 
 def test_a_topic_that_was_created_rightly_by_hand_is_taken(address: KafkaAddress) -> None:
-    create(address, 1, RIGHT)
+    create_topic(address, 1, RIGHT)
     log = owners_come(3)
     relay_all(ListFeed(log), address)
     assert_exact(address, log)
-
-
-def create(address: KafkaAddress, partitions: int, configs: dict[str, str]) -> None:
-    wanted = {"num_partitions": partitions, "replication_factor": 1, "configs": configs}
-    with shared_brokers().admin() as admin:
-        admin.create_topics({address.topic: wanted}, wait_for_metadata=True)
 
 
 @pytest.mark.parametrize("log", [owners_come(9, "other"), owners_come(4), []])
@@ -292,19 +276,13 @@ def test_a_topic_that_was_emptied_is_filled_again(address: KafkaAddress) -> None
     assert_exact(address, log)
 
 
-def delete_records(address: KafkaAddress, before_offset: int) -> None:
-    with shared_brokers().admin() as admin:
-        admin.delete_records({address.partition: before_offset})
-
-
 def test_a_relay_notices_that_its_topic_was_created_anew(address: KafkaAddress) -> None:
     log = owners_come(9)
     feed = ListFeed(log, 5)
     with closing(Relay(feed, address)) as relay:
         relay.step()
-        with shared_brokers().admin() as admin:
-            admin.delete_topics([address.topic])
-        create(address, 1, RIGHT)
+        delete_topic(address)
+        create_topic(address, 1, RIGHT)
         feed.length = 7
         with pytest.raises((Surprise, KafkaError)):
             relay.step()

@@ -1,11 +1,13 @@
 """A log whose events reach a Kafka feed through a relay: in a thread, or step by step."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from weakref import WeakKeyDictionary
 
 from kafka_broker import shared_brokers
+from packledger.domain.errors import Unavailable
 from packledger.eventstore.log import Log, Recorded
 from packledger.feeds.feed import Feed
 from packledger.feeds.kafka_address import KafkaAddress
@@ -43,7 +45,16 @@ def relay_all(feed: Feed, address: KafkaAddress) -> int:
     with closing(Relay(feed, address)) as relay:
         while relay.step():
             pass
+        with closing(KafkaReader(address)) as reader:
+            wait_until_visible(relay, reader)
         return relay.position
+
+
+def wait_until_visible(relay: Relay, reader: KafkaReader) -> None:
+    """A commit returns when it is decided; readers see it when its mark is written, soon after."""
+    deadline_s = time.monotonic() + RELAYS_WITHIN_S
+    while reader.end() <= relay._offset:
+        assert time.monotonic() < deadline_s
 
 
 def read_all(address: KafkaAddress) -> list[Recorded]:
@@ -57,6 +68,18 @@ def follow(feed: Feed, after: int = 0, limit: int = 500) -> Iterator[Recorded]:
     while page := feed.read(after, limit):
         yield from page
         after = page[-1].position
+
+
+def arriving(feed: Feed, after: int, until: int) -> list[Recorded]:
+    """Follow a feed up to a position as a projector does, whatever is away meanwhile."""
+    seen: list[Recorded] = []
+    deadline_s = time.monotonic() + RELAYS_WITHIN_S
+    while not seen or seen[-1].position < until:
+        assert time.monotonic() < deadline_s, f"{len(seen)} events after {after}, not up to {until}"
+        with suppress(Unavailable):
+            seen += follow(feed, seen[-1].position if seen else after)
+        feed.wait(0.1)
+    return seen
 
 
 def committed(address: KafkaAddress) -> list[tuple[int, int]]:
