@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import npm_verbs as verbs
 from npm_client import COMMANDS, NpmClient, npm_project, packument
 from processes import Finished
 from running_registry import RunningRegistry
@@ -19,10 +20,13 @@ EACH = pytest.mark.parametrize("command", ["npm", "pnpm"])
 
 
 def login(client: NpmClient, name: str, password: str, *options: str) -> Finished:
-    answers = [("(?i)username:", name), ("(?i)password:", password)]
+    answers = [("(?i)username", name), ("(?i)password", password)]
     answers.append(("(?i)email[^:]*:", f"{name}@example.com"))
-    command = [*COMMANDS[client.command], "login", *options, "--registry", client.registry.npm]
-    return converse(command, answers, cwd=client.home, env=client.env)
+    if client.command == "berry":
+        words = ["npm", "login"]
+    else:
+        words = ["login", *options, "--registry", client.registry.npm]
+    return converse([*COMMANDS[client.command], *words], answers, cwd=client.home, env=client.env)
 
 
 def whoami(client: NpmClient) -> str:
@@ -58,6 +62,21 @@ def test_where_web_login_is_off_the_client_asks_for_name_and_password(
     assert said.code == 0, said.text
     assert "POST /npm/-/v1/login 404" in registry.tap.said()
     assert whoami(client) == "alice"
+
+
+@pytest.mark.parametrize("command", ["pnpm", "berry"])
+def test_a_new_name_registers_and_a_wrong_password_leaves_no_token(
+    registry: RunningRegistry, client_as: ClientAs, command: str
+) -> None:
+    name, password = f"new-with-{command}", "a long enough password"
+    first, wrong = client_as(command, ""), client_as(command, "")
+    said = login(first, name, password)
+    assert said.code == 0, said.text
+    assert name in verbs.whoami(first).stdout
+    assert login(wrong, name, "not this one, though long").code != 0
+    kept = [path for path in wrong.home.rglob("*rc*") if path.is_file()]
+    assert not any("plk_" in path.read_text(errors="replace") for path in kept)
+    verbs.whoami(wrong, fails=True)
 
 
 def test_registration_closed_is_said_and_nobody_is_created(
