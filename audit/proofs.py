@@ -27,7 +27,9 @@ class MissingTile(Exception):
     """A hash is needed that the tiles do not have."""
 
     def __init__(self, level: int, tile: int) -> None:
-        super().__init__(f"tile `{level}/{tile}` of the log is missing; run `packledger rebuild`")
+        super().__init__(
+            f"tile `{level}/{tile}` of the log is missing; run `packledger rebuild log-tiles`"
+        )
 
 
 class Tree:

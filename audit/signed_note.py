@@ -7,10 +7,12 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ED25519, COSIGNATURE = 1, 4
 """Signature types: Ed25519 over the text, and a witness's over a time and the text."""
@@ -73,6 +75,10 @@ class VerifierKey(msgspec.Struct, frozen=True):
         return None
 
     def _check(self, text: str, body: bytes) -> None:
+        # Imported here and below: who only reads notes is spared 8 MB.
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
         message = text.encode()
         if self.kind == COSIGNATURE:
             time_s = int.from_bytes(body[:8], "big")
@@ -88,7 +94,7 @@ class VerifierKey(msgspec.Struct, frozen=True):
 class SignerKey:
     """The private half of a log's key."""
 
-    def __init__(self, name: str, private: Ed25519PrivateKey) -> None:
+    def __init__(self, name: str, private: "Ed25519PrivateKey") -> None:
         self._private = private
         self.verifier = VerifierKey(name, ED25519, private.public_key().public_bytes_raw())
 
@@ -107,6 +113,8 @@ class SignerKey:
 
 def new_key(name: str) -> SignerKey:
     """Return a new key."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     return SignerKey(name, Ed25519PrivateKey.generate())
 
 
@@ -116,6 +124,8 @@ def parse_signer(text: str) -> SignerKey:
     Raises:
         BadNote: it is none.
     """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     prefix, _, rest = text.strip().partition("+KEY+")
     name, key_id, body = _key_parts(rest, "the private key")
     if prefix != "PRIVATE" or body[0] != ED25519:

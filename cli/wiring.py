@@ -15,6 +15,7 @@ from packledger.commands.registry import Registry
 from packledger.domain import configuration
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.blobs import BlobStore
+from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.disk_blobs import DiskBlobs
 from packledger.eventstore.log import Log
@@ -57,10 +58,12 @@ def open_registry(settings: Settings, *, create: bool) -> Registry:
     """
     places = places_of(settings)
     store = open_store(settings, create=create)
+    table = store.credentials()
     return Registry(
         log=Log(store),
         blobs=_open_blobs(settings, places, create=create),
-        credentials=Credentials(store.credentials()),
+        credentials=Credentials(table),
+        checkpoints=Checkpoints(table),
         board=Board(places.board),
         limits=Limits(
             settings.max_crate_bytes, settings.max_unpacked_bytes, settings.max_npm_body_bytes

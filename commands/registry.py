@@ -15,6 +15,7 @@ from packledger.domain.actor import Actor
 from packledger.domain.events import RegistryConfigured
 from packledger.domain.times import rfc3339
 from packledger.eventstore.blobs import BlobStore
+from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.log import Decision, Log
 from packledger.projections.board import Board
@@ -35,6 +36,7 @@ class Registry:
     log: Log
     blobs: BlobStore
     credentials: Credentials
+    checkpoints: Checkpoints
     board: Board
     limits: Limits
     public_url: str
