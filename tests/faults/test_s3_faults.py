@@ -3,6 +3,8 @@
 import hashlib
 import os
 import shutil
+import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -328,6 +330,56 @@ def test_an_object_of_another_length_is_not_taken_for_the_blob(
     object_of(shared_server(), tmp_path, blobs, digest).write_bytes(b"cont")
     with pytest.raises(Unavailable, match=r"is damaged: it has 4 bytes instead of 7; ask"):
         blobs.put(b"content")
+
+
+class LosesFirstAnswer(socketserver.ThreadingTCPServer):
+    """The way to a server on which the first answer is lost: what was asked has happened."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        self.lost = False
+        relay = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with socket.create_connection(("127.0.0.1", port)) as server:
+                    asking = threading.Thread(target=self.ask, args=(server,), daemon=True)
+                    asking.start()
+                    while (answer := server.recv(65536)) and relay.passes(answer):
+                        self.request.sendall(answer)
+                    self.request.shutdown(socket.SHUT_RDWR)
+                    asking.join()
+
+            def ask(self, server: socket.socket) -> None:
+                while asked := self.request.recv(65536):
+                    server.sendall(asked)
+                server.shutdown(socket.SHUT_WR)
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def passes(self, answer: bytes) -> bool:
+        if self.lost or answer.startswith(b"HTTP/1.1 100 "):
+            return True
+        self.lost = answer.startswith(b"HTTP/1.1 200 ")
+        return not self.lost
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+def test_an_upload_whose_answer_was_lost_is_found_stored(
+    tmp_path: Path, open_blobs: OpenBlobs
+) -> None:
+    with LosesFirstAnswer(shared_server().port) as relay:
+        blobs = open_blobs(shared_server(), endpoint=relay.endpoint)
+        digest = blobs.put(b"content")
+        assert relay.lost
+        relay.shutdown()
+        blobs.close()
+    assert object_of(shared_server(), tmp_path, blobs, digest).read_bytes() == b"content"
 
 
 @pytest.mark.parametrize("size_bytes", [100, IN_MEMORY_BYTES + 1])
