@@ -17,6 +17,7 @@ NPM_MODULES = sorted((Path(__file__).parents[2] / "api").glob("npm*.py"))
 PACKAGE = "victim"
 # What stands for a variable part of a path; PACKAGE for any other.
 SAMPLES = {
+    "moment": "9",
     "a": "vi",
     "b": "ct",
     "version": "1.0.0",
@@ -34,6 +35,10 @@ _BEGINNINGS = {
 }
 
 
+# What begins like this is answered by a sink: all of npm, or what of it can be read.
+_SINKS = {"/npm": "", "/as-of": "/as-of/9"}
+
+
 class Route(NamedTuple):
     method: str
     path: str
@@ -41,12 +46,16 @@ class Route(NamedTuple):
 
 def routes_of(data: Path) -> list[Route]:
     """Everything that the application on a data directory answers."""
-    return sorted({*_falcon_routes(data), *_npm_routes()})
-
-
-def _falcon_routes(data: Path) -> Iterator[Route]:
     # A private registry's application is Falcon's own, without anything before it.
     app: Any = build_app(Settings(data=str(data), public_url="http://127.0.0.1:1", private=True))
+    found = {*_falcon_routes(app), *_npm_routes()}
+    for sink in falcon.inspect.inspect_sinks(app):
+        (view,) = {view for start, view in _SINKS.items() if sink.prefix.startswith(start)}
+        found |= {Route("GET", view + path) for method, path in _npm_routes() if method == "GET"}
+    return sorted(found)
+
+
+def _falcon_routes(app: Any) -> Iterator[Route]:
     for route in falcon.inspect.inspect_routes(app):
         parts = [_sample(part) for part in route.path.split("/")]
         for method in route.methods:
