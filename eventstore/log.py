@@ -227,9 +227,15 @@ class Log(Application[UUID]):
             return _recorded(self._recorder.select_rows(after, limit, until))
 
     def read_stream(
-        self, kind: str, canonical_name: str = "", until: int | None = None
+        self,
+        kind: str,
+        canonical_name: str = "",
+        until: int | None = None,
+        newest: int | None = None,
     ) -> list[Recorded]:
         """Return the events of one stream up to a position, oldest first.
+
+        newest: only so many of them, the last ones.
 
         Raises:
             UnknownEvent: a newer release wrote one of them.
@@ -237,7 +243,7 @@ class Log(Application[UUID]):
         """
         stream = stream_id(kind, canonical_name)
         with disk_errors_as_refusals():
-            return _recorded(self._recorder.select_stream_rows(stream, until))
+            return _recorded(self._recorder.select_stream_rows(stream, until, newest))
 
     def stream(self, kind: str, canonical_name: str = "") -> list[Event]:
         """Return every event of one stream, oldest first.

@@ -127,15 +127,19 @@ class PostgresLogRecorder(_Streams, ApplicationRecorder):
         )
         return [(position, stream.hex, *stored) for position, stream, *stored in rows]
 
-    def select_stream_rows(self, stream: UUID, until: int | None) -> list[LogRow]:
-        """Return the events of one stream with positions up to `until`, in order."""
+    def select_stream_rows(
+        self, stream: UUID, until: int | None, newest: int | None
+    ) -> list[LogRow]:
+        """Return the newest events of one stream with positions up to `until`, in order."""
         rows = self._rows(
             b"SELECT position, originator_version, topic, state FROM stored_events"
-            b" WHERE originator_id = %s AND position <= %s ORDER BY originator_version",
+            b" WHERE originator_id = %s AND position <= %s ORDER BY originator_version DESC"
+            b" LIMIT %s",
             stream,
             _NO_LIMIT if until is None else until,
+            newest,
         )
-        return [(position, stream.hex, *stored) for position, *stored in rows]
+        return [(position, stream.hex, *stored) for position, *stored in reversed(rows)]
 
     def select_notifications(
         self,

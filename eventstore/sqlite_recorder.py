@@ -140,12 +140,17 @@ class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
             "position > ? AND position <= ? ORDER BY position LIMIT ?", after, last, limit
         )
 
-    def select_stream_rows(self, stream: UUID, until: int | None) -> list[LogRow]:
-        """Return the events of one stream up to a position, in order."""
-        last = LAST if until is None else until
-        return self._rows(
-            "originator_id = ? AND position <= ? ORDER BY originator_version", stream.hex, last
+    def select_stream_rows(
+        self, stream: UUID, until: int | None, newest: int | None
+    ) -> list[LogRow]:
+        """Return the newest events of one stream up to a position, in order."""
+        rows = self._rows(
+            "originator_id = ? AND position <= ? ORDER BY originator_version DESC LIMIT ?",
+            stream.hex,
+            LAST if until is None else until,
+            -1 if newest is None else newest,
         )
+        return rows[::-1]
 
     def _rows(self, condition: str, *values: str | int) -> list[LogRow]:
         with self.datastore.transaction(commit=False) as cursor:

@@ -32,8 +32,10 @@ class LogRecorder(Protocol):
         """Return at most `limit` events with positions in (after, until], in order."""
         ...
 
-    def select_stream_rows(self, stream: UUID, until: int | None) -> list[LogRow]:
-        """Return the events of one stream up to a position, in order."""
+    def select_stream_rows(
+        self, stream: UUID, until: int | None, newest: int | None
+    ) -> list[LogRow]:
+        """Return the newest events of one stream up to a position, in order; None: all of them."""
         ...
 
     def max_notification_id(self) -> int | None:

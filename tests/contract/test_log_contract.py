@@ -129,6 +129,8 @@ def test_a_stream_is_read_as_it_was_at_any_position(open_log: OpenLog) -> None:
                 and (until is None or one.position <= until)
             ]
             assert log.read_stream("crate", name, until) == wanted
+            assert log.read_stream("crate", name, until, newest=2) == wanted[-2:]
+            assert log.read_stream("crate", name, until, newest=0) == []
 
 
 def test_who_loses_a_race_decides_again_on_what_the_winner_left(open_log: OpenLog) -> None:
