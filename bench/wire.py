@@ -13,6 +13,10 @@ class Wire:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._token = token
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
     def head(self, method: str, path: str, size_bytes: int = 0, **headers: str) -> bytes:
         """Return the head of a request."""
         lines = [f"{method} {path} HTTP/1.1", "host: 127.0.0.1", "accept-encoding: gzip"]

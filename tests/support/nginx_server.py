@@ -1,4 +1,4 @@
-"""A real nginx with the shipped configuration, alone or in front of a registry."""
+"""A real nginx with the shipped configuration; also bench/ runs it."""
 
 import os
 import shutil
@@ -9,10 +9,6 @@ import time
 from pathlib import Path
 from string import Template
 
-import httpx
-
-from running_registry import RunningRegistry, free_port
-
 SHIPPED = Path(__file__).parents[2] / "deploy" / "nginx"
 START_TIMEOUT_S = 20
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -22,7 +18,9 @@ class NginxServer:
     """One nginx, master and workers, on a free port; everything it writes is below one folder."""
 
     def __init__(self, app: str, tree: Path, access: str = "public", workers: str = "1") -> None:
-        self.port = free_port()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = Path(tempfile.mkdtemp(prefix="packledger-nginx-"))
         values = {
@@ -83,46 +81,3 @@ class NginxServer:
             self._process.wait(START_TIMEOUT_S)
             self._process = None
         shutil.rmtree(self.folder)
-
-
-class FrontedRegistry(RunningRegistry):
-    """A registry with a static tree behind an nginx, which is what its clients know.
-
-    `tap` is between the two: its exchanges are what nginx did not answer itself. `direct` asks the
-    app.
-    """
-
-    def __init__(self, folder: Path, **settings: object) -> None:
-        self.tree = folder / "tree"
-        super().__init__(folder, static_tree=self.tree, **settings)
-        access = "private" if settings.get("private") else "public"
-        self.nginx = NginxServer(f"127.0.0.1:{self.tap.port}", self.tree, access)
-        self.url = self.env["PACKLEDGER_PUBLIC_URL"] = self.nginx.url
-        self.http.close()
-        self.http = httpx.Client(base_url=self.url, timeout=60)
-        self.direct = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
-
-    def start(self) -> None:
-        super().start()
-        self.nginx.start()
-
-    def close(self) -> None:
-        self.direct.close()
-        self.nginx.stop()
-        super().close()
-
-    def files(self) -> list[str]:
-        """The documents that nginx has."""
-        return sorted(
-            str(path.relative_to(self.tree))
-            for kind in ("cargo", "npm")
-            for path in (self.tree / kind).rglob("*")
-            if path.is_file()
-        )
-
-    def wait_for(self, *paths: str) -> None:
-        """Wait until the tree has these files again."""
-        deadline_s = time.monotonic() + START_TIMEOUT_S
-        while missing := [path for path in paths if not (self.tree / path).exists()]:
-            assert time.monotonic() < deadline_s, f"{missing} not written:\n{self.end_of_log()}"
-            time.sleep(0.01)
