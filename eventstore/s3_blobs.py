@@ -25,8 +25,6 @@ from packledger.eventstore.s3_client import (
 from packledger.eventstore.s3_reader import VerifiedReader
 from packledger.eventstore.spool import Spool, sweep
 
-IN_MEMORY_BYTES = 1 << 20
-"""Up to here an upload is sent from memory: a file costs a round trip for `100 Continue`."""
 LINK_S = 300
 """How long a URL for a client holds: it is followed at once, but a clock may be wrong."""
 
@@ -95,13 +93,12 @@ class S3Blobs:
         Raises:
             Unavailable: it cannot be stored, or what is there is damaged.
         """
-        content: Any = file.read() if size_bytes <= IN_MEMORY_BYTES else file
         with s3_errors_as_refusals(self._bucket):
             try:
                 self._ask(
                     "put_object",
                     Key=self.key(digest),
-                    Body=content,
+                    Body=file,
                     ContentType="application/octet-stream",
                     IfNoneMatch="*",
                     ChecksumSHA256=base64.b64encode(bytes.fromhex(digest)).decode(),

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from packledger.domain.errors import Unavailable
 from packledger.eventstore import s3_client
 from packledger.eventstore.blobs import DamagedBlob, MissingBlob
-from packledger.eventstore.s3_blobs import IN_MEMORY_BYTES, S3Blobs
+from packledger.eventstore.s3_blobs import S3Blobs
 from s3_server import S3Server, bucket_for, shared_server
 
 DEADLINE_S = 20
@@ -309,7 +309,7 @@ def test_uploads_of_the_same_bytes_at_once_are_one_object(
     together = threading.Barrier(8)
 
     def upload(number: int) -> str:
-        content = b"x" * (IN_MEMORY_BYTES + number % 2)
+        content = BIG[: (1 << 20) + number % 2]
         writer = blobs.writer()
         writer.write(content)
         together.wait()
@@ -382,7 +382,7 @@ def test_an_upload_whose_answer_was_lost_is_found_stored(
     assert object_of(shared_server(), tmp_path, blobs, digest).read_bytes() == b"content"
 
 
-@pytest.mark.parametrize("size_bytes", [100, IN_MEMORY_BYTES + 1])
+@pytest.mark.parametrize("size_bytes", [100, 2 << 20])
 def test_bytes_that_changed_on_their_way_are_refused_by_the_server(
     open_blobs: OpenBlobs, size_bytes: int
 ) -> None:
