@@ -10,6 +10,7 @@ from typing import Any
 import falcon.asgi
 
 from packledger.api.auth import Authenticator
+from packledger.api.paths import without_moment
 from packledger.commands.redaction import redacted
 
 log = logging.getLogger("packledger.requests")
@@ -26,7 +27,7 @@ _OPEN = re.compile(
 
 
 class PrivateReads:
-    """Falcon middleware of a private registry: below `/cargo` and `/npm` everything needs a token.
+    """Falcon middleware of a private registry: what clients and auditors read needs a token.
 
     One gate before all routes, so that a new one is closed unless it is named here.
     """
@@ -36,8 +37,9 @@ class PrivateReads:
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Refuse a request without a valid credential."""
-        closed = req.path.startswith(("/cargo/", "/npm"))
-        if closed and not _OPEN.fullmatch(f"{req.method} {req.path}"):
+        path = without_moment(req.path)
+        closed = path.startswith(("/cargo/", "/npm", "/log/", "/audit/"))
+        if closed and not _OPEN.fullmatch(f"{req.method} {path}"):
             await self._authenticator.require(req)
 
     async def process_response(

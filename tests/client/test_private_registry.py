@@ -100,6 +100,7 @@ BEFORE_A_TOKEN = {
     "GET /cargo/me",
     "HEAD /cargo/me",
     "GET /npm/-/ping",
+    "GET /as-of/9/npm/-/ping",
     "DELETE /npm/-/user/token/plk_x",
     # They want a password.
     "PUT /npm/-/user/org.couchdb.user:alice",
