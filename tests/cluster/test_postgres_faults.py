@@ -28,13 +28,13 @@ WHENS = pytest.mark.parametrize("when", [BEFORE, AFTER])
 
 
 @pytest.fixture
-def place(postgres: PostgresServer) -> str:
+def place(postgres: PostgresServer) -> Iterator[str]:
     """A store with the crate `demo` of alice."""
-    place = postgres.new_store()
     registered = CrateRegistered(at=AT, by="alice", name="demo", owner="alice")
-    with closing(open_log(place)) as log:
-        log.execute("crate", "demo", lambda state, version: [registered])
-    return place
+    with postgres.store() as place:
+        with closing(open_log(place)) as log:
+            log.execute("crate", "demo", lambda state, version: [registered])
+        yield place
 
 
 @pytest.fixture

@@ -31,7 +31,8 @@ def new_place(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """Yield where a new store is: a file's path, or a database's URL."""
     if kind == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres")
-        yield server.new_store()
+        with server.store() as url:
+            yield url
     else:
         with memory_folder() as folder:
             yield str(folder / "events.sqlite")

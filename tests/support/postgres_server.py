@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -47,6 +48,7 @@ class PostgresServer:
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._names = itertools.count(1)
+        self._spare: list[str] = []
         # It refuses to run as root.
         self._user = "postgres" if os.geteuid() == 0 else None
         if self._user:
@@ -116,8 +118,21 @@ class PostgresServer:
         """Return the URL of a new database without a table."""
         return self._created("template0")
 
+    @contextmanager
+    def store(self) -> Iterator[str]:
+        """Yield the URL of an empty database with our schema, for a test that leaves it that.
+
+        Emptied and used again, since each takes 8 MB of memory.
+        """
+        url = self._spare.pop() if self._spare else self.new_store()
+        tables = _tables(url)
+        yield url
+        if _tables(url) == tables:
+            self.execute(f"TRUNCATE {', '.join(tables)}", url.rpartition("/")[2])
+            self._spare.append(url)
+
     def new_store(self) -> str:
-        """Return the URL of a new database with our schema; 30 ms, since it is a copy."""
+        """Return the URL of a new database with our schema; 60 ms, since it is a copy."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             known = connection.execute(
                 "SELECT 1 FROM pg_database WHERE datname = 'migrated'"
@@ -136,6 +151,15 @@ class PostgresServer:
         """Stop, and remove everything."""
         self.kill()
         shutil.rmtree(self.folder)
+
+
+def _tables(url: str) -> list[str]:
+    query = (
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        " AND tablename <> 'schema_version' ORDER BY 1"
+    )
+    with psycopg.connect(url) as connection:
+        return [row[0] for row in connection.execute(query.encode()).fetchall()]
 
 
 @pytest.fixture(scope="session")
