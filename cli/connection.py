@@ -1,7 +1,8 @@
 """A client's connection: bounded in time, and refused in words that every client can print.
 
 Gunicorn's own waits for ever for a first request, for a body that trickles, and for a client that
-does not take its answer. Here each of them ends when a client has not moved on for a while.
+does not take its answer. Here each of them ends when a client has not moved on for a while. What is
+in memory is answered at once, without a task for it.
 """
 
 import fcntl
@@ -15,6 +16,9 @@ from typing import Any, NamedTuple
 import msgspec
 from gunicorn.asgi.parser import ParseError
 from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.asgi.protocol import _get_cached_date_header as _date
+
+from packledger.api.hot_reads import Hit
 
 MIN_BYTES_PER_S = 1024
 """A body that comes, or an answer that is taken, more slowly than this is given up."""
@@ -47,6 +51,9 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         self._callback_parser: Any = None
         self._received_bytes = 0
         self._mark: _Mark | None = None
+        self._hit: Hit | None = None
+        self._takes_hits = True
+        self._hit_at_s = 0.0
 
     def connection_made(self, transport: Any) -> None:
         """Begin."""
@@ -131,6 +138,9 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         self._request_ready.set()
 
     def _on_headers_complete(self) -> bool:
+        self._hit = self._find_hit()
+        if self._hit is not None:
+            return False
         length = self._callback_parser.content_length
         if length is not None:
             _check_length(self._callback_parser.headers, length)
@@ -139,6 +149,56 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         if self._current_request.chunked:
             self._current_request.must_close = True
         return skips_body
+
+    def _find_hit(self) -> Hit | None:
+        """Return the answer of a hit, if nothing else is going on here and nothing will end."""
+        worker, parser = self.worker, self._callback_parser
+        if worker.hot_reads is None or parser.method != b"GET" or parser.http_version != (1, 1):
+            return None
+        if not (self._takes_hits and self._awaiting_request and worker.alive):
+            return None
+        if self._closed or self._request_ready.is_set() or self._finishing_calls:
+            return None
+        if self._flow_control.write_paused:
+            return None
+        hit: Hit | None = worker.hot_reads.answer(parser.path, parser.asgi_headers)
+        return hit
+
+    def _feed_callback_parser(self, data: bytes) -> bool:
+        """Have the parser read what arrived, and answer what turned out to be a hit."""
+        open_ = bool(super()._feed_callback_parser(data))
+        hit, self._hit = self._hit, None
+        if hit is None or not open_:
+            return open_
+        self._safe_write(b"%b%bServer: gunicorn/asgi\r\n\r\n%b" % (hit.head, _date(), hit.body))
+        self.req_count += 1
+        self.worker.nr += 1
+        self._hit_at_s = self.worker.loop.time()
+        if self._keepalive_handle is None:
+            self._arm_keepalive_timer()
+        # Gunicorn does the same after a request of its own.
+        parser = self._callback_parser
+        if parser.remaining_truncated:
+            self._close_transport()
+            self._request_ready.set()
+            return False
+        pipelined = parser.remaining()
+        parser.reset()
+        # Others come first: one piece may hold thousands of requests.
+        self._takes_hits = False
+        try:
+            return not pipelined or bool(super()._feed_callback_parser(pipelined))
+        finally:
+            self._takes_hits = True
+
+    def _keepalive_timeout(self) -> None:
+        """Close an idle connection, unless there was a hit since the timer was set."""
+        loop = self.worker.loop
+        left_s = self._hit_at_s + self._keepalive - loop.time()
+        if left_s > 0:
+            self._keepalive_handle = loop.call_later(left_s, self._keepalive_timeout)
+        else:
+            super()._keepalive_timeout()
 
     def _on_body(self, chunk: bytes) -> None:
         self._received_bytes += len(chunk)

@@ -1,13 +1,18 @@
 """A document from memory is answered like one from Falcon."""
 
+from typing import NamedTuple
+
 import httpx
 import pytest
 
+from raw_http import Ears, connection, read_answer, send
 from running_registry import RunningRegistry
 from uploads import new_crate, npm_body
 
 INSTALL = "application/vnd.npm.install-v1+json"
 HIS_OWN = {"date", "x-request-id", "server", "connection"}
+EACH_TIME = {"date", "x-request-id"}
+HOT, FALCON = b"/npm/hot", b"/npm/hot?falcon"
 PATHS = ["/cargo/index/ho/tc/hotcrate", "/npm/hot", "/npm/@acme/hot", "/npm/@acme%2fhot"]
 ASKED: list[dict[str, str]] = [
     {"accept-encoding": "identity"},
@@ -75,3 +80,83 @@ def test_a_proxys_request_id_is_kept_and_others_differ(registry: RunningRegistry
 
 def _said(answer: httpx.Response) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name not in HIS_OWN}
+
+
+HIT = b"GET /npm/hot HTTP/1.1\r\nHost: x\r\n"
+
+
+class Said(NamedTuple):
+    """An answer without what differs each time."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def exchange(port: int, *pieces: bytes, answers: int = 1) -> list[Said | None]:
+    """What is answered on one connection; None where it ended."""
+    heard: list[Said | None] = []
+    method = "HEAD" if pieces[0].startswith(b"HEAD") else "GET"
+    with connection(port) as peer, Ears(peer) as ears:
+        for piece in pieces:
+            send(peer, piece)
+        for _ in range(answers):
+            answer = read_answer(ears, method)
+            if answer is None:
+                return [*heard, None]
+            headers = {key: value for key, value in answer.headers.items() if key not in EACH_TIME}
+            heard.append(Said(answer.status, headers, answer.body))
+    return heard
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"",
+        b"Connection: close\r\n",
+        b"Connection: Keep-Alive\r\n",
+        b"Connection: keep-alive, x\r\n",
+        b"Expect: 100-continue\r\n",
+        b"Content-Length: 0\r\n",
+        b"Content-Length: 18446744073709551616\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n",
+        b"X_Forwarded_Proto: https\r\n",
+        b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n",
+        b"If-None-Match: *\r\nIf-None-Match: *\r\n",
+        b"Accept-Encoding: gzip\r\nAccept-Encoding: gzip;q=0\r\n",
+        b"Host: y\r\n",
+        b"Range: bytes=0-1\r\n",
+        b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\n",
+    ],
+)
+@pytest.mark.parametrize("line", [b"GET %s HTTP/1.1", b"GET %s HTTP/1.0", b"HEAD %s HTTP/1.1"])
+def test_what_is_no_ordinary_request_is_answered_as_falcon_answers(
+    registry: RunningRegistry, line: bytes, more: bytes
+) -> None:
+    if line.startswith(b"HEAD"):
+        more += b"Connection: close\r\n"
+    requests = (line % path + b"\r\nHost: x\r\n" + more + b"\r\n" for path in (HOT, FALCON))
+    hit, expected = (exchange(registry.port, one, one, answers=2) for one in requests)
+    assert hit == expected
+
+
+def test_pipelined_requests_are_answered_in_their_order(registry: RunningRegistry) -> None:
+    paths = [
+        b"/npm/hot",
+        b"/npm/nothing",
+        b"/cargo/index/ho/tc/hotcrate",
+        b"/npm/hot",
+        b"/npm/-/ping",
+    ]
+    asked = [HIT.replace(HOT, path) + b"\r\n" for path in paths]
+    expected = [exchange(registry.port, one)[0] for one in asked] * 5
+    together = b"".join(asked) * 5
+    for cut in (0, 1, 70, len(asked[0]), 333):
+        pieces = (together[:cut], together[cut:])
+        assert exchange(registry.port, *pieces, answers=len(expected)) == expected
+
+
+def test_thousands_of_pipelined_hits_are_all_answered(registry: RunningRegistry) -> None:
+    said = exchange(registry.port, (HIT + b"\r\n") * 2_000, answers=2_000)
+    assert {one.status for one in said if one} == {200}
+    assert len(said) == 2_000
