@@ -102,10 +102,10 @@ class Broker:
             return False
 
     def kill(self) -> None:
-        """End it as a crash does."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        """End it as a crash does, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def stop(self) -> None:
         """Stop it in order, if it runs."""
@@ -178,12 +178,23 @@ class Brokers:
             replicas=len(self.nodes),
         )
 
+    def coordinator(self, transactional_id: str) -> Broker:
+        """Return the broker that decides the transactions of a producer."""
+        with self.admin() as admin:
+            (topic,) = admin.describe_topics(["__transaction_state"])
+        number = 0
+        for letter in transactional_id:  # Java's String.hashCode
+            number = (31 * number + ord(letter)) % 2**32
+        number = abs(number - 2**32 if number >= 2**31 else number) % len(topic["partitions"])
+        leaders = {one["partition_index"]: one["leader_id"] for one in topic["partitions"]}
+        return next(one for one in self.nodes if one.node.number == leaders[number])
+
     def admin(self) -> KafkaAdminClient:
         return KafkaAdminClient(**self.address().options())
 
     def close(self) -> None:
         for broker in self.nodes:
-            broker.stop()
+            broker.kill()  # in order, the last ones would wait for a quorum
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

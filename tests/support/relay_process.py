@@ -1,4 +1,4 @@
-"""A relay in a process of its own, which may be told at which step to be killed.
+"""A relay in a process of its own, which may be told at which step to be killed, or to wait.
 
 python relay_process.py FOLDER SERVERS TOPIC REPLICAS [METHOD WHEN NTH]
 """
@@ -32,18 +32,20 @@ METHODS: dict[str, Any] = {
 }
 
 
-HANGS = "hangs"
+HANGS, WAITS = "hangs", "waits"
 
 
 class RelayProcess:
     """A relay of the log in a folder.
 
-    fault: METHOD, WHEN, NTH of what kills it or lets it hang; constants: those of `feeds.relay`.
+    fault: METHOD, WHEN, NTH of what kills it, or lets it hang, or wait until `go_on`; constants:
+    those of `feeds.relay`.
     """
 
     def __init__(
         self, folder: Path, address: KafkaAddress, *fault: object, **constants: float
     ) -> None:
+        self._waiting = folder / WAITS
         arguments = [folder, ",".join(address.servers), address.topic, address.replicas, *fault]
         self._process = subprocess.Popen(
             [sys.executable, __file__, *map(str, arguments)],
@@ -61,8 +63,12 @@ class RelayProcess:
     def lives(self) -> bool:
         return self._process.poll() is None
 
-    def kill(self) -> None:
-        self._process.kill()
+    def waits(self) -> bool:
+        """Return whether it is before the step that it waits at."""
+        return self._waiting.exists()
+
+    def go_on(self) -> None:
+        self._waiting.unlink()
 
     def ended(self, timeout_s: float = 30, *, stop: bool = False) -> tuple[int, str]:
         """Wait for its end; return the exit code and what it printed. stop: ask it to end."""
@@ -72,7 +78,7 @@ class RelayProcess:
         return self._process.returncode, printed
 
 
-def _die_at(method: str, when: str, nth: int) -> None:
+def _die_at(waiting: Path, method: str, when: str, nth: int) -> None:
     kind, left = METHODS[method], [nth]
     real = getattr(kind, method)
 
@@ -80,8 +86,10 @@ def _die_at(method: str, when: str, nth: int) -> None:
         left[0] -= 1
         if left[0] == 0 and when == BEFORE:
             os.kill(os.getpid(), signal.SIGKILL)
-        while left[0] == 0 and when == HANGS:
-            time.sleep(60)
+        if left[0] == 0 and when == WAITS:
+            waiting.touch()
+        while left[0] == 0 and (when == HANGS or waiting.exists()):
+            time.sleep(0.01)
         result = real(*arguments, **named)
         if left[0] == 0 and when == AFTER:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -92,7 +100,7 @@ def _die_at(method: str, when: str, nth: int) -> None:
 
 def main(folder: str, servers: str, topic: str, replicas: str, *dies_at: str) -> int:
     if dies_at:
-        _die_at(dies_at[0], dies_at[1], int(dies_at[2]))
+        _die_at(Path(folder) / WAITS, dies_at[0], dies_at[1], int(dies_at[2]))
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
     for name, value in json.loads(os.environ["RELAY_CONSTANTS"]).items():
