@@ -36,6 +36,7 @@ class Context:
     packuments: ModelReader
     search: ModelReader
     pages: ModelReader
+    log_tiles: ModelReader
     index_files: Documents
     full_packuments: Documents
     abbreviated_packuments: Documents

@@ -10,8 +10,8 @@ an older backup than this directory is noticed by it.
 import os
 from pathlib import Path
 
-from packledger.audit.signed_note import SignerKey, new_key, parse_signer
-from packledger.domain.errors import Conflict, NotFound
+from packledger.audit.signed_note import BadNote, SignerKey, new_key, parse_signer
+from packledger.domain.errors import Conflict, NotFound, Unavailable
 from packledger.eventstore.blobs import sync_directory
 
 
@@ -31,7 +31,7 @@ class LogKeys:
 
         Raises:
             NotFound: there is none.
-            BadNote: the file is damaged.
+            Unavailable: the file is damaged.
         """
         try:
             lines = self._keys.read_text().splitlines()
@@ -40,7 +40,12 @@ class LogKeys:
                 f"there is no log key at `{self._keys}`; it is made where the log is first signed, "
                 "by `packledger serve` or `packledger sign`"
             ) from error
-        return [parse_signer(line) for line in lines]
+        try:
+            return [parse_signer(line) for line in lines]
+        except BadNote as error:
+            raise Unavailable(
+                f"`{self._keys}` is damaged: {error}; restore it from a backup"
+            ) from error
 
     def stamp(self) -> tuple[int, int]:
         """Return what changes when the keys are replaced."""

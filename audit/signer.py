@@ -25,6 +25,8 @@ from packledger.projections.log_tiles import size_of, tile_of
 INTERVAL_S = 1.0
 """At most one checkpoint in this time; a log at rest gets none."""
 POLL_S = 0.1
+PATIENCE_S = 5.0
+"""After this it is said, once, that something is missing: at a start the tiles are, for a moment."""
 
 log = logging.getLogger("packledger.signer")
 
@@ -55,7 +57,8 @@ class Signer:
 
     def run(self, stopping: Callable[[], bool], state: Callable[[], object]) -> None:
         """Sign until `stopping` says so. state: changes with the tiles."""
-        seen, said, next_s = None, "", 0.0
+        seen, next_s, silent = None, 0.0, False
+        well_s = time.monotonic()
         while not stopping():
             time.sleep(POLL_S)
             now_s = time.monotonic()
@@ -67,11 +70,11 @@ class Signer:
             next_s = now_s + INTERVAL_S
             try:
                 self.step()
-                seen, said = now, ""
+                seen, well_s, silent = now, now_s, False
             except Unavailable as error:
-                if error.sentence != said:
+                if not silent and now_s - well_s > PATIENCE_S:
                     log.warning("the log cannot be signed now: %s", error.sentence)
-                said = error.sentence
+                    silent = True
 
     def step(self) -> bool:
         """Sign what is new, ask witnesses, publish; return whether anything changed.

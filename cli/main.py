@@ -6,8 +6,11 @@ from packledger.cli import cluster
 from packledger.cli.configuration import config
 from packledger.cli.exports import export
 from packledger.cli.histories import history
+from packledger.cli.log_keys import log
+from packledger.cli.log_signing import sign
 from packledger.cli.options import common
 from packledger.cli.rebuilds import rebuild
+from packledger.cli.receipts import receipt, verify
 from packledger.cli.settings import Settings
 from packledger.cli.signing_keys import signing_key
 from packledger.cli.tokens import token
@@ -49,4 +52,8 @@ main.add_command(rebuild)
 main.add_command(history)
 main.add_command(export)
 main.add_command(config)
+main.add_command(log)
+main.add_command(sign)
+main.add_command(receipt)
+main.add_command(verify)
 main.add_command(signing_key)

@@ -3,6 +3,7 @@
 from packledger.api.hooks import Hooks
 from packledger.cli import logs
 from packledger.cli.listeners import close_listeners, listen_on, with_real_ports
+from packledger.cli.log_signing import signing
 from packledger.cli.migrate import prepare_log, prepare_web, show_setup_code
 from packledger.cli.node import hold_projector, hold_web
 from packledger.cli.projecting import prepare_read_models, projecting
@@ -33,6 +34,7 @@ def serve(settings: Settings, hooks: Hooks = NO_HOOKS) -> None:
     children = [
         Child("web", lambda: run_web_server(settings, sockets, hooks)),
         *projecting(settings, begin=lambda: close_listeners(sockets)),
+        *signing(settings, begin=lambda: close_listeners(sockets)),
     ]
     Supervisor(children, on_stop=lambda: close_listeners(sockets)).run()
     for lock in held:

@@ -158,6 +158,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "A directory for index files and packuments as files, for nginx in front. Empty: none."
         ),
     ] = ""
+    witnesses: Annotated[
+        tuple[str, ...],
+        _about(
+            "Witnesses that cosign the transparency log's checkpoints, each `VKEY URL`; separated "
+            "by commas in the environment. One that is down delays nothing."
+        ),
+    ] = ()
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         _about("`info` logs every change and every failure; `debug` every request."),
@@ -165,7 +172,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 KEYS = Settings.__struct_fields__
-_LISTS = frozenset({"listen", "proxies", "kafka"})
+_LISTS = frozenset({"listen", "proxies", "kafka", "witnesses"})
 """What the environment separates by commas."""
 _PATHS = ("data", "s3_ca_bundle", "kafka_ca_file", "static_tree")
 """What is relative to the settings file, in a settings file."""
@@ -261,6 +268,7 @@ def _completed(settings: Settings) -> Settings:
         )
     for proxy in settings.proxies:
         _check_network(proxy)
+    _check_witnesses(settings.witnesses)
     _check_s3(settings)
     for key, needed, why in _NEEDS:
         if getattr(settings, key) and not getattr(settings, needed):
@@ -299,6 +307,20 @@ def _check_network(proxy: str) -> None:
         raise BadSettings(
             f"`proxies` takes addresses and networks such as `10.0.0.0/8`, not `{proxy}`"
         ) from error
+
+
+def _check_witnesses(witnesses: tuple[str, ...]) -> None:
+    if not witnesses:
+        return
+    # Imported here: few registries have one.
+    from packledger.audit.signed_note import BadNote
+    from packledger.audit.witness import parse_witness
+
+    try:
+        for witness in witnesses:
+            parse_witness(witness)
+    except BadNote as error:
+        raise BadSettings(f"`witnesses` cannot be used: {error}") from error
 
 
 def address(listen: str) -> tuple[str, int]:

@@ -16,7 +16,14 @@ from packledger.cli.settings import Settings
 from packledger.cli.stores import node_of, places_of
 from packledger.commands.downloads import DownloadCounter
 from packledger.projections import packuments, sparse_index
-from packledger.projections.board import ACCOUNTS, PACKUMENTS, PAGES, SEARCH, SPARSE_INDEX
+from packledger.projections.board import (
+    ACCOUNTS,
+    LOG_TILES,
+    PACKUMENTS,
+    PAGES,
+    SEARCH,
+    SPARSE_INDEX,
+)
 from packledger.projections.documents import Documents
 
 COMMAND_THREADS = 8
@@ -55,6 +62,7 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
         packuments=packages,
         search=reader(SEARCH),
         pages=reader(PAGES),
+        log_tiles=reader(LOG_TILES),
         index_files=Documents(index, sparse_index.revision_of, sparse_index.index_file_of),
         full_packuments=Documents(packages, packuments.revision_of, full_packument),
         abbreviated_packuments=Documents(

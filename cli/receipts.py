@@ -1,0 +1,120 @@
+"""`packledger receipt` and `verify-receipt`: what a user keeps, and checks without a registry."""
+
+import hashlib
+import re
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from packledger.audit.published import PublishedLog
+from packledger.audit.receipts import (
+    BadReceipt,
+    Proven,
+    check_file,
+    check_state,
+    parse_receipt,
+    verify_receipt,
+)
+from packledger.audit.signed_note import BadNote, VerifierKey, parse_verifier
+from packledger.cli import wiring
+from packledger.cli.options import common, opened
+from packledger.cli.settings import Settings
+from packledger.projections.board import LOG_TILES
+
+_SUBJECT = re.compile(r"(cargo|npm):(@?[^@]+)@(.+)")
+_READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("subject", metavar="cargo:NAME@V | npm:NAME@V")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of the terminal."
+)
+@common
+def receipt(settings: Settings, subject: str, out: Path | None) -> None:
+    """Print the proof that a version's publication is in the signed log (a C2SP tlog-proof)."""
+    match = _SUBJECT.fullmatch(subject)
+    if match is None:
+        raise click.UsageError(f"`{subject}` must be cargo:NAME@VERSION or npm:NAME@VERSION")
+    with opened(settings) as registry:
+        wiring.catch_up(settings, registry)
+        tiles = wiring.open_reader(settings, registry.board, LOG_TILES)
+        log = PublishedLog(registry.checkpoints, tiles.db, registry.log)
+        made = log.receipt(log.position_of(match[1], match[2], match[3]), with_state=True)
+    if out is None:
+        sys.stdout.buffer.write(made)
+    else:
+        out.write_bytes(made)
+
+
+class _Key(click.ParamType[VerifierKey]):
+    name = "VKEY"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> VerifierKey:
+        try:
+            return parse_verifier(value)
+        except BadNote as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command("verify-receipt")
+@click.argument("file", type=_READABLE)
+@click.option("--key", required=True, type=_Key(), help="The log's, as `packledger log key` says.")
+@click.option("--witness", "witnesses", multiple=True, type=_Key(), help="Must have cosigned.")
+@click.option("--state", type=_READABLE, help="The stored state, if the receipt does not have it.")
+@click.option("--crate", "--tarball", "package", type=_READABLE, help="Must be what was published.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify(
+    file: Path,
+    key: VerifierKey,
+    witnesses: tuple[VerifierKey, ...],
+    state: Path | None,
+    package: Path | None,
+    as_json: bool,
+) -> None:
+    """Verify a receipt offline: no registry, no data directory, only the verifier key."""
+    try:
+        proven = verify_receipt(parse_receipt(file.read_bytes()), key, witnesses)
+        if state is not None:
+            check_state(proven.entry, state.read_bytes())
+            proven = msgspec.structs.replace(proven, state=state.read_bytes())
+        if package is not None:
+            with package.open("rb") as bytes_:
+                check_file(proven, hashlib.file_digest(bytes_, "sha256").hexdigest())
+    except BadReceipt as error:
+        raise click.ClickException(f"`{file}`: {error}") from error
+    click.echo(_json(proven) if as_json else _text(proven))
+
+
+def _json(proven: Proven) -> str:
+    found = {
+        "log": proven.checkpoint.origin,
+        "size": proven.checkpoint.size,
+        "entry": proven.entry,
+        "state": msgspec.Raw(proven.state or b"null"),
+    }
+    return msgspec.json.encode(found).decode()
+
+
+def _text(proven: Proven) -> str:
+    entry = proven.entry
+    lines = [
+        f"in the log {proven.checkpoint.origin}, which had {proven.checkpoint.size} entries:",
+        f"  position  {entry.position}",
+        f"  event     {entry.type}",
+        f"  time      {entry.time}",
+        f"  actor     {entry.actor or '(operator)'}",
+        f"  state     sha256 {entry.state}",
+    ]
+    return "\n".join([*lines, *(f"  {line}" for line in _about(proven.state))])
+
+
+def _about(state: bytes) -> list[str]:
+    """Return what a package's event says of itself, as far as a line has room for it."""
+    fields = ("name", "version", "cksum", "tarball", "integrity")
+    said = msgspec.json.decode(state) if state else {}
+    return [f"{field:<9} {said[field]}" for field in fields if field in said]
