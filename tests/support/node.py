@@ -5,7 +5,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from running_registry import PACKLEDGER, free_port
 
 READY_WITHIN_S = 60.0
 ENDS_WITHIN_S = 45.0
+RESTART_S = 0.2
 
 
 class Process:
@@ -25,10 +27,11 @@ class Process:
     def __init__(self, command: Sequence[str], env: dict[str, str], output: Path) -> None:
         self._command, self._env, self._output = command, env, output
         self._process: subprocess.Popen[bytes] | None = None
-        self.starts = 0
+        self.wanted = False
+        """Whether it is to be started again when it ends, see `restarted`."""
 
     def start(self) -> None:
-        self.starts += 1
+        self.wanted = True
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [PACKLEDGER, *self._command],
@@ -52,14 +55,21 @@ class Process:
         assert self._process is not None
         return self._process.wait(ENDS_WITHIN_S)
 
+    def crash(self) -> None:
+        """End it alone; what it has started learns that by itself, and it is wanted back."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
     def kill(self) -> None:
-        """End it alone, as a crash does; what it has started learns that by itself."""
+        """End it alone, for good."""
+        self.wanted = False
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def kill_everything(self) -> None:
-        """End it with all that it has started, as the end of its container does."""
+        """End it with all that it has started, as the end of its container does, for good."""
+        self.wanted = False
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -67,6 +77,7 @@ class Process:
 
     def stop(self) -> None:
         """Ask it to end, and require that it does, in order."""
+        self.wanted = False
         if self.lives():
             assert self._process is not None
             self._process.terminate()
@@ -78,6 +89,26 @@ class Process:
 
     def said(self) -> str:
         return self._output.read_text()[-6000:]
+
+
+@contextlib.contextmanager
+def restarted(processes: Callable[[], Iterable[Process]]) -> Iterator[None]:
+    """Start again whatever of these ends and is wanted, as Docker's `unless-stopped` does."""
+    stopping = threading.Event()
+
+    def watch() -> None:
+        while not stopping.wait(RESTART_S):
+            for process in processes():
+                if process.wanted and not process.lives():
+                    process.start()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
 
 
 class Node:
