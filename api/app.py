@@ -1,6 +1,6 @@
 """The Falcon application, from what it is given; no globals."""
 
-from packledger.api import as_of, cargo, npm, pages, transparency
+from packledger.api import as_of, audit, cargo, npm, pages, transparency
 from packledger.api.context import Context
 from packledger.api.counting import Counting
 from packledger.api.errors import ErrorAnswers
@@ -24,6 +24,7 @@ def create_app(context: Context) -> App:
     npm.add_routes(app, context)
     as_of.add_routes(app, context)
     transparency.add_routes(app, context)
+    audit.add_routes(app, context)
     site = pages.add_routes(app, context)
     ErrorAnswers(context.registry.public_url, site.answer_error).install(app)
     app.add_route("/health", Health(context))

@@ -6,7 +6,8 @@ import falcon.asgi
 
 from packledger.api.package_views import listed, read_package
 from packledger.api.site import Site
-from packledger.domain.errors import NoSuchPackage
+from packledger.audit.history import Entry, entry_of, package_events
+from packledger.domain.errors import NoSuchPackage, Unavailable
 from packledger.projections.pages import CARGO, NPM, UNPUBLISHED, YANKED, PageHead
 
 Request = falcon.asgi.Request
@@ -14,6 +15,7 @@ Response = falcon.asgi.Response
 
 SHOWN_VERSIONS = 30
 """More are shown when asked for: some packages have thousands."""
+SHOWN_EVENTS = 20
 
 
 class PackagePages:
@@ -51,6 +53,7 @@ class PackagePages:
         if isinstance(package, PageHead):
             raise NoSuchPackage(package.name)
         readme = await context.fetch(lambda: site.readmes.html(package.readme))
+        timeline = await asyncio.to_thread(self._timeline, ecosystem, package.head.name)
         everything = req.get_param("versions") == "all"
         site.render(
             req,
@@ -62,7 +65,16 @@ class PackagePages:
             versions=package.versions if everything else package.versions[:SHOWN_VERSIONS],
             count=listed(package.versions),
             newer=package.shown if package.shown != package.line.version else "",
+            timeline=timeline,
             ecosystem=ecosystem,
             yanked=YANKED,
             unpublished=UNPUBLISHED,
         )
+
+    def _timeline(self, ecosystem: str, name: str) -> list[Entry] | None:
+        """Return the newest events first, None while the event store is away."""
+        try:
+            newest = package_events(self._site.context.registry.log, ecosystem, name, SHOWN_EVENTS)
+        except Unavailable:
+            return None
+        return [entry_of(recorded) for recorded in reversed(newest)]

@@ -1,18 +1,25 @@
 """The log as people read it: who did what to what, when, by which token and request."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
+from packledger.domain.crate_names import canonical_crate_name
+from packledger.domain.errors import Invalid
 from packledger.domain.events import Event, tag_of
+from packledger.domain.npm_names import canonical_npm_name
 from packledger.eventstore.log import Log, Recorded
 
 PAGE_EVENTS = 500
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One event. subject: `cargo:NAME`, `npm:NAME`, `user:NAME` or `registry`."""
+    """One event, `docs/AUDIT.md` describes its JSON form.
+
+    subject: `cargo:NAME`, `npm:NAME`, `user:NAME`, `registry` or `downloads`; version: what tells
+    two events of one kind apart, often a version.
+    """
 
     position: int
     at: str
@@ -24,48 +31,128 @@ class Entry(msgspec.Struct, frozen=True):
     request: str
 
 
+class FullEntry(Entry, frozen=True):
+    """An entry with all that is stored, from which everything can be rebuilt.
+
+    stream: 32 hex digits; number: in its stream, from 1; type: the stored tag; event: exactly the
+    stored bytes, which the transparency log has the SHA-256 of.
+    """
+
+    stream: str
+    number: int
+    type: str
+    event: msgspec.Raw
+
+
 _ECOSYSTEM = {"crate": "cargo", "npm": "npm", "account": "user", "token": "user"}
 
 
 def entry_of(recorded: Recorded) -> Entry:
     """Return what people see of an event."""
-    event: Any = recorded.event
-    tag = tag_of(type(recorded.event))
-    kind, _, action = tag.partition(".")
-    name = getattr(event, "account", getattr(event, "name", ""))
-    subject = f"{_ECOSYSTEM[kind]}:{name}" if kind in _ECOSYSTEM else kind
-    return Entry(
-        position=recorded.position,
-        at=event.at,
-        by=event.by,
-        what=action.rpartition(".")[0],
-        subject=subject,
-        version=_detail(event),
-        token=event.token,
-        request=event.request,
+    return Entry(**_seen(recorded))
+
+
+def full_entry_of(recorded: Recorded) -> FullEntry:
+    """Return what auditors see of an event."""
+    return FullEntry(
+        **_seen(recorded),
+        stream=recorded.stream,
+        number=recorded.version,
+        type=recorded.tag,
+        event=msgspec.Raw(recorded.state),
     )
+
+
+def _seen(recorded: Recorded) -> dict[str, Any]:
+    event: Any = recorded.event
+    kind, _, action = tag_of(type(event)).partition(".")
+    name = getattr(event, "account", getattr(event, "name", ""))
+    return {
+        "position": recorded.position,
+        "at": event.at,
+        "by": event.by,
+        "what": action.rpartition(".")[0],
+        "subject": f"{_ECOSYSTEM[kind]}:{name}" if kind in _ECOSYSTEM else kind,
+        "version": _detail(event),
+        "token": event.token,
+        "request": event.request,
+    }
 
 
 def _detail(event: Event) -> str:
     """Return what tells two events of one kind apart."""
-    fields = ("dist_tag", "version", "owner", "token_id", "role", "public_url")
+    fields = ("dist_tag", "version", "owner", "token_id", "role", "public_url", "keyid")
     return " ".join(str(getattr(event, field)) for field in fields if hasattr(event, field))
 
 
-def history(log: Log, subject: str = "", since: str = "", until: str = "") -> Iterator[Entry]:
-    """Yield entries in order, in constant memory.
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events to show; both ends are included.
 
-    since, until: a position or an RFC 3339 time (or its beginning, such as a date), both included.
+    subject: of an entry, or `user:NAME` for what NAME did, too; empty for all. since, until: a
+    position or an RFC 3339 time (or its beginning, such as a date); after: a position, not
+    included.
     """
-    after = int(since) - 1 if since.isdecimal() else 0
-    last = int(until) if until.isdecimal() else None
-    from_time = "" if since.isdecimal() else since
-    to_time = "" if until.isdecimal() else until
+
+    subject: str = ""
+    since: str = ""
+    until: str = ""
+    after: int = 0
+
+    def __post_init__(self) -> None:
+        kind, _, name = self.subject.partition(":")
+        if self.subject and (kind not in {"cargo", "npm", "user"} or not name):
+            raise Invalid(f"`{self.subject}` must be cargo:NAME, npm:NAME or user:NAME")
+        for end in (self.since, self.until):
+            if not end.isascii() or len(end) > 40:
+                raise Invalid(f"`{end[:40]}` is neither a position nor a time")
+
+
+def history(log: Log, chosen: Chosen) -> Iterator[Recorded]:
+    """Yield events in order, in constant memory; those of one package from its stream alone."""
+    first = int(chosen.since) if chosen.since.isdecimal() else 0
+    last = int(chosen.until) if chosen.until.isdecimal() else None
+    after = max(chosen.after, first - 1)
+    return filter(_filter(chosen), _candidates(log, chosen.subject, after, last))
+
+
+def _candidates(log: Log, subject: str, after: int, last: int | None) -> Iterator[Recorded]:
+    kind, _, name = subject.partition(":")
+    stream = {"cargo": ("crate", canonical_crate_name), "npm": ("npm", canonical_npm_name)}.get(
+        kind
+    )
+    if stream is not None:
+        ours = log.read_stream(stream[0], stream[1](name), last)
+        yield from (recorded for recorded in ours if recorded.position > after)
+        return
     while page := log.read(after, PAGE_EVENTS, last):
         after = page[-1].position
-        for recorded in page:
-            entry = entry_of(recorded)
-            if entry.at < from_time or (to_time and entry.at[: len(to_time)] > to_time):
-                continue
-            if not subject or subject in {entry.subject, f"user:{entry.by}"}:
-                yield entry
+        yield from page
+
+
+_STREAM = {"cargo": ("crate", canonical_crate_name), "npm": ("npm", canonical_npm_name)}
+
+
+def package_events(
+    log: Log, ecosystem: str, name: str, newest: int | None = None, until: int | None = None
+) -> list[Recorded]:
+    """Return the events of one package, oldest first; none if there is no such package.
+
+    newest: only so many of them, the last ones.
+    """
+    kind, canonical = _STREAM[ecosystem]
+    return log.read_stream(kind, canonical(name), until, newest)
+
+
+def _filter(chosen: Chosen) -> Callable[[Recorded], bool]:
+    since = "" if chosen.since.isdecimal() else chosen.since
+    until = "" if chosen.until.isdecimal() else chosen.until
+
+    def wanted(recorded: Recorded) -> bool:
+        at = recorded.event.at
+        if at < since or (until and at[: len(until)] > until):
+            return False
+        if not chosen.subject.startswith("user:"):
+            return True
+        return chosen.subject in {f"user:{recorded.event.by}", entry_of(recorded).subject}
+
+    return wanted

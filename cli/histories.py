@@ -1,15 +1,13 @@
 """`packledger history`: what the log says."""
 
-import re
-
 import click
 import msgspec
 
-from packledger.audit.history import history as entries
+from packledger.audit.history import Chosen, entry_of
+from packledger.audit.history import history as events
 from packledger.cli.options import common, opened
 from packledger.cli.settings import Settings
-
-_SUBJECT = re.compile(r"(cargo|npm|user):.+")
+from packledger.domain.errors import Invalid
 
 
 @click.command()
@@ -23,10 +21,13 @@ def history(settings: Settings, subject: str, since: str, until: str, as_json: b
 
     A time is written as in 2026-11-21 or 2026-11-21T06:00:00Z.
     """
-    if subject and not _SUBJECT.fullmatch(subject):
-        raise click.UsageError(f"`{subject}` must be cargo:NAME, npm:NAME or user:NAME")
+    try:
+        chosen = Chosen(subject=subject, since=since, until=until)
+    except Invalid as error:
+        raise click.UsageError(error.sentence) from error
     with opened(settings) as registry:
-        for entry in entries(registry.log, subject, since, until):
+        for recorded in events(registry.log, chosen):
+            entry = entry_of(recorded)
             if as_json:
                 click.echo(msgspec.json.encode(entry))
             else:

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import closing
 
+import msgspec
 import pytest
 
-from packledger.audit.history import Entry, history
+from packledger.audit.history import Chosen, Entry, entry_of, full_entry_of, history
 from packledger.commands import accounts, npm_edits
+from packledger.domain.errors import Invalid
 from packledger.domain.permissions import Identity
 from small_registry import SmallRegistry, memory_folder
 
@@ -24,7 +26,7 @@ def small() -> Iterator[SmallRegistry]:
 
 
 def entries(small: SmallRegistry, **chosen: str) -> list[Entry]:
-    return list(history(small.log, **chosen))
+    return [entry_of(one) for one in history(small.log, Chosen(**chosen))]
 
 
 def test_every_event_is_an_entry_in_order(small: SmallRegistry) -> None:
@@ -74,4 +76,23 @@ def test_times_choose_both_ends_included(small: SmallRegistry) -> None:
 
 @pytest.mark.parametrize("text", ["²", "①"])
 def test_digits_that_are_no_numbers_are_no_positions(small: SmallRegistry, text: str) -> None:
-    assert entries(small, since=text) == []
+    with pytest.raises(Invalid, match="neither a position nor a time"):
+        entries(small, since=text)
+
+
+@pytest.mark.parametrize("subject", ["demo", "cargo:", "crate:demo", ":"])
+def test_a_subject_that_is_none_is_refused(small: SmallRegistry, subject: str) -> None:
+    with pytest.raises(Invalid, match="must be cargo:NAME"):
+        entries(small, subject=subject)
+
+
+def test_a_package_is_found_by_any_spelling_of_its_name(small: SmallRegistry) -> None:
+    assert entries(small, subject="cargo:DEMO") == entries(small, subject="cargo:demo") != []
+
+
+def test_auditors_see_the_stored_bytes(small: SmallRegistry) -> None:
+    for recorded in small.log.read(0, 100):
+        line = msgspec.json.encode(full_entry_of(recorded))
+        begin = line.index(b',"event":') + len(b',"event":')
+        assert line[begin:-1] == recorded.state, "the event is the last field"
+        assert msgspec.json.decode(line)["number"] == recorded.version
