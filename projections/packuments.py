@@ -119,11 +119,11 @@ class Packuments(FragmentProjection[PackumentHead]):
                 row = (1, event.public_url, recorded.position)
                 db.execute("INSERT OR REPLACE INTO configuration VALUES (?, ?, ?)", row)
             elif isinstance(event, SigningKeyAdded):
-                row = (event.keyid, event.key)
-                db.execute("INSERT INTO signing_keys VALUES (?, ?, NULL)", row)
+                added = (event.keyid, event.key)
+                db.execute("INSERT INTO signing_keys VALUES (?, ?, NULL)", added)
             elif isinstance(event, SigningKeyRetired):
-                row = (event.expires, event.keyid)
-                db.execute("UPDATE signing_keys SET expires = ? WHERE keyid = ?", row)
+                retired = (event.expires, event.keyid)
+                db.execute("UPDATE signing_keys SET expires = ? WHERE keyid = ?", retired)
         self._flush_published(db)
 
     def _fold(self, db: sqlite3.Connection, head: PackumentHead, event: Event, at: int) -> None:
