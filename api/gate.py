@@ -3,6 +3,8 @@
 Source: https://nginx.org/en/docs/http/ngx_http_auth_request_module.html
 """
 
+from contextlib import suppress
+
 import falcon.asgi
 
 from packledger.api.context import Context
@@ -14,22 +16,25 @@ KEPT_S = 3
 
 
 class MayRead:
-    """Answers 204 for yes; anything else means that nginx shall ask the app for the document.
+    """Answers 204 for yes and 403 for no: then nginx has the app refuse in the client's own words.
 
-    In a private registry who has a token may read everything, so the token alone decides. Two who
-    have none get no yes here: passwords, which are counted where they are used, and whatever an
-    embedding program's hooks decide for themselves.
+    In a private registry who has a token may read everything, so the token alone decides. No yes is
+    given for passwords, which are counted where they are used, nor where an embedding program's
+    hooks decide for themselves: the app answers those.
     """
 
     def __init__(self, context: Context) -> None:
-        self._authenticator, self._hooks = context.authenticator, context.hooks
+        self._authenticator = context.authenticator
+        hooks = context.hooks
+        self._hooked = hooks.authenticate is not None or hooks.access is not None
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Answer without a body, whoever it is."""
-        hooked = self._hooks.authenticate is not None or self._hooks.access is not None
-        basic = (req.get_header("authorization") or "").strip().lower().startswith("basic ")
-        if hooked or basic:
-            raise NotAuthenticated("this is for the registry itself to answer")
-        await self._authenticator.require(req)
-        resp.status = 204
-        resp.set_header("x-accel-expires", str(KEPT_S))
+        """Answer without a word about whose token it is."""
+        resp.status = 403
+        password = (req.get_header("authorization") or "").strip().lower().startswith("basic ")
+        if self._hooked or password:
+            return
+        with suppress(NotAuthenticated):
+            await self._authenticator.require(req)
+            resp.status = 204
+            resp.set_header("x-accel-expires", str(KEPT_S))
