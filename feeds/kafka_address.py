@@ -55,3 +55,13 @@ class KafkaAddress(msgspec.Struct, frozen=True):
                 "sasl_plain_password": self.password,
             }
         return options
+
+
+def explained(error: BaseException) -> str:
+    """Return what an error of the client says, and what it may mean."""
+    if "Unable to bootstrap" in str(error):  # whatever was wrong before the first answer
+        return (
+            "no broker answers; if one runs there, check `kafka_tls`, `kafka_ca_file`, "
+            "`kafka_user` and `kafka_password`"
+        )
+    return str(error) or type(error).__name__

@@ -15,7 +15,7 @@ from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from packledger.domain.errors import Unavailable
 from packledger.feeds.feed import BrokenFeed, Recorded
-from packledger.feeds.kafka_address import KafkaAddress
+from packledger.feeds.kafka_address import KafkaAddress, explained
 from packledger.feeds.kafka_reader import KafkaReader
 from packledger.feeds.kafka_record import from_record, place_of
 
@@ -112,7 +112,7 @@ class KafkaFeed:
             yield self._open
         except (KafkaError, OSError) as error:
             self.close()
-            sentence = f"cannot read {self._address} now: {error}"
+            sentence = f"cannot read {self._address} now: {explained(error)}"
             if not self._away:
                 log.error("%s; trying again", sentence)
             self._away = True

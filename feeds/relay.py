@@ -19,7 +19,7 @@ from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedEr
 
 from packledger.domain.errors import Conflict
 from packledger.feeds.feed import Feed, Recorded
-from packledger.feeds.kafka_address import KafkaAddress
+from packledger.feeds.kafka_address import KafkaAddress, explained
 from packledger.feeds.kafka_reader import KafkaReader
 from packledger.feeds.kafka_record import from_record, place_of, to_record
 from packledger.feeds.kafka_topic import prepare_topic
@@ -196,7 +196,7 @@ def run_relay(feed: Feed, address: KafkaAddress, stopping: Callable[[], bool]) -
         _wait(FENCED_WAIT_S, stopping)
         return EXIT_SURPRISED
     except Exception as error:
-        log.error("the relay ends, to begin anew: %s: %s", type(error).__name__, error)
+        log.error("the relay ends, to begin anew: %s", explained(error))
         return EXIT_SURPRISED
     finally:
         if relay is not None:

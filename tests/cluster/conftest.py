@@ -1,5 +1,8 @@
 """What the tests of a cluster share."""
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 
 from kafka_broker import Brokers, shared_brokers
@@ -16,3 +19,10 @@ def kafka() -> Brokers:
 def address(kafka: Brokers) -> KafkaAddress:
     """A topic that nobody else uses; the relay creates it."""
     return kafka.address()
+
+
+@pytest.fixture
+def collect_sockets() -> Iterator[None]:
+    """For tests that allow it: kafka-python leaves the sockets of failed connections to `gc`."""
+    yield
+    gc.collect()

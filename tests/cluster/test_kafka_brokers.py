@@ -21,8 +21,8 @@ from small_logs import grow
 
 pytestmark = [
     pytest.mark.service,
-    # kafka-python leaves the sockets of refused connections to the garbage collector
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.usefixtures("collect_sockets"),
+    pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),
 ]
 
 

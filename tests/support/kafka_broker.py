@@ -119,15 +119,20 @@ class Broker:
 
     def _format(self) -> None:
         self.folder.mkdir(parents=True)
-        Path(self._settings).write_text("\n".join(f"{k}={v}" for k, v in self._properties()))
-        arguments = ("format", "-t", "AAAAAAAAQACAAAAAAAAAAQ", "-c", self._settings)
+        Path(self._settings).write_text("\n".join(f"{k}={v}" for k, v in self.properties()))
+        cluster = ("-t", "AAAAAAAAQACAAAAAAAAAAQ", "-c", self._settings)
+        tool = ("-cp", f"{JARS}/*", "kafka.tools.StorageTool", "format", *cluster)
         subprocess.run(
-            [*_JAVA, "-Xmx128m", "-cp", f"{JARS}/*", "kafka.tools.StorageTool", *arguments],
+            [*_JAVA, "-Xmx128m", *tool, *self.users()],
             check=True,
             capture_output=True,
         )
 
-    def _properties(self) -> Iterator[tuple[str, Any]]:
+    def users(self) -> tuple[str, ...]:
+        """Return the tool's arguments for accounts, if clients need one."""
+        return ()
+
+    def properties(self) -> Iterator[tuple[str, Any]]:
         copies = len(self._nodes)
         voters = (f"{one.number}@127.0.0.1:{one.controller_port}" for one in self._nodes)
         yield "process.roles", "broker,controller"
