@@ -47,7 +47,8 @@ types: $(VENV)/dev.stamp ## mypy strict; it cannot follow the editable install, 
 	@ln -sfn $(addprefix $(CURDIR)/,$(LAYERS)) build/types/packledger/
 	$(BIN)/mypy
 
-bench: $(VENV)/dev.stamp ## measure and print the table of figures (ARGS="publish rebuild read --quick")
+bench: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp ## measure and print the table of figures (ARGS="compare crowd --quick"; --help lists the parts)
+	@tests/system_tools.sh bench
 	$(BIN)/python bench/run.py $(ARGS)
 
 # Locks carry hashes and no address: each machine uses the index it is configured with.
@@ -60,9 +61,10 @@ lock: $(VENV)/dev.stamp ## resolve requirements*.lock and the npm clients' lock 
 		print("-r ../requirements.lock", *groups["dev"], sep="\n")' > build/dev.in
 	$(PIP_COMPILE) --output-file requirements-dev.lock build/dev.in
 	cd tests/client && npm install --package-lock-only --ignore-scripts
+	cd bench/verdaccio && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
 
 clean: ## remove what the other targets made, but no data
-	rm -rf $(VENV) build tests/client/node_modules
+	rm -rf $(VENV) build tests/client/node_modules bench/verdaccio/node_modules
 
 # -- set-up, each step once ----------------------------------------------------------------------
 

@@ -104,10 +104,11 @@ def crate_version(
 
 
 def npm_version(
-    actor: Actor, name: str, version: str, chance: random.Random, dependencies: int = 4
+    actor: Actor, name: str, version: str, chance: random.Random, size: int = 1
 ) -> NpmVersionPublished:
-    """Return the event of a version of 20 KB with a README."""
-    manifest = npm_manifest(name, version, chance, dependencies)
+    """Return the event of a version of 20 KB with a README; size: of its manifest, in 700 bytes."""
+    manifest = npm_manifest(name, version, chance, 4 * size)
+    manifest["description"] = " ".join(chance.choices(WORDS, k=8 * size * size))
     return NpmVersionPublished(
         **actor.stamp(),
         name=name,

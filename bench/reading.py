@@ -1,4 +1,4 @@
-"""Reading: processor time of a request, memory at rest, and how soon a publish is visible."""
+"""How soon what was appended is visible to who reads."""
 
 import random
 import time
@@ -12,31 +12,19 @@ from wire import Wire
 from packledger.cli import wiring
 from packledger.cli.settings import load
 from packledger.domain import npm_package
-from uploads import crate_body, npm_body
+from uploads import npm_body
 
-CONNECTIONS = 16
-ROUNDS = 400
 EVENTS = 200
 NAME = "visible"
 
 
 def measure(folder: Path) -> list[Figure]:
-    """Return the figures; they have no limit yet."""
+    """Return the figure; it has no limit yet."""
     server = Server(folder / "reading")
     try:
-        time.sleep(2)
-        memory = Figure("idle memory of all processes (PSS)", "MB", server.pss_mb())
-        chance, wire = random.Random(1), Wire(server.port, server.token)
-        wire.ask("PUT", "/cargo/api/v1/crates/new", crate_body(NAME, "1.0.0", chance))
-        wire.ask("PUT", f"/npm/{NAME}", npm_body(NAME, "1.0.0", chance), expected=201)
-        index, packument = f"/cargo/index/vi/si/{NAME}", f"/npm/{NAME}"
-        return [
-            memory,
-            _until_visible(server),
-            _requests(server, "index hit", index),
-            _requests(server, "index 304", index, conditional=True),
-            _requests(server, "packument hit, abbreviated", packument),
-        ]
+        body = npm_body(NAME, "1.0.0", random.Random(1))
+        Wire(server.port, server.token).ask("PUT", f"/npm/{NAME}", body, expected=201)
+        return [_until_visible(server)]
     finally:
         server.stop()
 
@@ -60,28 +48,3 @@ def _until_visible(server: Server) -> Figure:
     wiring.close_registry(registry)
     seen = f"p99 {percentile(durations, 99):.2f} ms"
     return Figure("event appended to visible: p50", "ms", median(durations), None, seen)
-
-
-def _requests(server: Server, what: str, path: str, conditional: bool = False) -> Figure:
-    wires = [Wire(server.port) for _ in range(CONNECTIONS)]
-    accept = {"accept": "application/vnd.npm.install-v1+json"} if "/npm/" in path else {}
-    request, expected = wires[0].head("GET", path, **accept), 200
-    if conditional:
-        head, _ = wires[0].send(request)
-        etag = head.decode().partition("W/")[2].partition("\r\n")[0]
-        request, expected = wires[0].head("GET", path, if_none_match=f"W/{etag}", **accept), 304
-    _ask(wires, request, expected, 20)
-    cpu_s, began_s = server.cpu_s(), time.perf_counter()
-    _ask(wires, request, expected, ROUNDS)
-    took_s, cpu_s = time.perf_counter() - began_s, server.cpu_s() - cpu_s
-    count = CONNECTIONS * ROUNDS
-    seen = f"{CONNECTIONS} connections, {count / took_s:,.0f} requests/s"
-    return Figure(f"{what}: CPU of the server", "µs", cpu_s * 1e6 / count, None, seen)
-
-
-def _ask(wires: list[Wire], request: bytes, expected: int, rounds: int) -> None:
-    for _ in range(rounds):
-        for wire in wires:
-            wire.post(request)
-        for wire in wires:
-            wire.answer(expected)

@@ -1,6 +1,10 @@
 """Measure packledger and print one table: each figure, its limit, and the machine's own unit.
 
-    python bench/run.py [publish] [rebuild] [read] [--quick]
+    python bench/run.py [publish] [rebuild] [read] [compare] [crowd] [install] [--quick]
+
+    publish   latency and rate of publishes          compare   reads, beside nginx on the same bytes
+    rebuild   all read models from 200,000 events    crowd     memory, large uploads and packuments
+    read      from an append until it is visible     install   `npm ci`, beside Verdaccio
 
 Latency and rates need a machine that does nothing else; processor time and ratios do not. Exits 1
 when a limit is missed.
@@ -10,19 +14,32 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import comparing
+import crowds
+import installing
 import publishing
 import reading
 import rebuilding
 from figures import Figure, table
 
-PARTS = ("publish", "rebuild", "read")
+PARTS: dict[str, Callable[[Path, int], list[Figure]]] = {
+    "publish": lambda folder, scale: publishing.measure(folder, 1_000 // scale),
+    "rebuild": lambda folder, scale: rebuilding.measure(folder, rebuilding.EVENTS // scale),
+    "read": lambda folder, scale: reading.measure(folder),
+    "compare": lambda folder, scale: comparing.measure(folder, max(1, comparing.ROUNDS // scale)),
+    "crowd": lambda folder, scale: crowds.measure(folder),
+    "install": lambda folder, scale: installing.measure(folder, max(1, installing.ROUNDS // scale)),
+}
 
 
 def main() -> int:
     """Measure what was asked for."""
-    parser = argparse.ArgumentParser(description="measure packledger")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all of them by default")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work: a smoke test")
     parser.add_argument("--folder", help="where to write; default: a temporary folder")
@@ -33,12 +50,7 @@ def main() -> int:
         folder = Path(name)
         for part in arguments.parts or PARTS:
             print(f"measuring: {part}", file=sys.stderr)
-            if part == "publish":
-                figures += publishing.measure(folder, 1_000 // scale)
-            elif part == "rebuild":
-                figures += rebuilding.measure(folder, rebuilding.EVENTS // scale)
-            else:
-                figures += reading.measure(folder)
+            figures += PARTS[part](folder, scale)
     print(table(figures))
     load = os.getloadavg()[0]
     print(f"\n{os.cpu_count()} cores, load average {load:.1f} at the end")

@@ -29,17 +29,16 @@ class Answered(msgspec.Struct, frozen=True):
 class Server:
     """A server on a data directory of its own, with one account and its token."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, workers: int = 2) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.data = folder / "data"
         self.log = folder / "serve.log"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         listen = f"http://127.0.0.1:{self.port}"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [PACKLEDGER, "serve", "--data", str(self.data), "--listen", listen],
+                env={**os.environ, "PACKLEDGER_WORKERS": str(workers)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -91,6 +90,13 @@ class Server:
         for line in self.log.read_text().splitlines():
             if line.startswith("{") and '"packledger.requests"' in line:
                 yield msgspec.json.decode(line, type=Answered)
+
+
+def free_port() -> int:
+    """Return a port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def cli(data: Path, *arguments: str, stdin: str = "") -> str:

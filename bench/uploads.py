@@ -8,6 +8,7 @@ import json
 import random
 import struct
 import tarfile
+from typing import Any
 
 from generated_log import WORDS, npm_manifest
 
@@ -15,19 +16,28 @@ ARCHIVE_BYTES = 20_000
 FILES = 10
 
 
-def crate_body(name: str, version: str, chance: random.Random) -> bytes:
-    """Return the body of `PUT /cargo/api/v1/crates/new`."""
-    packed = _archive(name, f"{name}-{version}", "Cargo.toml", _cargo_toml(name, version), chance)
+def crate_body(name: str, version: str, chance: random.Random, more_bytes: int = 0) -> bytes:
+    """Return the body of `PUT /cargo/api/v1/crates/new`; more_bytes do not compress."""
+    members = {"Cargo.toml": _cargo_toml(name, version), "more": chance.randbytes(more_bytes)}
+    packed = _archive(name, f"{name}-{version}", members, chance)
     metadata = json.dumps({"name": name, "vers": version, "deps": [], "features": {}}).encode()
     return b"".join(
         (struct.pack("<I", len(metadata)), metadata, struct.pack("<I", len(packed)), packed)
     )
 
 
-def npm_body(name: str, version: str, chance: random.Random) -> bytes:
-    """Return the body of `PUT /npm/<name>`; its manifest has about 2 KB."""
+def npm_body(name: str, version: str, chance: random.Random, more_bytes: int = 0) -> bytes:
+    """Return the body of `PUT /npm/<name>`; its manifest has about 2 KB; more_bytes as above."""
     manifest = npm_manifest(name, version, chance, dependencies=len(WORDS) - 3)
-    packed = _archive(name, "package", "package.json", json.dumps(manifest, indent=2), chance)
+    text = json.dumps(manifest, indent=2).encode()
+    members = {"package.json": text, "more": chance.randbytes(more_bytes)}
+    packed = _archive(name, "package", members, chance)
+    return npm_document(manifest, packed)
+
+
+def npm_document(manifest: dict[str, Any], packed: bytes) -> bytes:
+    """Return the body of `PUT /npm/<name>` for a tarball and its package.json."""
+    name, version = manifest["name"], manifest["version"]
     integrity = base64.b64encode(hashlib.sha512(packed).digest()).decode()
     dist = {
         "integrity": f"sha512-{integrity}",
@@ -37,7 +47,7 @@ def npm_body(name: str, version: str, chance: random.Random) -> bytes:
     document = {
         "_id": name,
         "name": name,
-        "description": manifest["description"],
+        "description": manifest.get("description", ""),
         "dist-tags": {"latest": version},
         "versions": {version: {**manifest, "dist": dist, "readme": "# A package"}},
         "access": None,
@@ -52,7 +62,7 @@ def npm_body(name: str, version: str, chance: random.Random) -> bytes:
     return json.dumps(document).encode()
 
 
-def _cargo_toml(name: str, version: str) -> str:
+def _cargo_toml(name: str, version: str) -> bytes:
     dependencies = "".join(
         f'[dependencies.{word}-core]\nversion = "1.2.3"\nfeatures = ["std"]\noptional = true\n\n'
         for word in WORDS[:16]
@@ -64,16 +74,17 @@ def _cargo_toml(name: str, version: str) -> str:
         f'repository = "https://git.example.com/{name}"\nkeywords = ["fast", "parser"]\n\n'
         f'[lib]\nname = "{name.replace("-", "_")}"\npath = "src/lib.rs"\n\n'
         f"[features]\ndefault = []\n{features}\n{dependencies}"
-    )
+    ).encode()
 
 
-def _archive(name: str, folder: str, manifest: str, text: str, chance: random.Random) -> bytes:
-    """Return a tar.gz of about `ARCHIVE_BYTES`: a manifest, a README, sources."""
+def _archive(name: str, folder: str, members: dict[str, bytes], chance: random.Random) -> bytes:
+    """Return a tar.gz of about `ARCHIVE_BYTES`: a README, sources, and other members."""
     # random words compress to a quarter, like source code
     source_bytes = ARCHIVE_BYTES * 43 // 10 // FILES
     # as a rule a version's README is that of the version before
     readme = f"# {name}\n\n".encode() + _words(3_000, random.Random(name))
-    members = {manifest: text.encode(), "README.md": readme}
+    members = {path: content for path, content in members.items() if content}
+    members |= {"README.md": readme}
     members |= {f"src/part{number}.txt": _words(source_bytes, chance) for number in range(FILES)}
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:

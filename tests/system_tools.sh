@@ -7,6 +7,7 @@
 #   tests/system_tools.sh browser          what the tests of the pages drive: Chromium, its driver
 #   tests/system_tools.sh servers          what a cluster consists of: PostgreSQL, nginx, and Java and
 #                                          Maven for the Kafka broker
+#   tests/system_tools.sh bench            what the figures are compared with: nginx, asked by wrk
 set -euo pipefail
 
 # Debian's own cargo is too old for crates of this decade; cargo-web is kept recent.
@@ -46,6 +47,10 @@ case "$1" in
     command -v mvn >/dev/null || missing+=(maven)
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
     command -v nginx >/dev/null || missing+=(nginx-light)
+    ;;
+  bench)
+    command -v nginx >/dev/null || missing+=(nginx-light)
+    command -v wrk >/dev/null || missing+=(wrk)
     ;;
 esac
 
