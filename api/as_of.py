@@ -23,6 +23,7 @@ from packledger.domain.errors import NoSuchPackage, NoSuchVersion, NotAllowed, N
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import Download
 from packledger.projections.documents import render
+from packledger.projections.log_tiles import nothing_later
 from packledger.projections.search import CARGO, NPM
 
 Request = falcon.asgi.Request
@@ -35,7 +36,11 @@ class Past:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._moments = Moments(context.registry.log, context.registry.now)
+        self._moments = Moments(
+            context.registry.log,
+            context.registry.now,
+            lambda at: nothing_later(context.log_tiles.db(), at),
+        )
 
     def base_url(self, moment: str) -> str:
         """Return what every URL of a view begins with."""

@@ -37,10 +37,15 @@ PAGE_EVENTS = 500
 
 
 class Moments:
-    """Finds the position that a moment means. now: the clock. Safe to share between threads."""
+    """Finds the position that a moment means. Safe to share between threads.
 
-    def __init__(self, log: Log, now: Callable[[], datetime]) -> None:
-        self._log, self._now = log, now
+    now: the clock; nothing_later: as `log_tiles.nothing_later`, so that not the whole log is read.
+    """
+
+    def __init__(
+        self, log: Log, now: Callable[[], datetime], nothing_later: Callable[[str], int]
+    ) -> None:
+        self._log, self._now, self._nothing_later = log, now, nothing_later
 
     def position(self, moment: str) -> int:
         """Return the last position that belongs to a moment's past.
@@ -62,7 +67,7 @@ class Moments:
         return self._before_first_after(rfc3339(time))
 
     def _before_first_after(self, at: str) -> int:
-        position = 0
+        position = self._nothing_later(at)
         while page := self._log.read(position, PAGE_EVENTS):
             for recorded in page:
                 if recorded.event.at > at:

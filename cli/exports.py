@@ -9,8 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from packledger.audit.as_of import Moments
 from packledger.audit.export import export as write
+from packledger.cli import wiring
 from packledger.cli.options import common, opened
 from packledger.cli.settings import Settings
+from packledger.projections.board import LOG_TILES
+from packledger.projections.log_tiles import nothing_later
 
 
 @click.command()
@@ -35,11 +38,13 @@ def export(settings: Settings, moment: str, to: Path, url: str, as_json: bool) -
         Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as bar,
     ):
         task = bar.add_task("", total=None)
-        position = Moments(registry.log, registry.now).position(moment)
+        wiring.catch_up(settings, registry)
+        tiles = wiring.open_reader(settings, registry.board, LOG_TILES)
+        moments = Moments(registry.log, registry.now, lambda at: nothing_later(tiles.db(), at))
         exported = write(
             registry.log,
             registry.blobs,
-            position,
+            moments.position(moment),
             to,
             url,
             lambda what, done, total: bar.update(

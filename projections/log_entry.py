@@ -32,6 +32,7 @@ class LogEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
+_decode = msgspec.json.Decoder(LogEntry).decode
 _sha256 = hashlib.sha256
 
 
@@ -76,3 +77,8 @@ def entries_in(bundle: bytes) -> list[bytes]:
         entries.append(entry)
         at += 2 + length
     return entries
+
+
+def time_of(entry: bytes) -> str:
+    """Return the time of an entry."""
+    return _decode(entry).time

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import LOG_TILES
-from packledger.projections.log_entry import entries_in, entry_of, framed
+from packledger.projections.log_entry import entries_in, entry_of, framed, time_of
 from packledger.projections.merkle import HASH_BYTES, TILE_HEIGHT, TILE_WIDTH, Edge, leaf_hash
 
 _INSERT_EDGE = "INSERT INTO edge VALUES (?, ?, ?, ?, ?)"
@@ -31,11 +31,13 @@ class LogTiles:
         CREATE TABLE edge (
             level INTEGER, tile INTEGER, place INTEGER, hash BLOB NOT NULL, entry BLOB NOT NULL,
             PRIMARY KEY (level, place)
-        ) WITHOUT ROWID
+        ) WITHOUT ROWID;
+        CREATE TABLE times (tile INTEGER PRIMARY KEY, latest TEXT NOT NULL)
     """
 
     def __init__(self) -> None:
         self._edge: Edge | None = None
+        self._latest = ""
         self._entries: list[bytes] = []
         self._saved: list[int] = []
 
@@ -45,6 +47,7 @@ class LogTiles:
         for recorded in page:
             entry = entry_of(recorded)
             self._entries.append(framed(entry))
+            self._latest = max(self._latest, recorded.event.at)
             for tile in edge.append(leaf_hash(entry)):
                 self._empty(db, tile.level)
                 row = (tile.level, tile.index, tile.body)
@@ -52,6 +55,7 @@ class LogTiles:
                 if tile.level == 0:
                     bundle = (tile.index, b"".join(self._entries))
                     db.execute("INSERT INTO bundles VALUES (?, ?)", bundle)
+                    db.execute("INSERT INTO times VALUES (?, ?)", (tile.index, self._latest))
                     self._entries.clear()
         self._edge = edge
 
@@ -66,6 +70,9 @@ class LogTiles:
             if level == 0:
                 self._entries.append(entry)
         self._saved = [len(hashes) for hashes in levels]
+        (latest,) = db.execute("SELECT max(latest) FROM times").fetchone()
+        times = [time_of(entry) for entry in entries_in(b"".join(self._entries))]
+        self._latest = max([latest or "", *times])
         return Edge(size, levels)
 
     def _empty(self, db: sqlite3.Connection, level: int) -> None:
@@ -116,6 +123,14 @@ def _partial(
     rows = db.execute(statement, (level,)).fetchall()
     if rows:
         yield f"{kind}/{rows[0][0]:012}", b"".join(body for _, body in rows)
+
+
+def nothing_later(db: sqlite3.Connection, at: str) -> int:
+    """Return a position up to which no event is later than a time; few that follow are not."""
+    (tile,) = db.execute("SELECT min(tile) FROM times WHERE latest > ?", (at,)).fetchone()
+    if tile is None:
+        (tile,) = db.execute("SELECT count(*) FROM times").fetchone()
+    return int(tile) * TILE_WIDTH
 
 
 def size_of(db: sqlite3.Connection) -> int:

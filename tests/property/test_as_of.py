@@ -16,6 +16,8 @@ from histories import histories
 from packledger.audit.as_of import Moments, PastCrate, PastPackage
 from packledger.domain.errors import Invalid
 from packledger.eventstore.log import Log, Recorded
+from packledger.projections.log_tiles import LogTiles, nothing_later
+from packledger.projections.merkle import TILE_WIDTH
 from packledger.projections.packuments import (
     Packuments,
     abbreviated_of,
@@ -107,14 +109,21 @@ def test_every_moment_shows_what_was_served_then(
 
 
 @settings(max_examples=40, deadline=None)
-@given(histories(max_size=80), st.integers(0, 61), st.sampled_from(["000", "001", "999"]))
+@given(histories(max_size=400), st.integers(0, 61), st.sampled_from(["000", "001", "999"]))
 def test_a_time_means_what_came_before_the_first_later_event(
     history: list[Recorded], second: int, millisecond: str
 ) -> None:
     at = f"2026-11-21T10:{second // 60:02}:{second % 60:02}.{millisecond}Z"
     later = [one.position for one in history if one.event.at > at]
-    with stored(history) as log:
-        assert Moments(log, lambda: NOW).position(at) == (later or [len(history) + 1])[0] - 1
+    position = (later or [len(history) + 1])[0] - 1
+    with stored(history) as log, memory_folder() as folder:
+        assert Moments(log, lambda: NOW, lambda at: 0).position(at) == position
+        tiles = ReadModel(folder / "tiles", LogTiles())
+        tiles.apply(history)
+        shortened = nothing_later(tiles.db, at)
+        assert shortened <= position < shortened + 2 * TILE_WIDTH
+        assert Moments(log, lambda: NOW, lambda at: shortened).position(at) == position
+        tiles.close()
 
 
 @pytest.mark.parametrize(
@@ -134,11 +143,11 @@ def test_a_time_means_what_came_before_the_first_later_event(
 )
 def test_a_moment_that_is_none_is_refused(moment: str, says: str) -> None:
     with stored([]) as log, pytest.raises(Invalid, match=says):
-        Moments(log, lambda: NOW).position(moment)
+        Moments(log, lambda: NOW, lambda at: 0).position(moment)
 
 
 def test_a_date_is_its_beginning_and_zones_are_honoured() -> None:
     with stored([]) as log:
-        moments = Moments(log, lambda: NOW)
+        moments = Moments(log, lambda: NOW, lambda at: 0)
         for moment in ("0", "2026-11-21", "2026-11-21T11:00:00Z", "2026-11-21T12:00:00+01:00"):
             assert moments.position(moment) == 0
