@@ -9,7 +9,9 @@ from packledger.api.answers import FOREVER
 from packledger.api.context import Context
 from packledger.eventstore.blobs import BlobStore, Download
 
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 1024 * 1024
+"""Most files are one piece. Each is a change of threads, which costs 190 µs; all of nginx's work to
+send 1 MB takes 270."""
 REDIRECT = "no-store"
 """For the way to a file: it holds for minutes."""
 
