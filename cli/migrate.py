@@ -8,7 +8,7 @@ from packledger.cli import wiring
 from packledger.cli.settings import Settings
 from packledger.commands.registry import Registry
 from packledger.domain.configuration import Configuration
-from packledger.domain.errors import Conflict, NotFound, Unavailable
+from packledger.domain.errors import Conflict, NotFound, Unavailable, WrongSchema
 
 log = logging.getLogger("packledger.migrate")
 
@@ -42,7 +42,7 @@ def prepare_web(settings: Settings) -> None:
     """Clean up behind killed uploads, and see whether we may serve.
 
     Raises:
-        NotFound, Conflict: as `check_migrated`.
+        NotFound, WrongSchema, Conflict: as `check_migrated`.
     """
     registry = wiring.open_registry(settings, create=False)
     try:
@@ -58,11 +58,13 @@ def check_migrated(registry: Registry) -> None:
     While the store cannot be reached nobody can tell, and reads need nothing of it.
 
     Raises:
-        NotFound: `migrate` has not been run.
+        NotFound, WrongSchema: `migrate` has not been run.
         Conflict: the log has another public URL.
     """
     try:
         state: Configuration | None = registry.log.load("registry").state
+    except WrongSchema:
+        raise
     except Unavailable as error:
         log.warning("the public URL is not compared with the log: %s", error.sentence)
         return

@@ -52,7 +52,7 @@ def open_store(settings: Settings, *, create: bool) -> Store:
 
     Raises:
         NotFound: there is none, and none is to be created.
-        Conflict, Unavailable: PostgreSQL cannot be migrated.
+        Unavailable: PostgreSQL cannot be migrated.
     """
     if settings.database:
         # Only now: the driver takes 10 MB in every process that has it.

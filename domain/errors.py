@@ -66,6 +66,10 @@ class Unavailable(RegistryError):
     """The registry cannot do this now (disk full, store locked); nothing was changed."""
 
 
+class WrongSchema(Unavailable):
+    """The database was not migrated to the schema of this release; waiting does not help."""
+
+
 class NameTaken(Conflict):
     """A name that differs only in case, or in `-` against `_`, is in use."""
 

@@ -3,7 +3,7 @@
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from packledger.domain.errors import Conflict, NotFound, Unavailable
+from packledger.domain.errors import Unavailable, WrongSchema
 from packledger.eventstore.postgres_connections import Connection, closed_on_error, connect
 from packledger.eventstore.postgres_errors import reason
 
@@ -58,7 +58,7 @@ def migrate(url: str) -> int:
     Two at once wait for each other.
 
     Raises:
-        Conflict: a newer release has migrated it.
+        WrongSchema: a newer release has migrated it.
         Unavailable: it cannot be reached, or refuses the changes.
     """
     try:
@@ -92,20 +92,19 @@ def connect_migrated(url: str) -> Connection:
     """Return a new connection to a database that `migrate` has brought to this release's version.
 
     Raises:
-        NotFound: it was never migrated.
-        Conflict: its schema is older or newer.
+        WrongSchema: it was never migrated, or its schema is older or newer.
         psycopg.OperationalError: it cannot be reached, or refuses us.
     """
     connection = connect(url)
     with closed_on_error(connection):
         version = _version(connection)
         if version is None:
-            raise NotFound(
+            raise WrongSchema(
                 f"there is no registry in the database `{_name(url)}`; run `packledger migrate`"
             )
         _refuse_newer(version, url)
         if version < len(MIGRATIONS):
-            raise Conflict(
+            raise WrongSchema(
                 f"the schema of the database `{_name(url)}` has version {version}, this release "
                 f"needs {len(MIGRATIONS)}; run `packledger migrate`"
             )
@@ -114,7 +113,7 @@ def connect_migrated(url: str) -> Connection:
 
 def _refuse_newer(version: int, url: str) -> None:
     if version > len(MIGRATIONS):
-        raise Conflict(
+        raise WrongSchema(
             f"the schema of the database `{_name(url)}` has version {version}, this release knows "
             f"{len(MIGRATIONS)}; upgrade packledger"
         )

@@ -25,7 +25,7 @@ class PostgresStore:
 
     connections: the most that this process keeps, beside one for each watch. They are made when
     they are needed, so it can be opened while the database is away; each of them looks whether
-    `migrate` was run, and raises NotFound or Conflict if not.
+    `migrate` was run, and raises WrongSchema if not.
     """
 
     def __init__(self, url: str, connections: int) -> None:

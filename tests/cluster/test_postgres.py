@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from event_stores import AT, add_owner, execute_sql, open_log
-from packledger.domain.errors import Conflict, Invalid, NotFound, Unavailable
+from packledger.domain.errors import Invalid, Unavailable, WrongSchema
 from packledger.domain.events import CrateOwnerAdded, CrateRegistered, Event, encode
 from packledger.eventstore import postgres_schema
 from packledger.eventstore.log import Log
@@ -95,7 +95,9 @@ def test_a_migration_that_fails_leaves_the_schema_as_it_was(
     assert tables(place) == made
     monkeypatch.setattr(postgres_schema, "MIGRATIONS", (*postgres_schema.MIGRATIONS[:-1], more[:1]))
     with closing(open_log(place)) as log:
-        with pytest.raises(Conflict, match=r"has version \d, this release needs .*`packledger mi"):
+        with pytest.raises(
+            WrongSchema, match=r"has version \d, this release needs .*`packledger mi"
+        ):
             log.last_position()
         assert migrate(place) == len(postgres_schema.MIGRATIONS)
         assert log.last_position() == 0
@@ -107,16 +109,19 @@ def test_a_worker_refuses_a_database_that_was_never_migrated_and_creates_nothing
     place = postgres.new_database()
     with closing(open_log(place)) as log, closing(log.watch()) as watch:
         for act in (log.last_position, lambda: register(log, "demo"), lambda: watch.wait(1)):
-            with pytest.raises(NotFound, match=r"`test_\d+`; run `packledger migrate`"):
+            with pytest.raises(WrongSchema, match=r"`test_\d+`; run `packledger migrate`"):
                 act()
     assert tables(place) == []
 
 
 def test_a_schema_of_a_newer_release_is_refused_by_all(place: str) -> None:
     execute_sql(place, "UPDATE schema_version SET version = 999")
-    with closing(open_log(place)) as log, pytest.raises(Conflict, match=r"999.*upgrade packledger"):
+    with (
+        closing(open_log(place)) as log,
+        pytest.raises(WrongSchema, match=r"999.*upgrade packledger"),
+    ):
         log.last_position()
-    with pytest.raises(Conflict, match=r"999.*upgrade packledger"):
+    with pytest.raises(WrongSchema, match=r"999.*upgrade packledger"):
         migrate(place)
 
 
