@@ -39,7 +39,7 @@ class PrivateReads:
         """Refuse a request without a valid credential."""
         path = without_moment(req.path)
         closed = path.startswith(("/cargo/", "/npm", "/log/", "/audit/"))
-        if closed and not _OPEN.fullmatch(f"{req.method} {path}"):
+        if closed and not _OPEN.fullmatch(f"{req.method} {req.path}"):
             await self._authenticator.require(req)
 
     async def process_response(

@@ -108,6 +108,13 @@ class BlobStore(Protocol):
         """
         ...
 
+    def at_hand(self, digest: str, most_bytes: int) -> bytes | None:
+        """Return a whole blob if that takes no waiting, so for an event loop; else None.
+
+        most_bytes: of a larger blob nothing is read.
+        """
+        ...
+
     def open_sized(self, digest: str) -> OpenBlob:
         """Return a blob's bytes as a file, with their number.
 
@@ -165,6 +172,12 @@ _CANNOT_WRITE = {
 }
 
 
+def _said(error: Exception) -> str:
+    """Return what a database says, and what it means where that is something else."""
+    said = str(error)
+    return f"{said} (is the disk full?)" if said == "disk I/O error" else said
+
+
 @contextmanager
 def disk_errors_as_refusals() -> Iterator[None]:
     """Turn an operating system's "cannot write" into a refusal that a client can print."""
@@ -174,8 +187,8 @@ def disk_errors_as_refusals() -> Iterator[None]:
         raise
     except (sqlite3.OperationalError, PersistenceError) as error:
         raise Unavailable(
-            f"the registry cannot use its database now: {error}; nothing was changed, try again "
-            "later"
+            f"the registry cannot use its database now: {_said(error)}; nothing was changed, try "
+            "again later"
         ) from error
     except OSError as error:
         why = _CANNOT_WRITE.get(error.errno or 0)
