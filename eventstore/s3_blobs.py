@@ -129,6 +129,10 @@ class S3Blobs:
         """
         return self.open_sized(digest).file
 
+    def at_hand(self, digest: str, most_bytes: int) -> bytes | None:
+        """Return None: a bucket is never at hand."""
+        return None
+
     def open_sized(self, digest: str) -> OpenBlob:
         """Return a blob's bytes as a file, with their number.
 

@@ -159,6 +159,13 @@ def test_a_missing_blob_is_named(blobs: BlobStore) -> None:
         blobs.size_bytes(digest)
 
 
+def test_what_is_at_hand_is_the_whole_blob_or_nothing(blobs: BlobStore) -> None:
+    digest = blobs.put(b"some bytes")
+    assert blobs.at_hand(digest, 10) in {b"some bytes", None}
+    assert blobs.at_hand(digest, 9) is None
+    assert blobs.at_hand("0" * 64, 10) is None
+
+
 def test_a_reader_follows_what_was_written_so_far(blobs: BlobStore) -> None:
     writer = blobs.writer()
     writer.write(b"one ")
