@@ -11,9 +11,8 @@ import falcon.asgi
 import msgspec
 
 from packledger.api.context import Context
-from packledger.api.npm_names import package_path, segments
 from packledger.audit.history import Chosen, full_entry_of, history
-from packledger.domain.errors import Invalid, NoSuchPackage, NotAllowed
+from packledger.domain.errors import NoSuchPackage, NotAllowed
 from packledger.eventstore.log import Recorded
 
 Request = falcon.asgi.Request
@@ -59,15 +58,9 @@ class PackageHistory:
         """Answer a crate's events."""
         await self._of(req, resp, "cargo", name)
 
-    async def __call__(self, req: Request, resp: Response | None, **params: str) -> None:
+    async def on_get_npm(self, req: Request, resp: Response, name: str) -> None:
         """Answer an npm package's events; a name with a scope has a slash."""
-        assert resp is not None
-        if req.method not in {"GET", "HEAD"}:
-            raise falcon.HTTPMethodNotAllowed(["GET"])
-        path = package_path(segments(req.scope["raw_path"], "/audit/npm"))
-        if path.rest:
-            raise Invalid(f"`{req.path}` names more than a package")
-        await self._of(req, resp, "npm", path.name)
+        await self._of(req, resp, "npm", name)
 
     async def _of(self, req: Request, resp: Response, ecosystem: str, name: str) -> None:
         await self._context.authenticator.require(req)
@@ -106,4 +99,4 @@ def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> Non
     packages = PackageHistory(context)
     app.add_route("/audit/events", Events(context))
     app.add_route("/audit/cargo/{name}", packages)
-    app.add_sink(packages, r"/audit/npm/")
+    app.add_route("/audit/npm/{name:path}", packages, suffix="npm")
