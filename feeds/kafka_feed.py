@@ -17,11 +17,13 @@ from packledger.domain.errors import Unavailable
 from packledger.feeds.feed import BrokenFeed, Recorded
 from packledger.feeds.kafka_address import KafkaAddress, explained
 from packledger.feeds.kafka_reader import KafkaReader
-from packledger.feeds.kafka_record import from_record, place_of
+from packledger.feeds.kafka_record import NO_LINK, from_record, next_link, place_of
 
 SCAN_OFFSETS = 2_000
 """So near to a position, reading on is faster than another look in the middle (a fetch each)."""
 _AHEAD = 500
+RETRY_S = 0.2
+"""With a look for the brokers that is not answered, less than a projector may be silent."""
 
 log = logging.getLogger("packledger.feed")
 
@@ -32,12 +34,13 @@ class KafkaFeed:
     def __init__(self, address: KafkaAddress) -> None:
         self._address = address
         self._open: KafkaReader | None = None
-        self._topic_id: Any = None
         self._at: int | None = None
         """The position that `_ready`, and then the reader, go on from; None: to be found."""
         self._ready: list[Any] = []
-        self._seen: Recorded | None = None
-        """The last event given: a topic created anew holds it too, if it holds our log."""
+        self._seen, self._link = 0, NO_LINK
+        """The last event that was given, and its link: what comes next continues both."""
+        self._due = False
+        """Whether `wait` has said that there is something to read."""
         self._away = False
 
     def read(self, after: int, limit: int) -> list[Recorded]:
@@ -55,8 +58,7 @@ class KafkaFeed:
                 # Offsets mean nothing in a topic that was created anew: look for our place again.
                 self._at = None
                 page = self._page(reader, after, limit)
-        if page:
-            self._seen = page[-1]
+        self._due = False
         return page
 
     def wait(self, timeout_s: float) -> bool:
@@ -64,15 +66,14 @@ class KafkaFeed:
 
         Also true when only `read` can tell: the brokers were away, or the topic is another one.
         """
-        if self._away:
-            time.sleep(timeout_s)
-        elif self._at is not None and not self._ready:
-            try:
-                with self._reader() as reader:
-                    self._ready = self._ahead(reader, timeout_s)
-            except Unavailable:
-                return True
-        return bool(self._ready) or self._at is None
+        if self._due:
+            time.sleep(min(timeout_s, RETRY_S))
+            return True
+        if self._at is not None and not self._ready:
+            with suppress(Unavailable), self._reader() as reader:
+                self._ready = self._ahead(reader, timeout_s)
+        self._due = bool(self._ready) or self._at is None
+        return self._due
 
     def _ahead(self, reader: KafkaReader, timeout_s: float) -> list[Any]:
         try:
@@ -112,6 +113,7 @@ class KafkaFeed:
             yield self._open
         except (KafkaError, OSError) as error:
             self.close()
+            self._due = True
             sentence = f"cannot read {self._address} now: {explained(error)}"
             if not self._away:
                 log.error("%s; trying again", sentence)
@@ -125,42 +127,47 @@ class KafkaFeed:
         self._away = False
 
     def _page(self, reader: KafkaReader, after: int, limit: int) -> list[Recorded]:
-        if self._topic_changed(reader) or after != self._at:
+        if after != self._at:
             self._find(reader, after)
+        link = NO_LINK if after == 0 else self._link if after == self._seen else None
         page: list[Recorded] = []
         while len(page) < limit and (records := self._next(reader, limit - len(page))):
             for record in records:
-                position, prev = place_of(record)
-                if position <= after:
-                    self._check_seen(record, position)
-                elif prev == after:
+                position, prev, its_link = place_of(record)
+                known = position != self._seen or its_link == self._link
+                if position > after:
+                    self._check_continues(after, position, prev)
                     page.append(from_record(record))
+                    known &= link is None or its_link == next_link(link, page[-1])
                     after = position
-                else:
-                    raise BrokenFeed(
-                        f"{self._address} lacks events: {position} comes after {after}; delete the "
-                        "topic, the relay publishes the log again"
-                    )
+                self._check_known(known, position)
+                if position == after:
+                    link = its_link
         self._at = after
+        if page and link:
+            self._seen, self._link = after, link
         return page
+
+    def _check_continues(self, after: int, position: int, prev: int) -> None:
+        if prev != after:
+            raise BrokenFeed(
+                f"{self._address} lacks events: {position} comes after {after}; delete the topic, "
+                "the relay publishes the log again"
+            )
+
+    def _check_known(self, known: bool, position: int) -> None:
+        if not known:
+            raise BrokenFeed(
+                f"{self._address} holds another log now: its event {position} does not continue "
+                "what was read before. Name the right topic with `kafka_topic`, or rebuild the "
+                "read models"
+            )
 
     def _next(self, reader: KafkaReader, limit: int) -> list[Any]:
         if self._ready:
             records, self._ready = self._ready[:limit], self._ready[limit:]
             return records
         return reader.more(limit)
-
-    def _topic_changed(self, reader: KafkaReader) -> bool:
-        before, self._topic_id = self._topic_id, reader.topic_id()
-        return before is not None and before != self._topic_id
-
-    def _check_seen(self, record: Any, position: int) -> None:
-        """Refuse a topic that holds something else in the place of what we have read."""
-        if self._seen and position == self._seen.position and from_record(record) != self._seen:
-            raise BrokenFeed(
-                f"{self._address} holds another log now: its event {position} is not the one read "
-                "before. Name the right topic with `kafka_topic`, or rebuild the read models"
-            )
 
     def _find(self, reader: KafkaReader, after: int) -> None:
         """Let the reader go on a little before the event that follows position `after`."""

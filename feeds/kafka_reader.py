@@ -41,11 +41,6 @@ class KafkaReader:
         """Close the connections."""
         self._consumer.close(timeout_ms=ANSWER_MS)
 
-    def topic_id(self) -> Any:
-        """Return the identity of the topic, which a topic created anew does not share; or None."""
-        # Nothing public tells it without asking a broker each time; the library is pinned.
-        return self._consumer._cluster.topic_id(self._partition.topic)
-
     def begin(self) -> int:
         """Return the offset of the oldest record there may be."""
         offsets = self._consumer.beginning_offsets([self._partition], timeout_ms=ANSWER_MS)

@@ -5,7 +5,6 @@ relay; so a relay keeps nothing, and whatever surprises it, it ends and another 
 See docs/adr/0018-one-partition-transactions-no-consumer-group.md.
 """
 
-import itertools
 import logging
 import os
 import threading
@@ -21,7 +20,7 @@ from packledger.domain.errors import Conflict
 from packledger.feeds.feed import Feed, Recorded
 from packledger.feeds.kafka_address import KafkaAddress, explained
 from packledger.feeds.kafka_reader import KafkaReader
-from packledger.feeds.kafka_record import from_record, place_of, to_record
+from packledger.feeds.kafka_record import NO_LINK, from_record, next_link, place_of, to_record
 from packledger.feeds.kafka_topic import prepare_topic
 
 PAGE_EVENTS = 500
@@ -50,7 +49,7 @@ class Relay:
 
     def __init__(self, feed: Feed, address: KafkaAddress) -> None:
         self._feed, self._topic = feed, address.topic
-        self._offset = -1
+        self._offset, self._link = -1, NO_LINK
         prepare_topic(address)
         self._producer = KafkaProducer(
             **address.options(),
@@ -93,7 +92,7 @@ class Relay:
             reader.close()
         if last is None:
             return 0
-        begin, (end, _) = place_of(first)[0], place_of(last)
+        begin, (end, _, link) = place_of(first)[0], place_of(last)
         again = "delete the topic, the relay publishes the log again"
         if begin != 1:
             raise Conflict(
@@ -106,7 +105,7 @@ class Relay:
                 f"restored from a backup: its event {end} is not ours. Name another topic with "
                 f"`kafka_topic`, or {again}"
             )
-        self._offset = last.offset
+        self._offset, self._link = last.offset, link
         return end
 
     def step(self) -> bool:
@@ -116,20 +115,30 @@ class Relay:
             return False
         self._producer.begin_transaction()
         deadline_s = time.monotonic() + DELIVERY_S
-        futures = list(self._sent(page))
+        links = list(self._links(page))
+        futures = self._send(page, links)
         self._producer.flush(timeout=DELIVERY_S)
         # Every one, and before the commit: that returns normally although all of them failed.
         offsets = [one.get(max(0.01, deadline_s - time.monotonic())).offset for one in futures]
         if offsets[0] <= self._offset:
             raise Surprise(f"topic `{self._topic}` was created anew or truncated")
         self._producer.commit_transaction()
-        self.position, self._offset = page[-1].position, offsets[-1]
+        self.position, self._offset, self._link = page[-1].position, offsets[-1], links[-1]
         return True
 
-    def _sent(self, page: Sequence[Recorded]) -> Iterator[Any]:
-        prevs = itertools.chain([self.position], (one.position for one in page))
-        for prev, recorded in zip(prevs, page, strict=False):
-            yield self._producer.send(self._topic, partition=0, **to_record(recorded, prev))
+    def _send(self, page: Sequence[Recorded], links: Sequence[bytes]) -> list[Any]:
+        return [
+            self._producer.send(
+                self._topic, partition=0, **to_record(recorded, recorded.position - 1, link)
+            )
+            for recorded, link in zip(page, links, strict=True)
+        ]
+
+    def _links(self, page: Sequence[Recorded]) -> Iterator[bytes]:
+        link = self._link
+        for recorded in page:
+            link = next_link(link, recorded)
+            yield link
 
     def _page(self) -> list[Recorded]:
         page: list[Recorded] = []

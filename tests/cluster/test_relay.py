@@ -161,6 +161,26 @@ def test_a_fenced_relay_writes_nothing_more_and_says_that_there_is_another(
     assert_exact(address, log[:10])
 
 
+def test_nothing_is_relayed_by_another_once_the_tail_has_been_read(
+    address: KafkaAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = owners_come(20)
+    real = KafkaReader.last
+    older = Relay(ListFeed(log, 5), address)
+
+    def last(reader: KafkaReader) -> Any:
+        found = real(reader)
+        with pytest.raises(KafkaError):
+            older.step()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KafkaReader, "last", last)
+        relay_all(ListFeed(log), address)
+    older.close()
+    assert_exact(address, log)
+
+
 def test_a_relay_that_is_told_to_stop_ends_well(address: KafkaAddress) -> None:
     log = owners_come(9)
     feed = ListFeed(log)

@@ -36,6 +36,6 @@ def abandon(relay: Relay, log: Sequence[Recorded], events: int) -> None:
     """Leave a transaction open, as a relay does that is killed before it commits."""
     if page := log[relay.position : relay.position + events]:
         relay._producer.begin_transaction()
-        for future in list(relay._sent(page)):
+        for future in relay._send(page, list(relay._links(page))):
             future.get(10)
     relay._producer.close(timeout=0)
