@@ -33,7 +33,7 @@ help: ## list the targets
 run: $(VENV)/run.stamp ## set up and serve the registry (ARGS="--data DIR --listen URL")
 	@exec $(BIN)/packledger serve $(ARGS)
 
-test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp build/kafka.stamp build/s3.stamp ## set up and run every test (ARGS="-k NAME" for some)
+test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp build/kafka.stamp build/s3.stamp build/log_checker.stamp ## set up and run every test (ARGS="-k NAME" for some)
 	@tests/system_tools.sh cargo
 	@tests/system_tools.sh browser
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
@@ -105,4 +105,11 @@ build/s3.stamp: tests/servers/s3/go.mod tests/servers/s3/go.sum | $(VENV)/dev.st
 	@echo "building an S3 server:$$(sed -n 's,.*/\(versitygw v[0-9.]*\).*, \1,p' $<) into build/s3 (a minute)"
 	@cd tests/servers/s3 && GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 $(CURDIR)/$(BIN)/go build -trimpath \
 		-buildvcs=false -ldflags '-s -w' -o $(CURDIR)/build/s3/versitygw github.com/versity/versitygw/cmd/versitygw
+	@touch $@
+
+# What judges the transparency log is not ours: tessera's fsck, litewitness, and their packages.
+build/log_checker.stamp: tests/log_checker/go.mod tests/log_checker/go.sum tests/log_checker/main.go | $(VENV)/dev.stamp
+	@echo "building the log's judges:$$(sed -n 's,.*/\(tessera v[0-9.]*\)$$, \1,p; s,.*/\(torchwood v[0-9.]*\)$$, \1,p' $< | tr -d '\n') into build/log_checker (a minute)"
+	@cd tests/log_checker && GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 GOBIN=$(CURDIR)/build/log_checker \
+		$(CURDIR)/$(BIN)/go install -trimpath -buildvcs=false -ldflags '-s -w' tool .
 	@touch $@

@@ -26,7 +26,7 @@ INTERVAL_S = 1.0
 """At most one checkpoint in this time; a log at rest gets none."""
 POLL_S = 0.1
 PATIENCE_S = 5.0
-"""After this it is said, once, that something is missing: at a start the tiles are, for a moment."""
+"""After this it is said, once, that something is missing; at a start the tiles are."""
 
 log = logging.getLogger("packledger.signer")
 
