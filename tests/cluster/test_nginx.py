@@ -245,7 +245,7 @@ def test_projector_and_writer_may_be_killed_while_packages_are_published(
         while not stopped.is_set():
             number = len(answered)
             npm_client.published(fronted, "hunted", f"2.0.{number}")
-            # While nobody projects, success is answered without waiting: then the app is behind, too.
+            # While nobody projects nobody waits: then the app is behind, too.
             theirs, ours = (_newest(one) for one in (fronted.direct, fronted.http))
             if ours < theirs:
                 wrong.append(f"2.0.{theirs} at the app, 2.0.{ours} at nginx")

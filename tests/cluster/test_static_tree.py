@@ -86,6 +86,7 @@ def test_the_tree_is_what_the_app_serves_after_any_history(log: Log, seed: int) 
                 case "catch up":
                     node.catch_up()
             ages.note(node)
+            assert_nothing_is_stale(node, folder / "documents", cache)
         node.feed.length = len(log)
         node.catch_up()
         ages.note(node)
@@ -114,17 +115,18 @@ def test_changes_of_one_second_and_one_size_get_other_times() -> None:
     tags = [("tag", "demo", f"{1 + number % 3}.0.0", "latest") for number in range(12)]
     log = [_at(one, "2026-11-21T10:00:00.000Z") for one in written([*versions, *tags])]
     with memory_folder() as folder, closing(StaticNode(folder, log)) as node:
-        tags_of, etags = set(), []
+        sizes, times = set(), []
         for length in range(5, len(log) + 1):
             node.feed.length = length
             node.catch_up()
-            (full, short) = (
-                node.served()[f"npm/demo.{form}.json"] for form in ("full", "abbreviated")
-            )
-            tags_of.add(len(short[0]))
-            etags += [(mtime_s, len(body)) for body, mtime_s in (full, short)]
-        assert len(tags_of) < len(etags) // 2, "no two states have one size: this tests nothing"
-        assert len(set(etags)) == len(etags)
+            served = node.served()
+            # One URL, two forms: their times differ, too.
+            for form in ("full", "abbreviated"):
+                body, mtime_s = served[f"npm/demo.{form}.json"]
+                sizes.add(len(body))
+                times.append(mtime_s)
+        assert len(sizes) < len(times) // 2, "no two states have one size: this tests nothing"
+        assert len(set(times)) == len(times)
 
 
 def _at(one: Recorded, at: str) -> Recorded:
@@ -184,7 +186,7 @@ STORY = written(
 
 
 def live_through(node: StaticNode, begin: int) -> None:
-    """The log arrives event by event, the tree is written now and then, and is rebuilt once."""
+    """The log arrives event by event, the tree is written now and then; there are two rebuilds."""
     for length in range(begin, len(node.log) + 1):
         node.feed.length = length
         while node.step():
@@ -193,6 +195,8 @@ def live_through(node: StaticNode, begin: int) -> None:
             node.writer.write()
         if length == 7:
             node.rebuild(StaticTree())
+    node.catch_up()
+    node.rebuild(Packuments())
     node.catch_up()
 
 
@@ -226,6 +230,18 @@ def test_a_rebuild_writes_the_same_files_with_the_same_times(node: StaticNode) -
     assert (outcome.swapped, outcome.differences) == (True, [])
     node.catch_up()
     assert node.served() == before
+
+
+def test_a_rebuild_does_not_tell_of_events_whose_files_are_still_there() -> None:
+    with memory_folder() as folder, closing(StaticNode(folder, EVERYTHING)) as node:
+        node.feed.length = len(EVERYTHING) - 1
+        node.catch_up()
+        node.feed.length += 1
+        node.rebuild(StaticTree())
+        assert node.board.position(STATIC_TREE) == len(EVERYTHING) - 1
+        assert_nothing_is_stale(node, folder / "documents", {})
+        node.catch_up()
+        assert node.plain() == documents_at(EVERYTHING, folder / "documents")
 
 
 def test_a_rebuild_of_a_source_has_everything_made_from_it_written_anew(node: StaticNode) -> None:
