@@ -101,24 +101,28 @@ class Connections:
 
         Raises:
             RegistryError: from making a connection.
-            LostConnection: there was none for `PATIENCE_S`; the work may be done or not.
+            LostConnection: it was lost, and so was the next; the work may be done or not.
             PersistenceError: PostgreSQL refused, or cannot be reached; nothing was changed.
         """
         deadline_s = time.monotonic() + PATIENCE_S
-        begun = warned = False
+        unsure = warned = False
         while True:
+            begun = False
             try:
                 with self._connection(deadline_s) as connection:
                     begun = True
                     return work(connection)
             except psycopg.Error as error:
-                if not is_lost(error):
-                    raise translated(error) from error
+                lost = is_lost(error)
+                unsure |= lost and begun
+                if not lost or time.monotonic() > deadline_s:
+                    # Whatever stops this attempt, an earlier one may be done all the same; only a
+                    # conflict says what has become of it.
+                    known = not unsure or isinstance(error, psycopg.IntegrityError)
+                    raise (translated(error) if known else LostConnection()) from error
                 if not warned:
                     log.warning("no connection to the database: %s", reason(error))
                     warned = True
-                if time.monotonic() > deadline_s:
-                    raise (LostConnection() if begun else translated(error)) from error
             time.sleep(RETRY_S)
 
     @contextmanager

@@ -21,7 +21,7 @@ _LOST = ("08", "57P")
 
 
 class LostConnection(OperationalError):
-    """The connection broke and there was no other: what was begun may have happened or not."""
+    """The connection broke and no other could tell: what was begun may have happened or not."""
 
     def __init__(self) -> None:
         super().__init__("the connection to it was lost")

@@ -201,6 +201,22 @@ def test_who_cannot_know_the_outcome_is_told_so(
     assert owners(place)[-1] == "carol"
 
 
+@WHENS
+def test_who_can_connect_again_but_not_write_cannot_know_the_outcome_either(
+    postgres: PostgresServer, place: str, wire: CutWire, log: Log, when: str
+) -> None:
+    read_only = f"ALTER DATABASE {place.rpartition('/')[2]} {{}} default_transaction_read_only"
+    try:
+        wire.arm(APPEND, when, lambda: postgres.execute(read_only.format("SET") + " = on"))
+        with pytest.raises(Unavailable, match="which may have happened or not; look"):
+            log.execute("crate", "demo", lambda state, version: [OWNER])
+        assert owners(place) == (["alice", "bob"] if when == AFTER else ["alice"])
+        with pytest.raises(Unavailable, match="now: it is read-only; try"):
+            add_owner(log, "demo", "carol")
+    finally:
+        postgres.execute(read_only.format("RESET"))
+
+
 def test_a_database_that_is_away_from_the_beginning_is_a_refusal_for_now(
     wire: CutWire, store: PostgresStore, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
