@@ -82,7 +82,7 @@ class Cluster:
         self.nodes: list[Node] = []
         self.tokens: dict[str, str] = {}
         self.env: dict[str, str] = {}
-        self.relay = self.new_relay()
+        self.relays: list[Process] = []
         self._count, self._added = nodes, 0
         self._opened = contextlib.ExitStack()
 
@@ -103,7 +103,7 @@ class Cluster:
         self.postgres.start()
         self.s3.start()
         self.env = self._environment()
-        self.relay = self.new_relay()
+        self.relays.append(self.new_relay())
         self.migrate()
         self.broker.wait()
         self.relay.start()
@@ -128,16 +128,20 @@ class Cluster:
         return environment(values)
 
     def _processes(self) -> list[Process]:
-        return [self.relay, *(one for node in self.nodes for one in (node.web, node.project))]
+        return [*self.relays, *(one for node in self.nodes for one in (node.web, node.project))]
 
     def migrate(self) -> str:
         """Run `packledger migrate`; what it printed."""
         env = {**self.env, "PACKLEDGER_DATA": str(self.folder / "migrate")}
         return run([PACKLEDGER, "migrate"], cwd=self.folder, env=env).stdout
 
+    @property
+    def relay(self) -> Process:
+        return self.relays[0]
+
     def new_relay(self) -> Process:
         env = {**self.env, "PACKLEDGER_DATA": str(self.folder / "relay")}
-        return Process(["relay"], env, self.folder / "relay.log")
+        return Process(["relay"], env, self.folder / f"relay-{len(self.relays) + 1}.log")
 
     def add_node(self) -> Node:
         """Return one more node, which is not started."""
@@ -160,8 +164,11 @@ class Cluster:
         return int(health["position"])
 
     def wait_for(self, position: int) -> None:
-        for node in self.nodes:
-            node.wait_for(position)
+        try:
+            for node in self.nodes:
+                node.wait_for(position)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.relay.said()}") from None
 
     @property
     def address(self) -> KafkaAddress:
@@ -187,7 +194,8 @@ class Cluster:
         self._opened.close()
         for node in self.nodes:
             node.close()
-        self.relay.kill_everything()
+        for relay in self.relays:
+            relay.kill_everything()
         self.front.close()
         self.s3.kill()
         self.broker.stop()

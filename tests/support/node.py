@@ -29,9 +29,24 @@ class Process:
         self._process: subprocess.Popen[bytes] | None = None
         self.wanted = False
         """Whether it is to be started again when it ends, see `restarted`."""
+        self._changing = threading.RLock()
 
     def start(self) -> None:
-        self.wanted = True
+        with self._changing:
+            self.wanted = True
+            self._start()
+
+    def start_again(self) -> None:
+        """Start it if it has ended and is wanted."""
+        with self._changing:
+            if self.wanted and not self.lives():
+                self._start()
+
+    def _unwanted(self) -> None:
+        with self._changing:
+            self.wanted = False
+
+    def _start(self) -> None:
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [PACKLEDGER, *self._command],
@@ -57,19 +72,23 @@ class Process:
 
     def crash(self) -> None:
         """End it alone; what it has started learns that by itself, and it is wanted back."""
+        self.crash_child(self.pid)
+
+    def crash_child(self, pid: int) -> None:
+        """End one of the processes that it consists of."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
 
     def kill(self) -> None:
         """End it alone, for good."""
-        self.wanted = False
+        self._unwanted()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def kill_everything(self) -> None:
         """End it with all that it has started, as the end of its container does, for good."""
-        self.wanted = False
+        self._unwanted()
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -77,7 +96,7 @@ class Process:
 
     def stop(self) -> None:
         """Ask it to end, and require that it does, in order."""
-        self.wanted = False
+        self._unwanted()
         if self.lives():
             assert self._process is not None
             self._process.terminate()
@@ -99,8 +118,7 @@ def restarted(processes: Callable[[], Iterable[Process]]) -> Iterator[None]:
     def watch() -> None:
         while not stopping.wait(RESTART_S):
             for process in processes():
-                if process.wanted and not process.lives():
-                    process.start()
+                process.start_again()
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -144,8 +162,11 @@ class Node:
         return self.health().get("code") == 200
 
     def wait_ready(self) -> None:
+        self._wait_until(self.is_ready, f"{self.name} is ready")
+
+    def _wait_until(self, true: Callable[[], bool], what: str) -> None:
         try:
-            wait_until(self.is_ready, f"{self.name} is ready", READY_WITHIN_S)
+            wait_until(true, what, READY_WITHIN_S)
         except AssertionError as error:
             raise AssertionError(
                 f"{error}: {self.health()}\n{self.web.said()}\n{self.project.said()}"
@@ -157,9 +178,7 @@ class Node:
         return bool(projections) and all(one["position"] >= position for one in projections)
 
     def wait_for(self, position: int) -> None:
-        wait_until(
-            lambda: self.has_reached(position), f"{self.name} reaches {position}", READY_WITHIN_S
-        )
+        self._wait_until(lambda: self.has_reached(position), f"{self.name} reaches {position}")
 
     def cli(self, *arguments: str, stdin: str = "", fails: bool = False) -> str:
         """Run `packledger ARGUMENTS` on this node; what it printed on stdout."""

@@ -5,11 +5,12 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uploads
 from packledger.cli import wiring
@@ -17,8 +18,10 @@ from packledger.cli.settings import Settings
 from packledger.commands import crates, npm, npm_edits
 from packledger.commands.crate_upload import CrateUpload
 from packledger.commands.npm_body import scan_body
+from packledger.domain import configuration
 from packledger.domain.actor import Actor
 from packledger.domain.permissions import Identity
+from packledger.eventstore.log import Log
 from packledger.feeds.store_feed import StoreFeed
 from packledger.projections import packuments, sparse_index
 from packledger.projections.board import PACKUMENTS, PROJECTIONS, SPARSE_INDEX
@@ -27,6 +30,9 @@ from packledger.projections.generation import Generations
 from packledger.projections.projector import Projector
 from packledger.projections.read_model import Projection, ReadModel
 from packledger.projections.rebuild import Outcome
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 PUBLIC_URL = "http://registry.example.com/path"
 ADMIN = "root"
@@ -66,18 +72,30 @@ class Clock:
 
 
 class SmallRegistry:
-    """The write side, its projector and its readers; the projector moves when it is told to."""
+    """The write side, its projector and its readers; the projector moves when it is told to.
 
-    def __init__(self, data: Path) -> None:
-        self.settings = Settings(data=str(data), public_url=PUBLIC_URL)
+    database: a PostgreSQL for the log, SQLite otherwise; feed: opened on the log, with an attribute
+    `page_events`; signer: of npm versions, instead of a random key.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        database: str = "",
+        feed: Callable[[Log], Any] = ShortPages,
+        signer: "EllipticCurvePrivateKey | None" = None,
+    ) -> None:
+        self.settings = Settings(data=str(data), public_url=PUBLIC_URL, database=database)
         clock = Clock()
         self.registry, self._other = (
             dataclasses.replace(wiring.open_registry(self.settings, create=True), now=clock)
             for _ in range(2)
         )
+        if signer is not None:
+            self._sign_with(signer)
         wiring.configure(self.registry)
         self.log, self.blobs = self.registry.log, self.registry.blobs
-        self.feed = ShortPages(self.log)
+        self.feed = feed(self.log)
         self.projector = self._open_projector()
         index, packages = self.reader(SPARSE_INDEX), self.reader(PACKUMENTS)
         self.index_files = Documents(index, sparse_index.revision_of, sparse_index.index_file_of)
@@ -85,6 +103,17 @@ class SmallRegistry:
             packages, packuments.revision_of, lambda db, key: packuments.full_of(db, key, None)
         )
         self.abbreviated = Documents(packages, packuments.revision_of, packuments.abbreviated_of)
+
+    def _sign_with(self, signer: "EllipticCurvePrivateKey") -> None:
+        added = partial(
+            configuration.decide_first_signing_key,
+            actor=self.registry.actor(""),
+            keyid="a key",
+            key="its public part",
+        )
+        self.registry.execute("registry", "", lambda state, version: added(state))
+        for one in (self.registry, self._other):
+            one.signers["a key"] = signer
 
     def _open_projector(self) -> Projector:
         kinds = [kind() for kind in wiring.ALL_PROJECTIONS.values()]
