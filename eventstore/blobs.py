@@ -24,6 +24,17 @@ class OpenBlob(NamedTuple):
     size_bytes: int
 
 
+class StoredBlob(NamedTuple):
+    """A blob that is there. age_s: since it was stored or made young again, by the store's clock.
+
+    size_bytes: as it is, which is not what was stored if it is damaged.
+    """
+
+    digest: str
+    size_bytes: int
+    age_s: float
+
+
 class Download(NamedTuple):
     """How a blob is shown to who downloads it. method: `GET` or `HEAD`."""
 
@@ -54,7 +65,7 @@ class BlobWriter(Protocol):
         ...
 
     def commit(self) -> str:
-        """Make the blob durable and visible, and return its digest: SHA-256, 64 hex digits.
+        """Make the blob durable, visible and young, and return its digest: SHA-256, 64 hex digits.
 
         Safe to repeat, and harmless if the blob exists.
 
@@ -93,7 +104,7 @@ class BlobStore(Protocol):
         ...
 
     def put(self, content: bytes) -> str:
-        """Store a small blob durably, if it is not there already, and return its digest.
+        """Store a small blob durably, or make the one that is there young; return its digest.
 
         Raises:
             Unavailable: the store is full or cannot be written.
@@ -128,6 +139,24 @@ class BlobStore(Protocol):
 
         Raises:
             MissingBlob: no such blob.
+        """
+        ...
+
+    def stored(self) -> Iterator[StoredBlob]:
+        """Yield every blob in the order of digests, in constant memory.
+
+        What is stored or removed meanwhile may be among them or not.
+
+        Raises:
+            Unavailable: the store cannot be read.
+        """
+        ...
+
+    def remove(self, digest: str, min_age_s: float = 0.0) -> bool:
+        """Remove a blob durably if it is that old; return whether there was one to remove.
+
+        Raises:
+            Unavailable: the store cannot be written.
         """
         ...
 

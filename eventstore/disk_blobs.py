@@ -1,8 +1,13 @@
 """Blobs as files of this machine."""
 
+import fcntl
 import hashlib
 import os
+import re
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,10 +15,13 @@ from packledger.eventstore.blobs import (
     Download,
     MissingBlob,
     OpenBlob,
+    StoredBlob,
     disk_errors_as_refusals,
     sync_directory,
 )
 from packledger.eventstore.spool import Spool, sweep
+
+_NAME = re.compile("[0-9a-f]{62}")
 
 
 class DiskBlobs:
@@ -60,14 +68,14 @@ class DiskBlobs:
         Whoever wrote it may not have synced its name yet, and it may be an old orphan.
         """
         path = self.path(digest)
-        with disk_errors_as_refusals():
+        with disk_errors_as_refusals(), _locked(path.parent, fcntl.LOCK_SH) as folder:
             try:
                 if path.stat().st_size != size_bytes:
                     return False
                 os.utime(path)
             except FileNotFoundError:
                 return False
-            sync_directory(path.parent)
+            os.fsync(folder)
         return True
 
     def path(self, digest: str) -> Path:
@@ -120,11 +128,53 @@ class DiskBlobs:
         except FileNotFoundError as error:
             raise MissingBlob(digest) from error
 
+    def stored(self) -> Iterator[StoredBlob]:
+        """Yield every blob in the order of digests; one of 256 folders is in memory at a time."""
+        for number in range(256):
+            folder = self._final / f"{number:02x}"
+            try:
+                with os.scandir(folder) as entries:
+                    names = sorted(entry.name for entry in entries if _NAME.fullmatch(entry.name))
+            except FileNotFoundError:
+                continue
+            for name in names:
+                try:
+                    status = (folder / name).stat()
+                except FileNotFoundError:
+                    continue
+                age_s = time.time() - status.st_mtime
+                yield StoredBlob(folder.name + name, status.st_size, age_s)
+
+    def remove(self, digest: str, min_age_s: float = 0.0) -> bool:
+        """Remove a blob durably if it is that old; return whether there was one to remove."""
+        path = self.path(digest)
+        try:
+            # Whoever makes the blob young holds the lock, too: it is young before, or gone.
+            with disk_errors_as_refusals(), _locked(path.parent, fcntl.LOCK_EX) as folder:
+                if min_age_s and time.time() - path.stat().st_mtime < min_age_s:
+                    return False
+                path.unlink()
+                os.fsync(folder)
+        except FileNotFoundError:
+            return False
+        return True
+
     def link(self, download: Download) -> None:
         """Return that there is no other way to the files."""
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[int]:
+    """Give a folder's descriptor, locked against removals (LOCK_SH) or everything (LOCK_EX)."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, how)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 class DiskBlobWriter:
@@ -156,9 +206,11 @@ class DiskBlobWriter:
                 digest = self._spool.digest
                 folder = self._final / digest[:2]
                 with self._spool.all_or_nothing():
+                    os.utime(self._spool.fileno())
                     os.fdatasync(self._spool.fileno())
-                    self._spool.path.rename(folder / digest[2:])
-                    sync_directory(folder)
+                    with _locked(folder, fcntl.LOCK_SH) as fd:
+                        self._spool.path.rename(folder / digest[2:])
+                        os.fsync(fd)
                 self._digest = digest
                 self._spool.close()
             return self._digest

@@ -1,20 +1,24 @@
 """Blobs as objects of a bucket on any S3 server.
 
-A blob is one conditional PUT: it is there whole or not at all, and is never overwritten (ADR 0017).
+A blob is one conditional PUT: it is there whole or not at all (ADR 0017).
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-requests.html
 """
 
 import base64
 import hashlib
 import io
+import re
 import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from botocore.exceptions import ClientError
 
 from packledger.domain.errors import Unavailable
-from packledger.eventstore.blobs import Download, MissingBlob, OpenBlob
+from packledger.eventstore.blobs import Download, MissingBlob, OpenBlob, StoredBlob
 from packledger.eventstore.s3_client import (
     Bucket,
     code_of,
@@ -25,6 +29,9 @@ from packledger.eventstore.s3_client import (
 from packledger.eventstore.s3_reader import VerifiedReader
 from packledger.eventstore.spool import Spool, sweep
 
+RENEW_S = 12 * 3600
+"""An object that is this old is stored again when its bytes are: it may be an orphan, and those are
+removed when they are a day old."""
 LINK_S = 300
 """How long a URL for a client holds: it is followed at once, but a clock may be wrong."""
 
@@ -82,7 +89,7 @@ class S3Blobs:
         return S3BlobWriter(self, Spool(self.spool_folder))
 
     def put(self, content: bytes) -> str:
-        """Store a small blob durably, if it is not there already, and return its digest."""
+        """Store a small blob durably, or make the one that is there young; return its digest."""
         digest = hashlib.sha256(content).hexdigest()
         self.store(digest, io.BytesIO(content), len(content))
         return digest
@@ -95,26 +102,37 @@ class S3Blobs:
         """
         with s3_errors_as_refusals(self._bucket):
             try:
-                self._ask(
-                    "put_object",
-                    Key=self.key(digest),
-                    Body=file,
-                    ContentType="application/octet-stream",
-                    IfNoneMatch="*",
-                    ChecksumSHA256=base64.b64encode(bytes.fromhex(digest)).decode(),
-                )
+                self._put(digest, file, IfNoneMatch="*")
             except ClientError as error:
                 if code_of(error) not in {"PreconditionFailed", "412"}:
                     raise
-                self._check_stored(digest, size_bytes)
+                if not self._is_fresh(digest, size_bytes):
+                    # The same bytes, or the server refuses them: nobody sees anything but age.
+                    self._put(digest, file)
 
-    def _check_stored(self, digest: str, size_bytes: int) -> None:
-        there_bytes = self.size_bytes(digest)
+    def _put(self, digest: str, file: BinaryIO, **condition: str) -> None:
+        self._ask(
+            "put_object",
+            Key=self.key(digest),
+            Body=file,
+            ContentType="application/octet-stream",
+            ChecksumSHA256=base64.b64encode(bytes.fromhex(digest)).decode(),
+            **condition,
+        )
+
+    def _is_fresh(self, digest: str, size_bytes: int) -> bool:
+        """Return whether an object is there and too young to be removed; refuse a damaged one."""
+        try:
+            answer = self._find("head_object", digest)
+        except MissingBlob:
+            return False  # removed just now
+        there_bytes = answer["ContentLength"]
         if there_bytes != size_bytes:
             raise Unavailable(
                 f"the object `{self.key(digest)}` of the registry's blob store is damaged: it has "
                 f"{there_bytes} bytes instead of {size_bytes}; ask its operator to remove it"
             )
+        return _age_s(answer, answer["LastModified"]) < RENEW_S
 
     def key(self, digest: str) -> str:
         """Return the name of a blob's object."""
@@ -164,6 +182,37 @@ class S3Blobs:
                     self._ask("list_objects_v2", Prefix=self.key(digest), MaxKeys=1)
                 raise MissingBlob(digest) from error
 
+    def stored(self) -> Iterator[StoredBlob]:
+        """Yield every blob in the order of digests; a thousand of them are in memory."""
+        name = re.compile(re.escape(self._bucket.prefix) + "sha256/([0-9a-f]{2})/([0-9a-f]{62})")
+        asked: dict[str, str] = {"Prefix": f"{self._bucket.prefix}sha256/"}
+        more = True
+        while more:
+            with s3_errors_as_refusals(self._bucket):
+                answer = self._ask("list_objects_v2", **asked)
+            for found in answer.get("Contents", ()):
+                if match := name.fullmatch(found["Key"]):
+                    age_s = _age_s(answer, found["LastModified"])
+                    yield StoredBlob("".join(match.groups()), found["Size"], age_s)
+            more = answer.get("IsTruncated", False)
+            asked["ContinuationToken"] = answer.get("NextContinuationToken", "")
+
+    def remove(self, digest: str, min_age_s: float = 0.0) -> bool:
+        """Remove a blob durably if it is that old; return whether there was one to remove.
+
+        S3 cannot do both at once: an object that is stored again between the two requests is lost,
+        so who collects orphans looks at the log once more (ADR 0025).
+        """
+        try:
+            answer = self._find("head_object", digest)
+        except MissingBlob:
+            return False
+        if min_age_s and _age_s(answer, answer["LastModified"]) < min_age_s:
+            return False
+        with s3_errors_as_refusals(self._bucket):
+            self._ask("delete_object", Key=self.key(digest))
+        return True
+
     def link(self, download: Download) -> str | None:
         """Return a presigned URL of a blob, to be followed soon; None: hand out the bytes."""
         if not self._bucket.redirect:
@@ -194,6 +243,13 @@ class S3Blobs:
         """Close the connections that wait for the next request."""
         self._client.close()
         self._public.close()
+
+
+def _age_s(answer: Any, modified: datetime) -> float:
+    """Return how old an object is by the server's clock, which need not be ours."""
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    now = parsedate_to_datetime(date) if date else datetime.now(UTC)
+    return (now - modified).total_seconds()
 
 
 class S3BlobWriter:

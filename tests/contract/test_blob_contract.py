@@ -213,3 +213,77 @@ def test_uploads_of_a_killed_process_are_swept_after_a_day(blobs: BlobStore) -> 
     writer.discard()
     assert blobs.sweep_uploads() == 0
     assert content_of(blobs, kept) == b"kept"
+
+
+def test_blobs_are_listed_in_order_with_their_sizes_and_ages(blobs: BlobStore) -> None:
+    contents = [b"content %d" % number * number for number in range(40)]
+    digests = {blobs.put(content): len(content) for content in contents}
+    upload = blobs.writer()
+    upload.write(b"not committed")
+    listed = list(blobs.stored())
+    upload.discard()
+    assert {one.digest: one.size_bytes for one in listed} == digests
+    assert [one.digest for one in listed] == sorted(digests)
+    assert all(-2 < one.age_s < 60 for one in listed)
+
+
+def test_a_removed_blob_is_gone_and_may_come_back(blobs: BlobStore) -> None:
+    kept, removed = blobs.put(b"kept"), blobs.put(b"removed")
+    assert blobs.remove(removed)
+    assert not blobs.remove(removed)
+    with pytest.raises(MissingBlob, match=removed):
+        blobs.open(removed)
+    assert [one.digest for one in blobs.stored()] == [kept]
+    assert blobs.put(b"removed") == removed
+    assert content_of(blobs, removed) == b"removed"
+
+
+def test_a_young_blob_is_not_removed_by_age(blobs: BlobStore) -> None:
+    digest = blobs.put(b"content")
+    assert not blobs.remove(digest, min_age_s=3600)
+    assert content_of(blobs, digest) == b"content"
+
+
+DAYS_2_S = 48 * 3600
+
+
+def aged(kind: str, folder: Path, digest: str, age_s: float) -> None:
+    """Make a blob as old as if it had been stored then."""
+    if kind == "disk":
+        path = folder / "blobs" / "sha256" / digest[:2] / digest[2:]
+    else:
+        path = shared_server().objects / bucket_for(folder) / "blobs/sha256"
+        path = path / digest[:2] / digest[2:]
+    os.utime(path, (0, time.time() - age_s))
+
+
+@pytest.mark.parametrize("how", ["put", "writer"])
+def test_bytes_that_are_stored_again_are_young_again(kind: str, how: str) -> None:
+    with memory_folder() as folder, opened_in(kind, folder) as blobs:
+        digest = blobs.put(b"content")
+        aged(kind, folder, digest, DAYS_2_S)
+        (old,) = blobs.stored()
+        assert DAYS_2_S - 5 < old.age_s < DAYS_2_S + 60
+        if how == "put":
+            blobs.put(b"content")
+        else:
+            writer = blobs.writer()
+            writer.write(b"content")
+            writer.commit()
+        (young,) = blobs.stored()
+        assert young.age_s < 60
+        assert not blobs.remove(digest, min_age_s=DAYS_2_S / 2)
+        assert content_of(blobs, digest) == b"content"
+        aged(kind, folder, digest, DAYS_2_S)
+        assert blobs.remove(digest, min_age_s=DAYS_2_S / 2)
+
+
+def test_a_bucket_is_listed_in_pages() -> None:
+    with memory_folder() as folder, opened_in("s3", folder) as blobs:
+        root = shared_server().objects / bucket_for(folder) / "blobs/sha256"
+        expected = [sha256(b"%d" % number) for number in range(1100)]
+        for digest in expected:
+            path = root / digest[:2] / digest[2:]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"1")
+        assert [one.digest for one in blobs.stored()] == sorted(expected)
