@@ -111,7 +111,7 @@ class NpmReads:
     async def signing_keys(self, req: Request, resp: Response) -> None:
         """Answer the keys that `dist.signatures` of versions are checked with.
 
-        Source: https://docs.npmjs.com/about-registry-signatures
+        Source: npm's documentation, "About registry signatures".
         """
         keys = signing_keys_of(self._context.packuments.db())
         resp.media = {

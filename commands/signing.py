@@ -2,7 +2,7 @@
 
 The private keys are beside the log, in its database and its backup; the public ones are events.
 
-Source: https://docs.npmjs.com/about-registry-signatures
+Source: npm's documentation, "About registry signatures".
 """
 
 import base64

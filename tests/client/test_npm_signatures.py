@@ -1,6 +1,6 @@
 """Registry signatures as npm's and pnpm's own code verify them.
 
-Source: https://docs.npmjs.com/about-registry-signatures
+Source: npm's documentation, "About registry signatures".
 """
 
 import base64
