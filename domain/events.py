@@ -191,6 +191,22 @@ class NpmUnstarred(Event, frozen=True, tag="npm.unstarred.v1"):
     name: str
 
 
+class BlobPurged(Event, frozen=True, tag="blob.purged.v1"):
+    """The bytes of a version are removed for good; it is in the stream of its crate or package.
+
+    ecosystem: `cargo` or `npm`; digest: SHA-256 hex of its file, whose blob goes; reason: of an
+    operator, for everybody to read; readme: the blob of its README, which goes, too, empty if there
+    is none or another version has the same.
+    """
+
+    ecosystem: str
+    name: str
+    version: str
+    digest: str
+    reason: str
+    readme: str = ""
+
+
 class AccountRegistered(Event, frozen=True, tag="account.registered.v1"):
     """An account exists. role: `user` or `admin`. Its password is beside the log, never in it."""
 

@@ -1,0 +1,119 @@
+"""Which blobs the log names: by a replay of it into a temporary table, in constant memory."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished
+from packledger.eventstore.log import Log, Recorded
+
+PAGE_EVENTS = 2_000
+CACHE_KIB = 32 * 1024
+"""Of the temporary table, which takes some 120 bytes on the disk for each blob that is named."""
+
+Progress = Callable[[int, int], None]
+"""Called with how many events were read, and how many there are."""
+
+FILE, README = "file", "readme"
+
+
+class BlobReference(NamedTuple):
+    """A version that names a blob.
+
+    named_by: `cargo:NAME@VERSION` or `npm:NAME@VERSION`; what: `file` or `readme`; purged: the
+    version's bytes are removed for good, so it does not need the blob.
+    """
+
+    digest: str
+    named_by: str
+    what: str
+    purged: bool
+
+
+def no_progress(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+class BlobReferences:
+    """Every blob that versions name, unpublished ones too: past views need theirs. One thread's.
+
+    position: of the last event that was read.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log, self.position = log, 0
+        # The empty name: a temporary file, which is gone when it is closed.
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(_TABLES)
+
+    def catch_up(self, progress: Progress = no_progress) -> None:
+        """Read what the log has more.
+
+        Raises:
+            Unavailable: the store cannot be read.
+        """
+        last = self._log.last_position()
+        while page := self._log.read(self.position, PAGE_EVENTS):
+            self._db.execute("BEGIN")
+            self._db.executemany(
+                "INSERT OR IGNORE INTO named VALUES (?, ?, ?)",
+                [row for recorded in page for row in _named(recorded)],
+            )
+            purged = [_subject(one.event) for one in page if isinstance(one.event, BlobPurged)]
+            self._db.executemany("INSERT OR IGNORE INTO purged VALUES (?)", [(s,) for s in purged])
+            self._db.execute("COMMIT")
+            self.position = page[-1].position
+            progress(self.position, max(last, self.position))
+
+    def needs(self, digest: str) -> bool:
+        """Return whether a version needs a blob: one that is not purged names it."""
+        return any(not one.purged for one in self.of(digest))
+
+    def of(self, digest: str) -> list[BlobReference]:
+        """Return the versions that name a blob."""
+        rows = self._db.execute(f"{_SELECT} WHERE digest = ?", (bytes.fromhex(digest),))
+        return [_reference(row) for row in rows]
+
+    def __iter__(self) -> Iterator[BlobReference]:
+        """Yield every reference in the order of digests."""
+        for row in self._db.execute(f"{_SELECT} ORDER BY digest, subject, what"):
+            yield _reference(row)
+
+    def close(self) -> None:
+        """Forget it."""
+        self._db.close()
+
+
+_TABLES = f"""
+    PRAGMA journal_mode = OFF;
+    PRAGMA cache_size = -{CACHE_KIB};
+    CREATE TABLE named (digest BLOB NOT NULL, subject TEXT NOT NULL, what TEXT NOT NULL,
+        PRIMARY KEY (digest, subject, what)) WITHOUT ROWID;
+    CREATE TABLE purged (subject TEXT PRIMARY KEY) WITHOUT ROWID
+"""
+_SELECT = (
+    "SELECT digest, subject, what, purged.subject IS NOT NULL FROM named"
+    " LEFT JOIN purged USING (subject)"
+)
+
+
+def _subject(event: BlobPurged) -> str:
+    return f"{event.ecosystem}:{event.name}@{event.version}"
+
+
+def _named(recorded: Recorded) -> Iterator[tuple[bytes, str, str]]:
+    event = recorded.event
+    if isinstance(event, CrateVersionPublished):
+        file, subject = event.cksum, f"cargo:{event.name}@{event.version}"
+    elif isinstance(event, NpmVersionPublished):
+        file, subject = event.tarball, f"npm:{event.name}@{event.version}"
+    else:
+        return
+    yield bytes.fromhex(file), subject, FILE
+    if event.readme:
+        yield bytes.fromhex(event.readme), subject, README
+
+
+def _reference(row: tuple[bytes, str, str, int]) -> BlobReference:
+    digest, subject, what, purged = row
+    return BlobReference(digest.hex(), subject, what, bool(purged))
