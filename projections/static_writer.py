@@ -74,11 +74,16 @@ class StaticWriter:
         named = {one.reader.projection: one.generations for one in self.sources.values()}
         return {STATIC_TREE: self.generations, **named}
 
-    def _state(self) -> list[tuple[int, int, bool]]:
+    def _state(self) -> list[tuple[int, int, bool, bool]]:
         """Return what moves whenever there may be something to write."""
         board = self._board
         return [
-            (board.generation(name), board.position(name), board.readable(name))
+            (
+                board.generation(name),
+                board.position(name),
+                board.readable(name),
+                board.failed(name),
+            )
             for name in self._followed()
         ]
 
@@ -115,6 +120,8 @@ class StaticWriter:
             Unavailable: a README's blob is not to be had; the other documents were written.
             OSError: the tree cannot be written.
         """
+        if self._board.failed(STATIC_TREE):
+            return self._give_up()
         if not self._settled():
             return 0
         self.adopt()
@@ -134,6 +141,13 @@ class StaticWriter:
         if missing is not None:
             raise missing
         return written
+
+    def _give_up(self) -> int:
+        """Have the app asked for everything: nobody removes files that are out of date any more."""
+        with self.generations.locked():
+            for kind in self.sources:
+                self.files.set_aside(kind)
+        return 0
 
     def _write_rows(
         self, db: sqlite3.Connection, stamp: tuple[int, int], rows: list[Row]

@@ -19,7 +19,14 @@ from histories import EVERYTHING, histories, written
 from packledger.domain.errors import Unavailable
 from packledger.feeds.feed import Recorded
 from packledger.projections import static_writer
-from packledger.projections.board import BUILDING, PROJECTIONS, STATIC_TREE, Board
+from packledger.projections.board import (
+    BUILDING,
+    FAILED,
+    PROJECTIONS,
+    RUNNING,
+    STATIC_TREE,
+    Board,
+)
 from packledger.projections.documents import Document
 from packledger.projections.packuments import Packuments
 from packledger.projections.read_model import ReadModel
@@ -185,9 +192,9 @@ STORY = written(
 )
 
 
-def live_through(node: StaticNode, begin: int) -> None:
+def live_through(node: StaticNode) -> None:
     """The log arrives event by event, the tree is written now and then; there are two rebuilds."""
-    for length in range(begin, len(node.log) + 1):
+    for length in range(1, len(node.log) + 1):
         node.feed.length = length
         while node.step():
             pass
@@ -209,14 +216,15 @@ def test_killed_at_any_step_it_goes_on_without_a_stale_file(after: bool) -> None
                 killer = Killer(patch, nth, after)
                 node.feed.length = 0
                 with suppress(Killed):
-                    live_through(node, 1)
+                    live_through(node)
             assert_nothing_is_stale(node, folder / "documents", cache)
             if killer.left > 0:
                 assert nth > 60, "so few steps that the killer cannot have seen them"
                 return
             node.restart()
             assert_nothing_is_stale(node, folder / "documents", cache)
-            live_through(node, node.feed.length)
+            node.feed.length = len(STORY)
+            node.catch_up()
             assert node.plain() == documents_at(STORY, folder / "documents")
             assert node.wrong() == []
 
@@ -342,6 +350,16 @@ def test_a_readme_that_is_not_to_be_had_holds_up_no_other_document(node: StaticN
     node.writer.sources = {**node.writer.sources, "npm": npm}
     node.catch_up()
     assert node.wrong() == []
+
+
+def test_while_the_projection_has_failed_the_app_is_asked_for_everything(node: StaticNode) -> None:
+    before = node.served()
+    node.board.set_state(STATIC_TREE, FAILED)
+    node.writer.write()
+    assert node.served() == {}
+    node.board.set_state(STATIC_TREE, RUNNING)
+    node.writer.write()
+    assert node.served() == before
 
 
 def test_a_node_without_a_tree_waits_for_none(tmp_path: Path) -> None:
