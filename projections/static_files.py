@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from packledger.domain.crate_names import index_path
+from packledger.domain.errors import Unavailable
 from packledger.projections.documents import Document
 
 CARGO, NPM = "cargo", "npm"
@@ -46,13 +47,23 @@ def paths_of(kind: str, name: str) -> list[str]:
 
 
 class StaticFiles:
-    """The tree. Who changes what is served holds the lock of the projection `static-tree`."""
+    """The tree. Who changes what is served holds the lock of the projection `static-tree`.
+
+    Raises:
+        Unavailable: its directory cannot be created.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self._numbers = itertools.count()
-        for folder in (root, root / "new", root / "old"):
-            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for folder in (root, root / "new", root / "old"):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(
+                f"the directory `{root}` of `static_tree` cannot be created: {error.strerror}; "
+                "name one that this process may write"
+            ) from error
 
     def remove(self, kind: str, name: str) -> None:
         """Have the app asked for a document."""
@@ -84,9 +95,14 @@ class StaticFiles:
         """Write a form aside. mtime_s: with the size it is nginx's ETag."""
         new = self._root / "new"
         file = FormFile(path, new / self._unique(), new / self._unique())
-        for temporary, content in ((file.plain, document.body), (file.zipped, document.gzip)):
-            temporary.write_bytes(content)
-            os.utime(temporary, (mtime_s, mtime_s))
+        try:
+            for temporary, content in ((file.plain, document.body), (file.zipped, document.gzip)):
+                temporary.write_bytes(content)
+                os.utime(temporary, (mtime_s, mtime_s))
+        except OSError:
+            # On a full disk this is tried every second.
+            self.discard([file])
+            raise
         return file
 
     def place(self, file: FormFile) -> None:

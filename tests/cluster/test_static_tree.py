@@ -1,5 +1,6 @@
 """The static tree holds what the app would serve, or nothing, whatever happens in between."""
 
+import errno
 import itertools
 import os
 import random
@@ -30,7 +31,7 @@ from packledger.projections.board import (
 from packledger.projections.documents import Document
 from packledger.projections.packuments import Packuments
 from packledger.projections.read_model import ReadModel
-from packledger.projections.static_files import FormFile, paths_of
+from packledger.projections.static_files import FormFile, StaticFiles, paths_of
 from packledger.projections.static_tree import StaticTree
 from packledger.projections.static_writer import StaticWriter
 from small_registry import memory_folder
@@ -360,6 +361,33 @@ def test_while_the_projection_has_failed_the_app_is_asked_for_everything(node: S
     node.board.set_state(STATIC_TREE, RUNNING)
     node.writer.write()
     assert node.served() == before
+
+
+def test_what_a_full_disk_cuts_short_is_removed(
+    node: StaticNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.rebuild(StaticTree())
+    real = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.parent.name == "new":
+            real(path, content[:5])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space"):
+            node.writer.write()
+    assert list((node.tree / "new").iterdir()) == []
+    node.catch_up()
+    assert node.wrong() == []
+
+
+def test_a_tree_that_cannot_be_created_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="`static_tree` cannot be created"):
+        StaticFiles(tmp_path / "file" / "tree")
 
 
 def test_a_node_without_a_tree_waits_for_none(tmp_path: Path) -> None:
