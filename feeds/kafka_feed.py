@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.errors import KafkaError
 
 from packledger.domain.errors import Unavailable
 from packledger.feeds.feed import BrokenFeed, Recorded
@@ -54,7 +54,7 @@ class KafkaFeed:
         with self._reader() as reader:
             try:
                 page = self._page(reader, after, limit)
-            except (BrokenFeed, LogTruncationError, OffsetOutOfRangeError):
+            except BrokenFeed:
                 # Offsets mean nothing in a topic that was created anew: look for our place again.
                 self._at = None
                 page = self._page(reader, after, limit)
@@ -71,16 +71,9 @@ class KafkaFeed:
             return True
         if self._at is not None and not self._ready:
             with suppress(Unavailable), self._reader() as reader:
-                self._ready = self._ahead(reader, timeout_s)
+                self._ready = reader.poll(int(timeout_s * 1000), _AHEAD)
         self._due = bool(self._ready) or self._at is None
         return self._due
-
-    def _ahead(self, reader: KafkaReader, timeout_s: float) -> list[Any]:
-        try:
-            return reader.poll(int(timeout_s * 1000), _AHEAD)
-        except (LogTruncationError, OffsetOutOfRangeError):
-            self._at = None
-            return []
 
     def last_position(self) -> int:
         """Return the position of the newest event in the topic.
@@ -111,7 +104,7 @@ class KafkaFeed:
             if self._open is None:
                 self._open = KafkaReader(self._address)
             yield self._open
-        except (KafkaError, OSError) as error:
+        except (KafkaError, OSError) as error:  # also an offset that the topic has no more
             self.close()
             self._due = True
             sentence = f"cannot read {self._address} now: {explained(error)}"
