@@ -25,7 +25,7 @@ export NODE_EXTRA_CA_CERTS ?= $(SYSTEM_CA)
 endif
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help run test check types bench lock clean
+.PHONY: help run test check types bench lock secrets clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,13 @@ lock: $(VENV)/dev.stamp ## resolve requirements*.lock and the npm clients' lock 
 	$(PIP_COMPILE) --output-file requirements-dev.lock build/dev.in
 	cd tests/client && npm install --package-lock-only --ignore-scripts
 	cd bench/verdaccio && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
+
+# Letters and digits only: one of them is part of a URL.
+secrets: ## write .env with new passwords for docker-compose.yml, once
+	@if [ -e .env ]; then echo "there is a .env already; to replace passwords, see docs/OPERATIONS.md" >&2; exit 1; fi
+	@umask 077; for name in POSTGRES_PASSWORD S3_ACCESS_KEY S3_SECRET_KEY; do \
+		printf '%s=%s\n' "$$name" "$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"; done > .env
+	@echo "wrote .env; add PACKLEDGER_PUBLIC_URL=https://… to it"
 
 clean: ## remove what the other targets made, but no data
 	rm -rf $(VENV) build tests/client/node_modules bench/verdaccio/node_modules

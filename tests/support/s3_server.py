@@ -81,12 +81,17 @@ class S3Server:
 
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
-        command = [str(PROGRAM), "--access", ACCESS_KEY, "--secret", SECRET_KEY]
-        command += ["--region", REGION, "--port", f"127.0.0.1:{self.port}", "--keep-alive"]
+        command = [str(PROGRAM), "--region", REGION, "--keep-alive"]
+        command += ["--port", f"127.0.0.1:{self.port}"]
         command += [*self._options, "posix", str(self.objects)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                env={**os.environ, "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while not self._answers():
