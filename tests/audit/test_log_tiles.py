@@ -12,25 +12,14 @@ from hypothesis import strategies as st
 
 from event_stores import recorded
 from packledger.audit.proofs import Tree
-from packledger.domain.events import CrateVersionYanked, encode
-from packledger.feeds.feed import Recorded
+from packledger.domain.events import encode
 from packledger.projections.log_entry import LogEntry, entries_in, entry_of, framed
 from packledger.projections.log_tiles import LogTiles, bundle_of, size_of, tile_of
 from packledger.projections.merkle import TILE_WIDTH, Edge, leaf_hash
 from packledger.projections.read_model import ReadModel
 from small_registry import memory_folder
+from small_trees import LOG, YANKED
 
-AT = "2026-11-21T10:00:00.000Z"
-YANKED = CrateVersionYanked(at=AT, by="alice", name="demo", version="1.0.0")
-
-
-def log_of(count: int) -> list[Recorded]:
-    one = recorded(1, 1, YANKED, "crate", "demo")
-    return [msgspec.structs.replace(one, position=at, version=at) for at in range(1, count + 1)]
-
-
-LOG = log_of(66_000)
-"""More than 256 tiles, so that a second level is filled, too."""
 ENTRIES = [entry_of(one) for one in LOG]
 LEAVES = [leaf_hash(entry) for entry in ENTRIES]
 AROUND = [0, 1, 255, 256, 257, 511, 512, 1000]

@@ -10,18 +10,14 @@ from hypothesis import strategies as st
 from packledger.audit.proofs import (
     BadProof,
     MissingTile,
-    Tree,
     check_consistency,
     check_inclusion,
 )
 from packledger.audit.tile_paths import parse_level, parse_tile_path, tile_path
-from packledger.projections.merkle import EMPTY_ROOT, HASH_BYTES, Edge, leaf_hash
+from packledger.projections.merkle import EMPTY_ROOT, Edge, leaf_hash
+from small_trees import MemoryTiles, leaves
 
 SIZES = st.integers(1, 600) | st.sampled_from([255, 256, 257, 511, 512, 513])
-
-
-def leaves(count: int) -> list[bytes]:
-    return [leaf_hash(b"entry %d" % number) for number in range(count)]
 
 
 def mth(hashes: Sequence[bytes]) -> bytes:
@@ -36,38 +32,17 @@ def mth(hashes: Sequence[bytes]) -> bytes:
     return hashlib.sha256(b"\1" + mth(hashes[:split]) + mth(hashes[split:])).digest()
 
 
-class Tiles:
-    """Tiles in memory, as an edge fills them."""
-
-    def __init__(self, count: int) -> None:
-        self.edge = Edge()
-        self.full: dict[tuple[int, int], bytes] = {}
-        for leaf in leaves(count):
-            self.full |= {(t.level, t.index): t.body for t in self.edge.append(leaf)}
-
-    def read(self, level: int, tile: int, width: int) -> bytes | None:
-        body = self.full.get((level, tile))
-        at_the_edge = level < len(self.edge.levels) and tile == self.edge.size >> 8 * (level + 1)
-        if body is None and at_the_edge:
-            body = b"".join(self.edge.levels[level])
-        return body[: width * HASH_BYTES] if body is not None else None
-
-    @property
-    def tree(self) -> Tree:
-        return Tree(self.read)
-
-
-BIG = Tiles(70_000)
+BIG = MemoryTiles(70_000)
 
 
 @given(SIZES)
 def test_the_root_is_that_of_the_definition(size: int) -> None:
-    tiles = Tiles(size)
+    tiles = MemoryTiles(size)
     assert tiles.edge.root() == tiles.tree.root(size) == mth(leaves(size))
 
 
 def test_the_root_of_nothing_is_the_digest_of_nothing() -> None:
-    assert Edge().root() == EMPTY_ROOT == Tiles(0).tree.root(0)
+    assert Edge().root() == EMPTY_ROOT == MemoryTiles(0).tree.root(0)
     assert EMPTY_ROOT.hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -140,7 +115,7 @@ def test_a_consistency_proof_holds_and_no_other_does(data: st.DataObject, size: 
 
 def test_a_tile_that_is_missing_is_named() -> None:
     with pytest.raises(MissingTile, match="`0/2`"):
-        Tiles(512).tree.root(513)
+        MemoryTiles(512).tree.root(513)
 
 
 @given(st.integers(0, 2**55 - 1), st.integers(1, 256))

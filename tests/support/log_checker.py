@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -25,7 +26,7 @@ def program(name: str) -> str:
     return str(path)
 
 
-def fsck(url: str, key: VerifierKey, folder: Path, origin: str = "") -> tuple[bool, str]:
+def fsck(url: str, key: VerifierKey, folder: Path, token: str = "") -> tuple[bool, str]:
     """Run tessera's fsck on a log; whether it printed that all is well, and all that it printed.
 
     Its exit code is 0 whatever it finds, and by default it may wait for ever on a bad log.
@@ -33,7 +34,7 @@ def fsck(url: str, key: VerifierKey, folder: Path, origin: str = "") -> tuple[bo
     vkey = folder / "fsck.vkey"
     vkey.write_text(str(key))
     command = [program("fsck"), "-N", "64", "-ui=false", "-storage_url", f"{url}/log/"]
-    command += ["-public_key", str(vkey), *(["-origin", origin] if origin else [])]
+    command += ["-public_key", str(vkey), *(["-bearer_token", token] if token else [])]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         try:
             said = process.communicate(timeout=TIMEOUT_S)[1].decode()
@@ -78,11 +79,15 @@ class Witness:
         with log.open("wb") as output:
             self._process = subprocess.Popen(command, stderr=output, stdout=output)
         deadline_s = time.monotonic() + 30
-        while not (match := re.search(r"vkey=(\S+)", log.read_text())):
+        while not (match := re.search(r"vkey=(\S+)", log.read_text())) or not self._listens():
             assert self._process.poll() is None, log.read_text()
             assert time.monotonic() < deadline_s, log.read_text()
             time.sleep(0.02)
         self.vkey = match[1].strip('"')
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def knows(self, key: VerifierKey) -> None:
         """Tell it of a log."""
