@@ -40,7 +40,7 @@ pytestmark = pytest.mark.service
 ACTIONS = st.lists(st.one_of(st.integers(1, 12), st.sampled_from(["step", "killed"])), max_size=8)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(log=histories(), actions=ACTIONS)
 def test_whatever_is_appended_and_however_relays_end_the_topic_is_the_log(
     log: list[Recorded], actions: list[Any]
