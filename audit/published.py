@@ -10,12 +10,13 @@ from packledger.audit.checkpoint import parse_checkpoint
 from packledger.audit.history import entry_of
 from packledger.audit.proofs import MissingTile, Tree
 from packledger.audit.receipts import make_receipt
-from packledger.audit.signed_note import parse_note
+from packledger.audit.signed_note import BadNote, parse_note
 from packledger.domain.crate_names import canonical_crate_name
 from packledger.domain.errors import NoSuchVersion, NotFound, Unavailable
 from packledger.domain.events import CrateVersionPublished, NpmVersionPublished
 from packledger.domain.npm_names import canonical_npm_name
 from packledger.eventstore.checkpoints import Checkpoints
+from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log
 from packledger.eventstore.mapper import UnknownEvent
 from packledger.projections.log_entry import entries_in
@@ -32,7 +33,6 @@ class Published(msgspec.Struct, frozen=True):
     note: str
     size: int
     vkey: str
-    refusal: str
 
 
 class PublishedLog:
@@ -66,8 +66,11 @@ class PublishedLog:
                     "the log of this registry is not signed yet; "
                     + (row.refusal or "that takes a moment after the first start")
                 )
-            size = parse_checkpoint(parse_note(row.published.encode()).text).size
-            self._newest = Published(row.published, size, row.vkey, row.refusal)
+            try:
+                size = parse_checkpoint(parse_note(row.published.encode()).text).size
+            except BadNote as error:
+                raise Unavailable(f"the log's checkpoint is damaged: {error}") from error
+            self._newest = Published(row.published, size, row.vkey)
             self._looked_s = now_s
         return self._newest
 
@@ -122,7 +125,7 @@ class PublishedLog:
         """
         try:
             rows = self._log.read(position - 1, 1)
-        except (UnknownEvent, msgspec.ValidationError):
+        except (UnknownEvent, DamagedLog):
             return "", ""
         kind, _, name = entry_of(rows[0]).subject.partition(":") if rows else ("", "", "")
         return (kind, name) if kind in {"cargo", "npm"} else ("", "")

@@ -14,6 +14,7 @@ from packledger.audit.checkpoint import Checkpoint, open_checkpoint
 from packledger.audit.faults import Fault
 from packledger.audit.signed_note import BadNote, VerifierKey
 from packledger.audit.tile_paths import tile_path
+from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log
 from packledger.eventstore.mapper import UnknownEvent
 from packledger.projections.log_entry import entries_in, entry_of
@@ -228,9 +229,9 @@ def _stored(log: Log, after: int, count: int) -> list[bytes]:
     try:
         rows = log.read(after, count, after + count)
         found = {one.position: entry_of(one) for one in rows}
-    except (UnknownEvent, msgspec.DecodeError):
+    except (UnknownEvent, DamagedLog):
         for position in range(after + 1, after + count + 1):
-            with suppress(UnknownEvent, msgspec.DecodeError):
+            with suppress(UnknownEvent, DamagedLog):
                 found |= {
                     one.position: entry_of(one) for one in log.read(position - 1, 1, position)
                 }

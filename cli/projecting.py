@@ -1,11 +1,13 @@
 """The read models of a node: the projector, and the rebuild of what another release rendered."""
 
 import logging
+import sys
 from collections.abc import Callable
 
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
 from packledger.cli.supervisor import Child, StopAsked
+from packledger.eventstore.damaged_log import DamagedLog
 
 log = logging.getLogger("packledger.projecting")
 
@@ -45,7 +47,11 @@ def projecting(settings: Settings, begin: Callable[[], None] = lambda: None) -> 
 def _project(settings: Settings) -> None:
     stop = StopAsked()
     with wiring.opened_projector(settings) as projector:
-        projector.run(stop)
+        try:
+            projector.run(stop)
+        except DamagedLog as error:
+            log.critical("the projector stops: %s", error.sentence)
+            sys.exit(1)
 
 
 def _rebuild_stale(settings: Settings) -> None:

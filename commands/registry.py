@@ -17,6 +17,7 @@ from packledger.domain.times import rfc3339
 from packledger.eventstore.blobs import BlobStore
 from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.credentials import Credentials
+from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Decision, Log
 from packledger.projections.board import Board
 
@@ -53,9 +54,16 @@ class Registry:
 
         Raises:
             RegistryError: from `decide`; nothing was appended.
+            DamagedLog: the store is damaged, as far as somebody of this node knows.
             Unavailable: the store cannot be written.
         """
-        recorded = self.log.execute(kind, canonical_name, decide)
+        if self.board.damaged():
+            raise DamagedLog("nothing is added to it")
+        try:
+            recorded = self.log.execute(kind, canonical_name, decide)
+        except DamagedLog:
+            self.board.set_damaged()
+            raise
         if recorded:
             self.wait_for(recorded[-1].position)
         return bool(recorded)

@@ -26,6 +26,12 @@ from packledger.domain.errors import TooLarge, Unavailable
 from packledger.domain.events import Event
 from packledger.domain.streams import fold, stream_id
 from packledger.eventstore.blobs import disk_errors_as_refusals
+from packledger.eventstore.damaged_log import (
+    DamagedLog,
+    check_page,
+    check_stream,
+    damage_as_refusal,
+)
 from packledger.eventstore.mapper import (
     EventMapper,
     StreamEvent,
@@ -115,7 +121,7 @@ class Log(Application[UUID]):
         Raises:
             Unavailable: the store cannot be read.
         """
-        with disk_errors_as_refusals():
+        with disk_errors_as_refusals(), damage_as_refusal():
             return self._load(kind, stream_id(kind, canonical_name))
 
     def _load(self, kind: str, stream: UUID) -> Loaded:
@@ -123,11 +129,14 @@ class Log(Application[UUID]):
             start = self._cache.get(stream)
         if start is None:
             start = self._snapshot(kind, stream)
-        tail = [saved.event for saved in self._stream(stream, start.version)]
+        tail = list(self._stream(stream, start.version))
         if not tail:
             self._remember(stream, start)
             return start
-        loaded = Loaded(start.version + len(tail), fold(start.state, tail))
+        version = start.version + len(tail)
+        if tail[-1].originator_version != version:
+            raise DamagedLog(f"the stream `{stream.hex}` lacks an event before version {version}")
+        loaded = Loaded(version, fold(start.state, [saved.event for saved in tail]))
         self._remember(stream, loaded)
         return loaded
 
@@ -139,7 +148,10 @@ class Log(Application[UUID]):
         newest = self.snapshots.recorder.select_events(stream, desc=True, limit=1)
         if not newest or newest[0].topic != snapshot_tag(kind):
             return Loaded(0, None)
-        snapshot = self.mapper.to_domain_event(newest[0])
+        try:
+            snapshot = self.mapper.to_domain_event(newest[0])
+        except msgspec.DecodeError:  # it is only a snapshot
+            return Loaded(0, None)
         assert isinstance(snapshot, StreamSnapshot)
         return Loaded(snapshot.originator_version, snapshot.state)
 
@@ -221,10 +233,21 @@ class Log(Application[UUID]):
 
         Raises:
             UnknownEvent: a newer release wrote one of them.
+            DamagedLog: one of them is missing, or cannot be read.
             Unavailable: the store cannot be read.
         """
-        with disk_errors_as_refusals():
-            return _recorded(self._recorder.select_rows(after, limit, until))
+        rows = self.read_rows(after, limit, until)
+        check_page(rows, after)
+        return _recorded(rows)
+
+    def read_rows(self, after: int, limit: int, until: int | None = None) -> list[LogRow]:
+        """Return what is stored of at most `limit` events in (after, until], whatever it is.
+
+        Raises:
+            DamagedLog, Unavailable: the store cannot be read.
+        """
+        with disk_errors_as_refusals(), damage_as_refusal():
+            return self._recorder.select_rows(after, limit, until)
 
     def read_stream(
         self,
@@ -239,11 +262,14 @@ class Log(Application[UUID]):
 
         Raises:
             UnknownEvent: a newer release wrote one of them.
+            DamagedLog: one of them is missing, in another's place, or cannot be read.
             Unavailable: the store cannot be read.
         """
         stream = stream_id(kind, canonical_name)
-        with disk_errors_as_refusals():
-            return _recorded(self._recorder.select_stream_rows(stream, until, newest))
+        with disk_errors_as_refusals(), damage_as_refusal():
+            rows = self._recorder.select_stream_rows(stream, until, newest)
+        check_stream(rows, canonical_name, None if newest else 1)
+        return _recorded(rows)
 
     def stream(self, kind: str, canonical_name: str = "") -> list[Event]:
         """Return every event of one stream, oldest first.
@@ -259,7 +285,7 @@ class Log(Application[UUID]):
         Raises:
             Unavailable: the store cannot be read.
         """
-        with disk_errors_as_refusals():
+        with disk_errors_as_refusals(), damage_as_refusal():
             return self._recorder.max_notification_id() or 0
 
     def watch(self) -> Watch:

@@ -13,6 +13,7 @@ from eventsourcing.persistence import Mapper, StoredEvent
 
 from packledger.domain.events import EVENTS, Event, encode, tag_of
 from packledger.domain.streams import State, kind_of, type_of_state
+from packledger.eventstore.damaged_log import DamagedLog
 
 SNAPSHOT_SCHEMA = 2
 """Part of a snapshot's tag: one written by another schema is not read but folded anew."""
@@ -57,12 +58,15 @@ def decode_event(tag: str, state: bytes) -> Event:
 
     Raises:
         UnknownEvent: no decoder for the tag.
-        msgspec.ValidationError: the bytes do not fit the tag: the store is damaged.
+        DamagedLog: the bytes do not fit the tag.
     """
     decoder = DECODERS.get(tag)
     if decoder is None:
         raise UnknownEvent(tag)
-    return decoder(state)
+    try:
+        return decoder(state)
+    except msgspec.DecodeError as error:
+        raise DamagedLog(f"an event `{tag}` cannot be read ({error})") from error
 
 
 def snapshot_tag(kind: str) -> str:

@@ -30,7 +30,7 @@ cargo would take the 404 of half an index for "no such crate"."""
 HEARTBEAT_LATE_S = 2.0
 """A projector that has been silent for this long is taken to be down, and nobody waits for it."""
 
-_HEARTBEAT, _FEED_SILENT, _OVERDUE, _FIRST, _PER_PROJECTION = 0, 1, 2, 8, 8
+_HEARTBEAT, _FEED_SILENT, _OVERDUE, _DAMAGED, _FIRST, _PER_PROJECTION = 0, 1, 2, 3, 8, 8
 _POSITION, _GENERATION, _STATE = 0, 1, 2
 _SIZE_BYTES = 4096
 
@@ -69,6 +69,7 @@ class Board:
 
     def set_unreadable(self) -> None:
         """Have nothing read until the projector, which is not there, has come and caught up."""
+        self._slots[_DAMAGED] = 0
         for projection in PROJECTIONS:
             self.set_state(projection, BUILDING)
 
@@ -91,6 +92,14 @@ class Board:
         The feed does not answer, or somebody has waited in vain and nothing has come since then.
         """
         return bool(self._slots[_FEED_SILENT] or self.waiting_for(self._slots[_OVERDUE]))
+
+    def set_damaged(self) -> None:
+        """Say that the event store is damaged; until the node is started again."""
+        self._slots[_DAMAGED] = 1
+
+    def damaged(self) -> bool:
+        """Return whether somebody here has seen that the event store is damaged."""
+        return bool(self._slots[_DAMAGED])
 
     def position(self, projection: str) -> int:
         """Return the last position that a projection has committed."""

@@ -11,15 +11,28 @@ from pathlib import Path
 from packledger.projections.generation import Generations, database_uri
 
 
-def damage_of(model: Path, last_position: int) -> str:
+def open_live(model: Path) -> sqlite3.Connection:
+    """Return a connection to a read model that is there.
+
+    Not read-only: it may have to begin with what a killed process left in its journal.
+
+    Raises:
+        sqlite3.DatabaseError: it is not there.
+    """
+    return sqlite3.connect(database_uri(model, "rw"), uri=True, isolation_level=None)
+
+
+def damage_of(model: Path, last_position: int, *, every_index: bool = False) -> str:
     """Return what is wrong with a read model's file, empty when nothing is.
 
-    last_position: of the log; a model beyond it was folded from another log.
+    last_position: of the log; a model beyond it was folded from another log. every_index: compare
+    indexes with their tables, too, which takes three times as long.
     """
     try:
-        db = sqlite3.connect(database_uri(model, "rw"), uri=True, isolation_level=None)
+        db = open_live(model)
         try:
-            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            check = "integrity_check" if every_index else "quick_check"
+            (verdict,) = db.execute(f"PRAGMA {check}(1)").fetchone()
             row = db.execute("SELECT value FROM meta WHERE key = 'position'").fetchone()
         finally:
             db.close()

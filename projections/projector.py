@@ -13,6 +13,7 @@ from pathlib import Path
 
 from packledger.domain.errors import Unavailable
 from packledger.domain.events import tag_of
+from packledger.eventstore.damaged_log import DamagedLog
 from packledger.feeds.feed import Feed, Recorded
 from packledger.projections.board import BUILDING, FAILED, RUNNING, Board
 from packledger.projections.generation import Generations
@@ -196,6 +197,9 @@ class Projector:
         position = min(one.position for one in running)
         try:
             page = self._feed.read(position, PAGE_EVENTS)
+        except DamagedLog:
+            self._board.set_damaged()
+            raise
         except Unavailable:
             self._board.set_feed_silent(True)
             return False  # not caught up: nothing is known of what follows

@@ -153,11 +153,15 @@ class ReadModel:
         self._expected = position
         return position
 
-    def share(self) -> None:
-        """Make a private file one that may be read and followed: whole, and on the disk."""
+    def end(self) -> None:
+        """Write what is kept and commit: nothing more comes into a private file."""
         self._private = False
         with self._transaction():
             self._projection.flush(self.db)
+
+    def share(self) -> None:
+        """Make a private file one that may be read and followed: whole, and on the disk."""
+        self.end()
         for pragma in _SHARED:
             self.db.execute(f"PRAGMA {pragma}")
         with self._path.open("rb") as file:

@@ -10,6 +10,7 @@ import msgspec
 
 from packledger.feeds.feed import Feed
 from packledger.projections.board import RUNNING, STATIC_TREE, Board
+from packledger.projections.comparison import readable, side_by_side
 from packledger.projections.generation import Generations
 from packledger.projections.read_model import Projection, ReadModel
 
@@ -212,7 +213,7 @@ def _compare(
 ) -> Outcome:
     """Walk both generations in order of their keys and list what differs."""
     ours = projection.documents(model.db)
-    theirs = _readable(projection, live) if live is not None and comparable else iter(())
+    theirs = readable(projection, live) if live is not None and comparable else iter(())
     differences: list[str] = []
     if not comparable and not swapped:
         differences.append(
@@ -222,7 +223,7 @@ def _compare(
         )
     digest = hashlib.sha256()
     count = 0
-    for key, body, other in _side_by_side(ours, theirs):
+    for key, body, other in side_by_side(ours, theirs):
         if body is not None:
             count += 1
             digest.update(hashlib.sha256(key.encode() + b"\0" + body).digest())
@@ -231,29 +232,3 @@ def _compare(
     return Outcome(
         projection.name, model.position(), count, digest.hexdigest(), differences, swapped
     )
-
-
-def _readable(projection: Projection, live: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
-    """Yield the live documents up to the first that a damaged file cannot give."""
-    try:
-        yield from projection.documents(live)
-    except (sqlite3.DatabaseError, ValueError, TypeError):
-        return
-
-
-def _side_by_side(
-    ours: Iterator[tuple[str, bytes]], theirs: Iterator[tuple[str, bytes]]
-) -> Iterator[tuple[str, bytes | None, bytes | None]]:
-    """Merge two key-ordered streams into (key, ours, theirs), None where one lacks the key."""
-    left, right = next(ours, None), next(theirs, None)
-    while left is not None or right is not None:
-        if right is None or (left is not None and left[0] < right[0]):
-            assert left is not None
-            yield left[0], left[1], None
-            left = next(ours, None)
-        elif left is None or right[0] < left[0]:
-            yield right[0], None, right[1]
-            right = next(theirs, None)
-        else:
-            yield left[0], left[1], right[1]
-            left, right = next(ours, None), next(theirs, None)
