@@ -195,15 +195,9 @@ class Projector:
         if not running:
             return False
         position = min(one.position for one in running)
-        try:
-            page = self._feed.read(position, PAGE_EVENTS)
-        except DamagedLog:
-            self._board.set_damaged()
-            raise
-        except Unavailable:
-            self._board.set_feed_silent(True)
+        page = self._read(position)
+        if page is None:
             return False  # not caught up: nothing is known of what follows
-        self._board.set_feed_silent(False)
         if page and page[0].position != position + 1:
             raise Gap(f"the feed skips from position {position} to {page[0].position}")
         for one in running:
@@ -214,6 +208,19 @@ class Projector:
             for one in running:
                 one.caught_up()
         return bool(page)
+
+    def _read(self, position: int) -> list[Recorded] | None:
+        """Return the next page, None while the feed does not answer."""
+        try:
+            page = self._feed.read(position, PAGE_EVENTS)
+        except DamagedLog:
+            self._board.set_damaged()
+            raise
+        except Unavailable:
+            self._board.set_feed_silent(True)
+            return None
+        self._board.set_feed_silent(False)
+        return page
 
     def catch_up(self) -> None:
         """Apply everything that is in the log now."""
