@@ -10,7 +10,10 @@ import falcon.asgi
 import msgspec
 
 from packledger.api.context import Context
+from packledger.audit.checkpoint import parse_checkpoint
+from packledger.audit.signed_note import BadNote
 from packledger.domain.errors import Unavailable
+from packledger.eventstore.checkpoints import CheckpointRow
 
 CAUGHT_UP_EVENTS = 1_000
 """A busy registry is always a few events behind; this many means that it is catching up."""
@@ -26,23 +29,32 @@ class ProjectionHealth(msgspec.Struct, frozen=True):
     lag_events: int | None
 
 
+class LogHealth(msgspec.Struct, frozen=True):
+    """The transparency log. state: `signed`, `not signed`, or `refused`, and then why."""
+
+    state: str
+    size: int
+    why: str
+
+
 class Health:
     """Liveness, and how far each projection is."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._asking: asyncio.Task[int | None] | None = None
+        self._asking: asyncio.Task[tuple[int, LogHealth] | None] | None = None
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer what is well and what is not."""
         board = self._context.registry.board
-        head = await self._head()
+        told = await self._store()
+        head, log = told or (None, None)
         silent = board.overdue()
         states = {name: self._state(name, head, silent) for name in board.present()}
         projector = "ok" if board.projector_lives() else "down"
         readable = await asyncio.to_thread(self._readable)
         ready = projector == "ok" and readable and all(s.state == "ok" for s in states.values())
-        degraded = silent or head is None
+        degraded = silent or log is None or log.state == "refused"
         resp.status = 200 if ready else 503
         resp.media = {
             "status": "not ready" if not ready else "degraded" if degraded else "ok",
@@ -51,24 +63,27 @@ class Health:
             "feed": {"from": self._context.feed, "state": "silent" if silent else "ok"},
             "projector": projector,
             "projections": msgspec.to_builtins(states),
+            "log": msgspec.to_builtins(log),
         }
         resp.set_header("cache-control", "no-store")
 
-    async def _head(self) -> int | None:
-        """Return the position of the newest event; None if the store does not say soon."""
+    async def _store(self) -> tuple[int, LogHealth] | None:
+        """Return the position of the newest event, and what is signed; None if nobody says soon."""
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(asyncio.to_thread(self._last_position))
+            self._asking = asyncio.create_task(asyncio.to_thread(self._ask_store))
         # Shielded: a question that still waits is not asked again, each would take a thread.
         try:
             return await asyncio.wait_for(asyncio.shield(self._asking), STORE_ANSWERS_S)
         except TimeoutError:
             return None
 
-    def _last_position(self) -> int | None:
+    def _ask_store(self) -> tuple[int, LogHealth] | None:
+        registry = self._context.registry
         try:
-            return self._context.registry.log.last_position()
+            position, row = registry.log.last_position(), registry.checkpoints.read()
         except Unavailable:
             return None
+        return position, _log_health(row)
 
     def _state(self, name: str, head: int | None, silent: bool) -> ProjectionHealth:
         board = self._context.registry.board
@@ -94,3 +109,12 @@ class Health:
         except Unavailable:
             return False
         return True
+
+
+def _log_health(row: CheckpointRow) -> LogHealth:
+    try:
+        size = parse_checkpoint(row.published).size if row.published else 0
+    except BadNote as error:
+        return LogHealth("refused", 0, str(error))
+    state = "refused" if row.refusal else "signed" if row.published else "not signed"
+    return LogHealth(state, size, row.refusal)

@@ -175,7 +175,10 @@ def _with_old(signed: Note, row: CheckpointRow) -> Note:
     """Return a note with the cosignatures that are published for the same text already."""
     if not row.published:
         return signed
-    served = parse_note(row.published.encode())
+    try:
+        served = parse_note(row.published.encode())
+    except BadNote:
+        return signed
     ours = {one.name for one in signed.signatures}
     old = (one for one in served.signatures if served.text == signed.text and one.name not in ours)
     return Note(signed.text, (*signed.signatures, *old))
