@@ -19,7 +19,13 @@ from packledger.api.npm_names import package_path, segments
 from packledger.api.npm_reads import ABBREVIATED, FULL, VARY, NpmReads, wants_abbreviated
 from packledger.audit.as_of import Moments, PastCrate, PastPackage
 from packledger.domain.crate_names import index_path
-from packledger.domain.errors import NoSuchPackage, NoSuchVersion, NotAllowed, NotFound
+from packledger.domain.errors import (
+    NoSuchPackage,
+    NoSuchVersion,
+    NotAllowed,
+    NotFound,
+    VersionPurged,
+)
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import Download
 from packledger.projections.documents import render
@@ -134,6 +140,8 @@ class PastDownloads:
         found = await self._past.of_crate(moment, crate.lower(), lambda past: past.file(version))
         if found is None:
             raise NoSuchVersion(crate, version)
+        if found.purged:
+            raise VersionPurged(found.name, version, found.purged)
         filename = f"{found.name}-{version}.crate"
         download = Download(found.cksum, "application/gzip", filename, req.method)
         await answer_download(resp, self._past.context, download)
@@ -232,6 +240,8 @@ class PastNpm:
         found = await self._past.of_package(moment, name, lambda past: past.tarball(version))
         if found is None:
             raise NotFound(f"`{name}` had no tarball `{filename}`")
+        if found.purged:
+            raise VersionPurged(name, version, found.purged)
         download = Download(found.digest, "application/octet-stream", filename, req.method)
         await answer_download(resp, self._past.context, download)
 

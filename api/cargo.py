@@ -16,7 +16,7 @@ from packledger.api.context import Context
 from packledger.api.downloads import answer_download
 from packledger.commands import crates
 from packledger.domain.crate_names import index_path
-from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion
+from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion, VersionPurged
 from packledger.eventstore.blobs import Download
 from packledger.projections.accounts import account_of
 from packledger.projections.documents import render
@@ -78,6 +78,8 @@ class Downloads:
         found = crate_file_of(self._context.sparse_index.db(), crate, version)
         if found is None:
             raise NoSuchVersion(crate, version)
+        if found.purged:
+            raise VersionPurged(found.name, version, found.purged)
         filename = f"{found.name}-{version}.crate"
         download = Download(found.cksum, "application/gzip", filename, req.method)
         await answer_download(resp, self._context, download)

@@ -17,6 +17,7 @@ from packledger.api.paths import without_moment
 from packledger.commands.redaction import redacted
 from packledger.domain.errors import (
     Conflict,
+    Gone,
     Invalid,
     NotAllowed,
     NotAuthenticated,
@@ -34,6 +35,7 @@ STATUS: dict[type[RegistryError], int] = {
     NotAuthenticated: 401,
     NotAllowed: 403,
     NotFound: 404,
+    Gone: 410,
     Conflict: 409,
     Invalid: 400,
     TooLarge: 413,

@@ -10,7 +10,7 @@ from packledger.api.answers import REVALIDATE, answer_document
 from packledger.api.bodies import read_small
 from packledger.api.context import Context
 from packledger.api.downloads import answer_download
-from packledger.domain.errors import Invalid, NoSuchPackage, NotFound
+from packledger.domain.errors import Invalid, NoSuchPackage, NotFound, VersionPurged
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import Download
 from packledger.projections.documents import Documents, render
@@ -75,6 +75,8 @@ class NpmReads:
         found = tarball_of(self._context.packuments.db(), name, version) if version else None
         if found is None:
             raise NotFound(f"`{name}` has no tarball `{filename}`")
+        if found.purged:
+            raise VersionPurged(name, str(version), found.purged)
         download = Download(found.digest, "application/octet-stream", filename, req.method)
         await answer_download(resp, self._context, download)
         if req.method == "GET":

@@ -9,13 +9,16 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from packledger.domain.crate import Crate
 from packledger.domain.crate_names import canonical_crate_name
 from packledger.domain.errors import Invalid
 from packledger.domain.events import RegistryConfigured, encode
 from packledger.domain.npm_names import canonical_npm_name
+from packledger.domain.npm_package import NpmPackage
 from packledger.domain.times import rfc3339
 from packledger.eventstore.blobs import BlobStore
 from packledger.eventstore.log import Log, Recorded
+from packledger.projections import packuments, sparse_index
 from packledger.projections.packuments import (
     Packuments,
     Tarball,
@@ -101,8 +104,10 @@ class PastCrate:
 
     def __init__(self, log: Log, key: str, position: int) -> None:
         self._key = key
-        events = log.read_stream("crate", canonical_crate_name(key), position)
-        self._db = _folded(SparseIndex(), events)
+        stream = canonical_crate_name(key)
+        self._db = _folded(SparseIndex(), log.read_stream("crate", stream, position))
+        for version, reason in _purged(log, "crate", stream).items():
+            sparse_index.set_purged(self._db, key, version, reason)
 
     def index_file(self) -> bytes | None:
         """Return the index file, None if the crate had no version yet."""
@@ -126,8 +131,11 @@ class PastPackage:
     def __init__(self, log: Log, name: str, position: int, base_url: str) -> None:
         self._name = name
         configured = RegistryConfigured(at="", public_url=base_url)
-        events = log.read_stream("npm", canonical_npm_name(name), position)
+        stream = canonical_npm_name(name)
+        events = log.read_stream("npm", stream, position)
         self._db = _folded(Packuments(), [_first(configured), *events])
+        for version, reason in _purged(log, "npm", stream).items():
+            packuments.set_purged(self._db, name, version, reason)
 
     def full(self, blobs: BlobStore | None) -> bytes | None:
         """Return the full packument as `full_of` does, None if the package did not exist yet."""
@@ -153,6 +161,12 @@ class PastPackage:
     def close(self) -> None:
         """Forget it."""
         self._db.close()
+
+
+def _purged(log: Log, kind: str, stream: str) -> dict[str, str]:
+    """Return the versions whose bytes are gone today, for all of the past, to the reason."""
+    state: Crate | NpmPackage | None = log.load(kind, stream).state
+    return state.purged if state else {}
 
 
 def _first(event: RegistryConfigured) -> Recorded:

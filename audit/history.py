@@ -66,13 +66,14 @@ def full_entry_of(recorded: Recorded) -> FullEntry:
 def _seen(recorded: Recorded) -> dict[str, Any]:
     event: Any = recorded.event
     kind, _, action = tag_of(type(event)).partition(".")
+    ecosystem = getattr(event, "ecosystem", _ECOSYSTEM.get(kind))
     name = getattr(event, "account", getattr(event, "name", ""))
     return {
         "position": recorded.position,
         "at": event.at,
         "by": event.by,
         "what": action.rpartition(".")[0],
-        "subject": f"{_ECOSYSTEM[kind]}:{name}" if kind in _ECOSYSTEM else kind,
+        "subject": f"{ecosystem}:{name}" if ecosystem else kind,
         "version": _detail(event),
         "token": event.token,
         "request": event.request,
@@ -81,7 +82,7 @@ def _seen(recorded: Recorded) -> dict[str, Any]:
 
 def _detail(event: Event) -> str:
     """Return what tells two events of one kind apart."""
-    fields = ("dist_tag", "version", "owner", "token_id", "role", "public_url", "keyid")
+    fields = ("dist_tag", "version", "reason", "owner", "token_id", "role", "public_url", "keyid")
     return " ".join(str(getattr(event, field)) for field in fields if hasattr(event, field))
 
 

@@ -9,8 +9,15 @@ from collections.abc import Sequence
 import msgspec
 
 from packledger.domain.actor import Actor
-from packledger.domain.errors import NameTaken, NoSuchPackage, NoSuchVersion, VersionExists
+from packledger.domain.errors import (
+    NameTaken,
+    NoSuchPackage,
+    NoSuchVersion,
+    VersionExists,
+    VersionPurged,
+)
 from packledger.domain.events import (
+    BlobPurged,
     CrateOwnerAdded,
     CrateOwnerRemoved,
     CrateRegistered,
@@ -32,15 +39,20 @@ class CrateVersion(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Crate(msgspec.Struct):
-    """A crate's thin state. versions: keyed without build metadata, since that is unique."""
+    """A crate's thin state.
+
+    versions: keyed without build metadata, since that is unique; purged: versions whose bytes are
+    removed for good, by their exact text, to the reason.
+    """
 
     name: str
     owners: dict[str, None]
     versions: dict[str, CrateVersion]
+    purged: dict[str, str] = {}
 
     def copy(self) -> "Crate":
         """Return a copy that `evolve` may change."""
-        return Crate(self.name, dict(self.owners), dict(self.versions))
+        return Crate(self.name, dict(self.owners), dict(self.versions), dict(self.purged))
 
     def find(self, version: str) -> CrateVersion:
         """Return a published version, by its exact text.
@@ -67,6 +79,8 @@ def evolve(crate: Crate | None, event: Event) -> Crate:
             crate.versions[key] = msgspec.structs.replace(
                 crate.versions[key], yanked=isinstance(event, CrateVersionYanked)
             )
+        case BlobPurged(version=version, reason=reason):
+            crate.purged[version] = reason
         case CrateOwnerAdded(owner=owner):
             crate.owners[owner] = None
         case CrateOwnerRemoved(owner=owner):
@@ -117,11 +131,14 @@ def decide_yank(
     Raises:
         NoSuchPackage, NoSuchVersion: there is nothing to yank.
         NotOwner: the actor may not.
+        VersionPurged: nobody could download what is unyanked.
     """
     crate = existing(crate, name)
     check_owner(crate.owners, actor, name)
     if crate.find(version).yanked is yanked:
         return []
+    if version in crate.purged:
+        raise VersionPurged(name, version, crate.purged[version])
     kind = CrateVersionYanked if yanked else CrateVersionUnyanked
     return [kind(**actor.stamp(), name=name, version=version)]
 

@@ -4,6 +4,7 @@
     ├── NotAuthenticated   nobody, or a credential that is not accepted
     ├── NotAllowed         somebody who may not do this
     ├── NotFound           no such crate, package, version, tag, account, token
+    ├── Gone               it was there, and is removed for good
     ├── Conflict           the registry's state forbids it
     ├── Invalid            the request itself is wrong
     ├── TooLarge           a limit was passed
@@ -40,6 +41,10 @@ class NotAllowed(RegistryError):
 
 class NotFound(RegistryError):
     """The thing named does not exist."""
+
+
+class Gone(RegistryError):
+    """The thing named was there and will not come back."""
 
 
 class Conflict(RegistryError):
@@ -98,6 +103,16 @@ class VersionUnpublished(Conflict):
         super().__init__(
             f"`{name}@{version}` was published before and removed; a version number is never "
             "used twice, publish a new one"
+        )
+
+
+class VersionPurged(Gone):
+    """An administrator removed the bytes of the version."""
+
+    def __init__(self, name: str, version: str, reason: str) -> None:
+        super().__init__(
+            f"the file of `{name}@{version}` was removed from this registry for good: {reason}; "
+            "use another version"
         )
 
 

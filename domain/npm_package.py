@@ -19,6 +19,7 @@ from packledger.domain.errors import (
     VersionUnpublished,
 )
 from packledger.domain.events import (
+    BlobPurged,
     Event,
     NpmDistTagRemoved,
     NpmDistTagSet,
@@ -58,7 +59,8 @@ class NpmPackage(msgspec.Struct):
     """A package's thin state.
 
     versions: keyed without build metadata; removed: the same keys of unpublished versions, to
-    their exact texts, never to be used again.
+    their exact texts, never to be used again; purged: exact texts of versions whose bytes are
+    removed for good, to the reason.
     """
 
     name: str
@@ -67,6 +69,7 @@ class NpmPackage(msgspec.Struct):
     dist_tags: dict[str, str]
     removed: dict[str, str]
     stars: dict[str, None]
+    purged: dict[str, str] = {}
 
     def copy(self) -> "NpmPackage":
         """Return a copy that `evolve` may change."""
@@ -77,6 +80,7 @@ class NpmPackage(msgspec.Struct):
             dict(self.dist_tags),
             dict(self.removed),
             dict(self.stars),
+            dict(self.purged),
         )
 
     def find(self, version: str) -> NpmVersion:
@@ -104,6 +108,8 @@ def evolve(package: NpmPackage | None, event: Event) -> NpmPackage:  # noqa: C90
         case NpmVersionSigned(version=version):
             key = without_build(version)
             package.versions[key] = msgspec.structs.replace(package.versions[key], signed=True)
+        case BlobPurged(version=version, reason=reason):
+            package.purged[version] = reason
         case NpmVersionUnpublished(version=version):
             package.removed[without_build(version)] = version
             package.versions.pop(without_build(version))

@@ -33,6 +33,9 @@ _EVOLVE: dict[str, Callable[[Any, Event], State]] = {
     "token": account.evolve,
     "registry": configuration.evolve,
     "downloads": downloads.evolve,
+    "blob": lambda state, event: (
+        crate.evolve(state, event) if isinstance(state, Crate) else npm_package.evolve(state, event)
+    ),
 }
 
 

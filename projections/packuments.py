@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from packledger.domain.events import (
+    BlobPurged,
     Event,
     NpmDistTagRemoved,
     NpmDistTagSet,
@@ -60,15 +61,24 @@ OF_NPM = (
     NpmVersionUnpublished,
 )
 """What moves a package's revision; `NpmRegistered` begins it."""
+NPM = "npm"
 _encode = msgspec.json.Encoder().encode
 _decode_head = msgspec.json.Decoder(PackumentHead).decode
 
 
+def changed_by(event: Event) -> str | None:
+    """Return the name of the package whose revision an event moves, None if it is no such event."""
+    if isinstance(event, OF_NPM) or (isinstance(event, BlobPurged) and event.ecosystem == NPM):
+        return event.name
+    return None
+
+
 class Tarball(msgspec.Struct, frozen=True):
-    """Where a version's bytes are. digest: SHA-256 hex."""
+    """Where a version's bytes are. digest: SHA-256 hex; purged: why they are gone, else empty."""
 
     digest: str
     size_bytes: int
+    purged: str
 
 
 class PublicKey(msgspec.Struct, frozen=True):
@@ -83,14 +93,15 @@ class Packuments(FragmentProjection[PackumentHead]):
     """Folds npm packages into heads and fragments."""
 
     name = PACKUMENTS
-    schema = 2
+    schema = 3
     renderer = 1
     tables = """
         CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL);
         CREATE TABLE versions (position INTEGER PRIMARY KEY, name TEXT NOT NULL,
             version TEXT NOT NULL, published_at TEXT NOT NULL, deprecated TEXT NOT NULL,
             tarball TEXT NOT NULL, size_bytes INTEGER NOT NULL, readme TEXT NOT NULL,
-            readme_filename TEXT NOT NULL, full_form BLOB NOT NULL, abbreviated BLOB NOT NULL);
+            readme_filename TEXT NOT NULL, full_form BLOB NOT NULL, abbreviated BLOB NOT NULL,
+            purged TEXT NOT NULL);
         CREATE UNIQUE INDEX versions_by_name ON versions (name, version);
         CREATE TABLE configuration (id INTEGER PRIMARY KEY, public_url TEXT NOT NULL,
             position INTEGER NOT NULL);
@@ -100,16 +111,16 @@ class Packuments(FragmentProjection[PackumentHead]):
     def __init__(self) -> None:
         super().__init__(
             Heads("packages", PackumentHead),
-            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')",
         )
 
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
         """Fold a page of events."""
         for recorded in page:
             event = recorded.event
-            if isinstance(event, OF_NPM):
-                head = self._heads.get(db, event.name)
-                assert head is not None, event.name
+            if (name := changed_by(event)) is not None:
+                head = self._heads.get(db, name)
+                assert head is not None, name
                 head.revision, head.modified = recorded.version, event.at
                 self._fold(db, head, event, recorded.position)
             elif isinstance(event, NpmRegistered):
@@ -161,14 +172,14 @@ class Packuments(FragmentProjection[PackumentHead]):
             latest = None if at is None else version_object(name, full[at], public_url)
             readme = ("", "") if at is None else rows[at][7:9]
             yield f"{name} 2 full", assemble_full(head, full, latest, readme, public_url)
-            tarballs = [(row[0], row[5], row[6], row[7]) for row in rows]
+            tarballs = [(row[0], row[5], row[6], row[7], row[9]) for row in rows]
             yield f"{name} 3 tarballs", _encode(tarballs)
         yield "~ signing keys", _encode(signing_keys_of(db))
 
 
 _SELECT_ALL_OF_VERSIONS = (
     "SELECT version, published_at, full_form, abbreviated, deprecated, tarball, size_bytes,"
-    " readme, readme_filename FROM versions WHERE name = ? ORDER BY position"
+    " readme, readme_filename, purged FROM versions WHERE name = ? ORDER BY position"
 )
 
 
@@ -199,12 +210,20 @@ def _change_versions(db: sqlite3.Connection, head: PackumentHead, event: Event) 
             db.execute(deprecate, ("", head.name, version))
         case NpmVersionSigned():
             _sign(db, event)
+        case BlobPurged(version=version, reason=reason):
+            set_purged(db, head.name, version, reason)
         case NpmVersionUnpublished(version=version):
             db.execute(f"{empty} AND version = ?", (head.name, version))
         case NpmUnpublished(at=at, by=by):
             head.dist_tags.clear()
             head.unpublished_at, head.unpublished_by = at, by
             db.execute(empty, (head.name,))
+
+
+def set_purged(db: sqlite3.Connection, name: str, version: str, reason: str) -> None:
+    """Say of a version that its bytes are gone, and its README with them."""
+    statement = "UPDATE versions SET purged = ?, readme = '' WHERE name = ? AND version = ?"
+    db.execute(statement, (reason, name, version))
 
 
 def _sign(db: sqlite3.Connection, event: NpmVersionSigned) -> None:
@@ -304,10 +323,10 @@ def version_of(db: sqlite3.Connection, name: str, version: str) -> bytes | None:
 
 
 def tarball_of(db: sqlite3.Connection, name: str, version: str) -> Tarball | None:
-    """Return where a version's tarball is, None if it is not there or was unpublished."""
+    """Return where a version's tarball is, None if it is not there or was only unpublished."""
     row = db.execute(
-        "SELECT tarball, size_bytes FROM versions"
-        " WHERE name = ? AND version = ? AND full_form <> x''",
+        "SELECT tarball, size_bytes, purged FROM versions"
+        " WHERE name = ? AND version = ? AND (full_form <> x'' OR purged <> '')",
         (name, version),
     ).fetchone()
     return Tarball(*row) if row else None

@@ -30,7 +30,10 @@ class Newest(msgspec.Struct, frozen=True):
 
 
 class VersionLine(msgspec.Struct, frozen=True):
-    """One version in a list of them. state: `LISTED`, `YANKED` or `UNPUBLISHED`."""
+    """One version in a list of them.
+
+    state: `LISTED`, `YANKED` or `UNPUBLISHED`; purged: why its bytes are gone, else empty.
+    """
 
     version: str
     published_at: str
@@ -38,6 +41,7 @@ class VersionLine(msgspec.Struct, frozen=True):
     size_bytes: int
     state: int
     deprecated: str
+    purged: str
 
 
 class VersionPage(msgspec.Struct, frozen=True):
@@ -124,5 +128,5 @@ def _key(ecosystem: str, name: str) -> str:
     return f"{ecosystem}:{name if ecosystem == NPM else name.lower()}"
 
 
-_LINE = "version, published_at, published_by, size_bytes, state, deprecated"
+_LINE = "version, published_at, published_by, size_bytes, state, deprecated, purged"
 _SELECT_LINE = f"SELECT {_LINE} FROM versions WHERE key = ?"  # noqa: S608 - our own constant

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from packledger.domain.events import (
+    BlobPurged,
     CrateOwnerAdded,
     CrateOwnerRemoved,
     CrateRegistered,
@@ -52,14 +53,14 @@ class Pages(FragmentProjection[PageHead]):
     """Folds both ecosystems into rows for people."""
 
     name = PAGES
-    schema = 1
+    schema = 2
     renderer = 1
     tables = """
         CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL);
         CREATE TABLE versions (position INTEGER PRIMARY KEY, key TEXT NOT NULL,
             version TEXT NOT NULL, published_at TEXT NOT NULL, published_by TEXT NOT NULL,
             size_bytes INTEGER NOT NULL, readme TEXT NOT NULL, state INTEGER NOT NULL,
-            deprecated TEXT NOT NULL, details BLOB NOT NULL);
+            deprecated TEXT NOT NULL, details BLOB NOT NULL, purged TEXT NOT NULL);
         CREATE UNIQUE INDEX versions_by_key ON versions (key, version);
         CREATE TABLE totals (ecosystem TEXT PRIMARY KEY, packages INTEGER NOT NULL,
             versions INTEGER NOT NULL);
@@ -69,7 +70,7 @@ class Pages(FragmentProjection[PageHead]):
     def __init__(self) -> None:
         super().__init__(
             Heads("packages", PageHead),
-            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')",
         )
         self._totals = _no_totals()
 
@@ -140,6 +141,10 @@ class Pages(FragmentProjection[PageHead]):
                 self._deprecate(db, name, version, "")
             case NpmVersionUnpublished(name=name, version=version):
                 self._unpublish(db, name, " AND version = ?", version)
+            case BlobPurged(ecosystem=ecosystem, name=name, version=version, reason=reason):
+                self._flush_published(db)
+                key = f"{ecosystem}:{name if ecosystem == NPM else name.lower()}"
+                db.execute(_PURGE, (reason, key, version))
             case NpmUnpublished(name=name):
                 self._remove_tags(db, name)
                 self._unpublish(db, name, "")
@@ -184,6 +189,9 @@ _UNPUBLISH = (
     "UPDATE versions SET state = ?, deprecated = '', readme = '', details = x'7b7d'"
     " WHERE key = ? AND state <> ?"
 )
+
+
+_PURGE = "UPDATE versions SET purged = ?, readme = '' WHERE key = ? AND version = ?"
 
 
 def _no_totals() -> dict[str, list[int]]:

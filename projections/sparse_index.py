@@ -11,12 +11,14 @@ import msgspec
 
 from packledger.domain.crate_manifest import CrateManifest
 from packledger.domain.events import (
+    BlobPurged,
     CrateOwnerAdded,
     CrateOwnerRemoved,
     CrateRegistered,
     CrateVersionPublished,
     CrateVersionUnyanked,
     CrateVersionYanked,
+    Event,
 )
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import SPARSE_INDEX
@@ -32,6 +34,7 @@ OF_CRATES = (
     CrateOwnerRemoved,
 )
 """What moves a crate's revision."""
+CARGO = "cargo"
 _manifest = msgspec.json.Decoder(CrateManifest).decode
 
 
@@ -44,30 +47,31 @@ class CrateHead(msgspec.Struct):
 
 
 class CrateFile(msgspec.Struct, frozen=True):
-    """Where a version's bytes are. cksum: SHA-256 hex."""
+    """Where a version's bytes are. cksum: SHA-256 hex; purged: why they are gone, else empty."""
 
     name: str
     version: str
     cksum: str
+    purged: str
 
 
 class SparseIndex(FragmentProjection[CrateHead]):
     """Folds crates into heads and fragments."""
 
     name = SPARSE_INDEX
-    schema = 1
+    schema = 2
     renderer = 1
     tables = """
         CREATE TABLE crates (name TEXT PRIMARY KEY, head BLOB NOT NULL);
         CREATE TABLE versions (position INTEGER PRIMARY KEY, name TEXT NOT NULL,
             version TEXT NOT NULL, cksum TEXT NOT NULL, yanked INTEGER NOT NULL,
-            fragment BLOB NOT NULL);
+            fragment BLOB NOT NULL, purged TEXT NOT NULL);
         CREATE UNIQUE INDEX versions_by_name ON versions (name, version)
     """
 
     def __init__(self) -> None:
         super().__init__(
-            Heads("crates", CrateHead), "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)"
+            Heads("crates", CrateHead), "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, '')"
         )
 
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
@@ -75,6 +79,7 @@ class SparseIndex(FragmentProjection[CrateHead]):
         for recorded in page:
             event = recorded.event
             if not isinstance(event, OF_CRATES):
+                self._purge(db, event)
                 continue
             match event:
                 case CrateVersionPublished():
@@ -111,13 +116,24 @@ class SparseIndex(FragmentProjection[CrateHead]):
             (isinstance(event, CrateVersionYanked), event.name.lower(), event.version),
         )
 
+    def _purge(self, db: sqlite3.Connection, event: Event) -> None:
+        if isinstance(event, BlobPurged) and event.ecosystem == CARGO:
+            self._flush_published(db)
+            set_purged(db, event.name, event.version, event.reason)
+
     def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
         """Yield every index file, where its versions' bytes are, and every crate's head."""
-        files = "SELECT version, cksum FROM versions WHERE name = ? ORDER BY position"
+        files = "SELECT version, cksum, purged FROM versions WHERE name = ? ORDER BY position"
         for name, head in db.execute("SELECT name, head FROM crates ORDER BY name"):
             yield name, index_file_of(db, name) or b""
             yield f"{name} files", repr(db.execute(files, (name,)).fetchall()).encode()
             yield f"{name} head", head
+
+
+def set_purged(db: sqlite3.Connection, name: str, version: str, reason: str) -> None:
+    """Say of a version that its bytes are gone; its line in the index file stays."""
+    statement = "UPDATE versions SET purged = ? WHERE name = ? AND version = ?"
+    db.execute(statement, (reason, name.lower(), version))
 
 
 def revision_of(db: sqlite3.Connection, name: str) -> int | None:
@@ -150,8 +166,8 @@ def crate_file_of(db: sqlite3.Connection, name: str, version: str) -> CrateFile 
     name: in any case of letters.
     """
     row = db.execute(
-        "SELECT head ->> 'name', cksum FROM versions JOIN crates USING (name)"
+        "SELECT head ->> 'name', cksum, purged FROM versions JOIN crates USING (name)"
         " WHERE name = ? AND version = ?",
         (name.lower(), version),
     ).fetchone()
-    return CrateFile(row[0], version, row[1]) if row else None
+    return CrateFile(row[0], version, row[1], row[2]) if row else None

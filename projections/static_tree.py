@@ -13,15 +13,14 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from packledger.domain.events import NpmRegistered, RegistryConfigured
+from packledger.domain.events import Event, NpmRegistered, RegistryConfigured
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import STATIC_TREE
-from packledger.projections.packuments import OF_NPM
+from packledger.projections.packuments import changed_by
 from packledger.projections.sparse_index import OF_CRATES
 from packledger.projections.static_files import CARGO, NPM, StaticFiles
 
 _Row = tuple[str, str, int, int]
-_OF_NPM = (*OF_NPM, NpmRegistered)
 _CHANGE = (
     "INSERT INTO documents (kind, name, revision, seconds, dirty) VALUES (?, ?, ?, ?, 1)"
     " ON CONFLICT (kind, name) DO UPDATE SET revision = excluded.revision,"
@@ -58,8 +57,8 @@ class StaticTree:
             event = recorded.event
             if isinstance(event, OF_CRATES):
                 rows.append((CARGO, event.name.lower(), recorded.position, _second(event.at)))
-            elif isinstance(event, _OF_NPM):
-                rows.append((NPM, event.name, recorded.version, _second(event.at)))
+            elif (name := _package_of(event)) is not None:
+                rows.append((NPM, name, recorded.version, _second(event.at)))
             elif isinstance(event, RegistryConfigured):
                 self._change(db, rows)
                 self._configure(db, recorded.position, event)
@@ -94,6 +93,10 @@ class StaticTree:
         rows = db.execute("SELECT kind, name, revision, seconds FROM documents ORDER BY kind, name")
         for kind, name, *row in rows:
             yield f"{kind} {name}", repr(row).encode()
+
+
+def _package_of(event: Event) -> str | None:
+    return event.name if isinstance(event, NpmRegistered) else changed_by(event)
 
 
 def _second(at: str) -> int:

@@ -15,6 +15,7 @@ from packledger.domain.crate_manifest import CrateManifest
 from packledger.domain.downloads import count_events
 from packledger.domain.errors import RegistryError
 from packledger.domain.events import (
+    BlobPurged,
     CrateVersionPublished,
     Event,
     NpmSignature,
@@ -22,6 +23,7 @@ from packledger.domain.events import (
     TokenIssued,
     encode,
 )
+from packledger.domain.purge import decide_purge
 from packledger.domain.streams import fold
 from packledger.feeds.feed import Recorded
 
@@ -38,6 +40,8 @@ _SOMETIMES: list[tuple[str, list[Any], list[Any], list[Any]]] = [
     ("sign", PACKAGES, VERSIONS, [""]),
     ("untag", PACKAGES, ["latest", "next"], [""]),
     ("unpublish all", PACKAGES, [""], [""]),
+    ("purge crate", CRATES, VERSIONS, [""]),
+    ("purge npm", PACKAGES, VERSIONS, ["", "0" * 64]),
     ("account", PEOPLE, ["user", "admin"], [""]),
     ("disable", PEOPLE, [""], [""]),
     ("token", PEOPLE, [0, 1, 2, 3], [""]),
@@ -79,15 +83,8 @@ class _Author:
         at = f"2026-11-21T10:00:{len(self.log) % 60:02}.000Z"
         actor = Actor(at, "alice", "token", "request", admin=True)
         match what:
-            case "crate":
-                stamp = msgspec.structs.replace(actor, by=other)
-                event = _crate_version(stamp, name, one)
-                self._crate(name, lambda s: crate.decide_publish(s, stamp, event))
-            case "yank":
-                self._crate(name, lambda s: crate.decide_yank(s, actor, name, one, other))
-            case "crate owner":
-                change = {"add" if other else "remove": [one]}
-                self._crate(name, lambda s: crate.decide_owners(s, actor, name, **change))
+            case "crate" | "yank" | "crate owner" | "purge crate":
+                self._crate(what, actor, name, one, other)
             case "configure":
                 decide = configuration.decide_configure
                 self._write("registry", "", lambda s: decide(s, actor, name))
@@ -110,8 +107,16 @@ class _Author:
             case _:
                 self._npm(what, actor, name, one, other)
 
-    def _crate(self, name: str, decide: Callable[[Any], Sequence[Event]]) -> None:
-        self._write("crate", name.lower().replace("-", "_"), decide)
+    def _crate(self, what: str, actor: Actor, name: str, one: Any, other: Any) -> None:
+        stamp = msgspec.structs.replace(actor, by=other if what == "crate" else actor.by)
+        change = {"add" if other else "remove": [one]}
+        decide: dict[str, Callable[[Any], Sequence[Event]]] = {
+            "crate": lambda s: crate.decide_publish(s, stamp, _crate_version(stamp, name, one)),
+            "yank": lambda s: crate.decide_yank(s, actor, name, one, other),
+            "crate owner": lambda s: crate.decide_owners(s, actor, name, **change),
+            "purge crate": lambda s: decide_purge(s, actor, _purged(actor, "cargo", name, one)),
+        }
+        self._write("crate", name.lower().replace("-", "_"), decide[what])
 
     def _account(self, what: str, actor: Actor, name: str, one: Any) -> None:
         token_id = f"{name}-{one}-{len(self.log)}"
@@ -137,6 +142,7 @@ class _Author:
             "sign": lambda s: npm_package.decide_sign(s, actor, {one: NpmSignature("k", "sig")}),
             "npm owners": lambda s: npm_package.decide_owners(s, actor, name, [one, other]),
             "tag": lambda s: npm_package.decide_set_tag(s, actor, name, other, one),
+            "purge npm": lambda s: decide_purge(s, actor, _purged(actor, "npm", name, one, other)),
             "untag": lambda s: npm_package.decide_remove_tag(s, actor, name, one),
             "deprecate": lambda s: npm_package.decide_deprecate(s, actor, name, {one: other}),
             "unpublish": lambda s: npm_package.decide_unpublish(s, actor, name, [one]),
@@ -154,7 +160,7 @@ def _crate_version(actor: Actor, name: str, version: str) -> CrateVersionPublish
         **actor.stamp(),
         name=name,
         version=version,
-        cksum=f"{name}{version}".encode().hex().ljust(64, "0")[:64],
+        cksum=_digest(name, version),
         size_bytes=10,
         manifest=msgspec.Raw(encode(manifest)),
     )
@@ -166,7 +172,7 @@ def _npm_version(actor: Actor, name: str, version: str) -> NpmVersionPublished:
         **actor.stamp(),
         name=name,
         version=version,
-        tarball=f"{name}{version}".encode().hex().ljust(64, "0")[:64],
+        tarball=_digest(name, version),
         size_bytes=10,
         shasum="0" * 40,
         integrity="sha512-x",
@@ -177,6 +183,22 @@ def _npm_version(actor: Actor, name: str, version: str) -> NpmVersionPublished:
         readme="0" * 64,
         readme_filename="README.md",
         signatures=(NpmSignature("k", "s"),) if version >= "1.0.1" else (),
+    )
+
+
+def _digest(name: str, version: str) -> str:
+    return f"{name}{version}".encode().hex().ljust(64, "0")[:64]
+
+
+def _purged(actor: Actor, ecosystem: str, name: str, version: str, readme: str = "") -> BlobPurged:
+    return BlobPurged(
+        **actor.stamp(),
+        ecosystem=ecosystem,
+        name=name,
+        version=version,
+        digest=_digest(name, version),
+        reason="a secret in it",
+        readme=readme,
     )
 
 
@@ -205,6 +227,10 @@ _BEGINNING: list[tuple[Any, ...]] = [
     ("star", "demo", "bob", True),
     ("signing key", "first", True, ""),
     ("sign", "demo", "1.0.0", ""),
+    ("crate", "a-b", "0.1.0", "alice"),
+    ("purge crate", "a-b", "0.1.0", ""),
+    ("npm", "@acme/tool", "1.0.0", "latest"),
+    ("purge npm", "@acme/tool", "0.1.0", "0" * 64),
 ]
 
 EVERYTHING = written(_BEGINNING)

@@ -1,0 +1,63 @@
+"""Removing the bytes of a version for good: the history stays and says so, with the reason.
+
+Unlike yanking and unpublishing, which hide a version, this takes the file from everybody, lock
+files and past views included. It is for what must not be there at all, such as a leaked secret.
+"""
+
+from packledger.domain import crate, npm_package
+from packledger.domain.actor import Actor
+from packledger.domain.crate import Crate
+from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion, NotAllowed
+from packledger.domain.events import BlobPurged, Event
+from packledger.domain.npm_package import NpmPackage
+from packledger.domain.versions import without_build
+
+REASON_CHARACTERS = 300
+"""Everybody who asks for the file reads it, in a line of a client's output."""
+
+
+def check_reason(reason: str) -> str:
+    """Return a reason without the blanks around it.
+
+    Raises:
+        Invalid: it says nothing, is too long, or is not one line of text.
+    """
+    reason = reason.strip()
+    if not reason or not reason.isprintable() or len(reason) > REASON_CHARACTERS:
+        raise Invalid(
+            f"the reason must be one line of at most {REASON_CHARACTERS} characters; it is kept in "
+            "the history and shown to whoever asks for the file"
+        )
+    return reason
+
+
+def decide_purge(state: Crate | NpmPackage | None, actor: Actor, purged: BlobPurged) -> list[Event]:
+    """Return the events of removing a version's bytes; none when it was done already.
+
+    The same events hide the version, so that nothing chooses it any more.
+
+    Raises:
+        NoSuchPackage, NoSuchVersion: there is nothing to remove.
+        NotAllowed: the actor is no administrator.
+    """
+    if not actor.admin:
+        raise NotAllowed(
+            f"only an administrator may purge `{purged.name}@{purged.version}`; ask one"
+        )
+    if state is None or state.name != purged.name:
+        raise NoSuchPackage(purged.name)
+    if purged.version in state.purged:
+        return []
+    if isinstance(state, Crate):
+        hidden = crate.decide_yank(state, actor, purged.name, purged.version, yanked=True)
+    else:
+        hidden = _unpublish(state, actor, purged)
+    return [*hidden, purged]
+
+
+def _unpublish(package: NpmPackage, actor: Actor, purged: BlobPurged) -> list[Event]:
+    if package.removed.get(without_build(purged.version)) == purged.version:
+        return []
+    if not package.versions:
+        raise NoSuchVersion(purged.name, purged.version)
+    return npm_package.decide_unpublish(package, actor, purged.name, [purged.version])
