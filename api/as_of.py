@@ -35,6 +35,8 @@ from packledger.projections.search import CARGO, NPM
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
 Result = TypeVar("Result")
+ONCE = 1
+"""gzip's quickest level, for what is made for one answer."""
 
 
 class Past:
@@ -123,7 +125,7 @@ class PastIndexFiles:
         if body is None:
             raise NoSuchPackage(key)
         resp.content_type, vary = INDEX_FILE
-        answer_document(req, resp, render(body), vary)
+        answer_document(req, resp, render(body, ONCE), vary)
 
 
 class PastDownloads:
@@ -212,7 +214,7 @@ class PastNpm:
         if body is None:
             raise NoSuchPackage(name)
         resp.content_type = ABBREVIATED if abbreviated else FULL
-        answer_document(req, resp, render(body), vary=VARY)
+        answer_document(req, resp, render(body, ONCE), vary=VARY)
 
     async def _version(
         self, req: Request, resp: Response, moment: str, name: str, wanted: str
@@ -224,7 +226,7 @@ class PastNpm:
         if body is None:
             raise NotFound(f"version not found: `{name}` had no version or dist-tag `{wanted}`")
         resp.content_type = FULL
-        answer_document(req, resp, render(body), vary="accept-encoding")
+        answer_document(req, resp, render(body, ONCE), vary="accept-encoding")
 
     async def _dist_tags(self, req: Request, resp: Response, moment: str, name: str) -> None:
         tags = await self._past.of_package(moment, name, PastPackage.dist_tags)

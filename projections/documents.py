@@ -38,9 +38,9 @@ def etag_of(body: bytes) -> str:
     return f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
-def render(body: bytes) -> Document:
-    """Return the document of uncompressed bytes."""
-    level = 6 if len(body) <= SMALL_BYTES else 3
+def render(body: bytes, level: int = 0) -> Document:
+    """Return the document of uncompressed bytes. level: of gzip, 0 for one that suits its size."""
+    level = level or (6 if len(body) <= SMALL_BYTES else 3)
     packer = zlib.compressobj(level, zlib.DEFLATED, 31)
     return Document(etag_of(body), body, packer.compress(body) + packer.flush())
 
