@@ -24,12 +24,14 @@ import msgspec
 
 from packledger.domain.crate_names import index_path
 from packledger.domain.errors import Conflict, Unavailable
+from packledger.domain.events import BlobPurged
 from packledger.domain.npm_names import tarball_filename
 from packledger.eventstore.blobs import BlobStore
 from packledger.eventstore.log import Log
+from packledger.projections import packuments, sparse_index
 from packledger.projections.packuments import Packuments, full_of
 from packledger.projections.read_model import ReadModel
-from packledger.projections.sparse_index import SparseIndex, index_file_of
+from packledger.projections.sparse_index import CARGO, SparseIndex, index_file_of
 
 PAGE_EVENTS = 2_000
 PIECE_BYTES = 1024 * 1024
@@ -38,7 +40,11 @@ Progress = Callable[[str, int, int], None]
 
 
 class Exported(msgspec.Struct, frozen=True):
-    """What an export holds. at: time of its last event, RFC 3339, empty for an empty registry."""
+    """What an export holds.
+
+    at: time of its last event, RFC 3339, empty for an empty registry; purged: the versions whose
+    files are not in it because they were removed for good, then or later.
+    """
 
     position: int
     at: str
@@ -46,6 +52,7 @@ class Exported(msgspec.Struct, frozen=True):
     crates: int
     packages: int
     files: int
+    purged: list[str]
 
 
 def export(
@@ -87,10 +94,11 @@ class _Export:
             packages.share()
             row = (1, f"{self._url}/npm/-", position)
             packages.db.execute("INSERT OR REPLACE INTO configuration VALUES (?, ?, ?)", row)
+            self._purge_later(index.db, packages.db, position)
             crates, named = self._crates(index.db), self._packages(packages.db)
-            files = self._copy(index.db, packages.db, progress)
+            files, purged = self._copy(index.db, packages.db, progress)
         shutil.rmtree(work)
-        exported = Exported(position, at, self._url, crates, named, files)
+        exported = Exported(position, at, self._url, crates, named, files, purged)
         self._write("export.json", msgspec.json.format(msgspec.json.encode(exported)))
         self._date(at)
         return exported
@@ -103,6 +111,18 @@ class _Export:
             done, at = page[-1].position, page[-1].event.at
             progress("replaying the log", done, until)
         return at
+
+    def _purge_later(
+        self, index: sqlite3.Connection, packages: sqlite3.Connection, position: int
+    ) -> None:
+        """Leave out what is gone by now."""
+        while page := self._log.read(position, PAGE_EVENTS):
+            for event in (one.event for one in page):
+                if isinstance(event, BlobPurged):
+                    of_crate = event.ecosystem == CARGO
+                    model, db = (sparse_index, index) if of_crate else (packuments, packages)
+                    model.set_purged(db, event.name, event.version, event.reason)
+            position = page[-1].position
 
     def _crates(self, db: sqlite3.Connection) -> int:
         config = {"dl": f"{self._url}/cargo/crates/{{crate}}/{{crate}}-{{version}}.crate"}
@@ -125,9 +145,11 @@ class _Export:
 
     def _copy(
         self, index: sqlite3.Connection, packages: sqlite3.Connection, progress: Progress
-    ) -> int:
+    ) -> tuple[int, list[str]]:
         crates = index.execute(_CRATES).fetchall()
         tarballs = packages.execute(_TARBALLS).fetchall()
+        purged = [f"cargo:{name}@{version}" for name, version in index.execute(_PURGED_CRATES)]
+        purged += [f"npm:{name}@{version}" for name, version in packages.execute(_PURGED_TARBALLS)]
         total = len(crates) + len(tarballs)
         for done, (name, version, digest) in enumerate(crates, 1):
             self._copy_blob(f"cargo/crates/{name}/{name}-{version}.crate", digest)
@@ -135,7 +157,7 @@ class _Export:
         for done, (name, version, digest) in enumerate(tarballs, len(crates) + 1):
             self._copy_blob(f"npm/-/npm/{name}/-/{tarball_filename(name, version)}", digest)
             progress("copying files", done, total)
-        return total
+        return total, purged
 
     def _copy_blob(self, path: str, digest: str) -> None:
         target = self._root / path
@@ -166,6 +188,14 @@ class _Export:
 
 _CRATES = (
     "SELECT head ->> 'name', version, cksum FROM versions JOIN crates USING (name)"
-    " ORDER BY versions.position"
+    " WHERE purged = '' ORDER BY versions.position"
 )
-_TARBALLS = "SELECT name, version, tarball FROM versions WHERE full_form <> x'' ORDER BY position"
+_PURGED_CRATES = (
+    "SELECT head ->> 'name', version FROM versions JOIN crates USING (name)"
+    " WHERE purged <> '' ORDER BY versions.position"
+)
+_TARBALLS = (
+    "SELECT name, version, tarball FROM versions WHERE full_form <> x'' AND purged = ''"
+    " ORDER BY position"
+)
+_PURGED_TARBALLS = "SELECT name, version FROM versions WHERE purged <> '' ORDER BY position"

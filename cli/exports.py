@@ -1,16 +1,15 @@
 """`packledger export`: the registry as it was, as files for any web server."""
 
-import sys
 from pathlib import Path
 
 import click
 import msgspec
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from packledger.audit.as_of import Moments
 from packledger.audit.export import export as write
 from packledger.cli import wiring
 from packledger.cli.options import common, opened
+from packledger.cli.progress import shown_progress
 from packledger.cli.settings import Settings
 from packledger.projections.board import LOG_TILES
 from packledger.projections.log_tiles import nothing_later
@@ -32,12 +31,7 @@ def export(settings: Settings, moment: str, to: Path, url: str, as_json: bool) -
     """
     if not url.startswith(("http://", "https://")):
         raise click.UsageError(f"--url must be an http:// or https:// URL, not `{url}`")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with (
-        opened(settings) as registry,
-        Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as bar,
-    ):
-        task = bar.add_task("", total=None)
+    with opened(settings) as registry, shown_progress() as show:
         wiring.catch_up(settings, registry)
         tiles = wiring.open_reader(settings, registry.board, LOG_TILES)
         moments = Moments(registry.log, registry.now, lambda at: nothing_later(tiles.db(), at))
@@ -47,9 +41,7 @@ def export(settings: Settings, moment: str, to: Path, url: str, as_json: bool) -
             moments.position(moment),
             to,
             url,
-            lambda what, done, total: bar.update(
-                task, description=what, completed=done, total=total
-            ),
+            show,
         )
     if as_json:
         click.echo(msgspec.json.encode(exported))
@@ -60,3 +52,5 @@ def export(settings: Settings, moment: str, to: Path, url: str, as_json: bool) -
         f"  cargo  sparse+{exported.url}/cargo/index/\n"
         f"  npm    {exported.url}/npm/"
     )
+    for version in exported.purged:
+        click.echo(f"  without the file of {version}, which was purged")

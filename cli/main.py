@@ -5,16 +5,20 @@ import click
 from packledger.cli import cluster
 from packledger.cli.configuration import config
 from packledger.cli.exports import export
+from packledger.cli.gc import gc
 from packledger.cli.histories import history
 from packledger.cli.log_keys import log
 from packledger.cli.log_signing import sign
 from packledger.cli.options import common
+from packledger.cli.purge import purge
 from packledger.cli.rebuilds import rebuild
-from packledger.cli.receipts import receipt, verify
+from packledger.cli.receipts import receipt
+from packledger.cli.receipts import verify as verify_receipt
 from packledger.cli.settings import Settings
 from packledger.cli.signing_keys import signing_key
 from packledger.cli.tokens import token
 from packledger.cli.users import user
+from packledger.cli.verifies import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,9 +55,12 @@ main.add_command(token)
 main.add_command(rebuild)
 main.add_command(history)
 main.add_command(export)
+main.add_command(gc)
+main.add_command(purge)
 main.add_command(config)
 main.add_command(log)
 main.add_command(sign)
 main.add_command(receipt)
+main.add_command(verify_receipt)
 main.add_command(verify)
 main.add_command(signing_key)

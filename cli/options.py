@@ -1,6 +1,7 @@
 """What every command takes, and how refusals become exit codes: 1 found a problem, 2 bad usage."""
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,6 +57,26 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Registry]:
         yield registry
     finally:
         wiring.close_registry(registry)
+
+
+Subject = tuple[str, str, str]
+"""Ecosystem (`cargo` or `npm`), name and version."""
+
+
+class _SubjectType(click.ParamType[Subject]):
+    name = "SUBJECT"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Subject:
+        match = re.fullmatch(r"(cargo|npm):(@?[^@]+)@(.+)", value)
+        if match is None:
+            self.fail(f"`{value}` must be cargo:NAME@VERSION or npm:NAME@VERSION", param, ctx)
+        return match[1], match[2], match[3]
+
+
+SUBJECT = _SubjectType()
+"""A version, as `cargo:NAME@VERSION` or `npm:NAME@VERSION`."""
 
 
 def read_password(from_stdin: bool) -> str:
