@@ -88,6 +88,8 @@ def verify(
     except BadReceipt as error:
         raise click.ClickException(f"`{file}`: {error}") from error
     click.echo(_json(proven) if as_json else _text(proven))
+    if package is not None and not as_json:
+        click.echo(f"`{package}` is what was published")
 
 
 def _json(proven: Proven) -> str:
@@ -103,7 +105,7 @@ def _json(proven: Proven) -> str:
 def _text(proven: Proven) -> str:
     entry = proven.entry
     lines = [
-        f"in the log {proven.checkpoint.origin}, which had {proven.checkpoint.size} entries:",
+        f"verified: in the log {proven.checkpoint.origin}, which had {proven.checkpoint.size} entries:",
         f"  position  {entry.position}",
         f"  event     {entry.type}",
         f"  time      {entry.time}",

@@ -1,5 +1,7 @@
 """Receipts of a running registry: made for whoever may read the package, and verified offline."""
 
+import hashlib
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -104,7 +106,7 @@ def test_a_version_gets_a_receipt_that_needs_no_registry(
     assert signed.cli("receipt", subject).encode() == file.read_bytes()
     offline = [PACKLEDGER, "verify-receipt", str(file), "--key", vkey(signed)]
     said = run([*offline, "--witness", witness.vkey], cwd=tmp_path, env=NO_ENV).stdout
-    assert f"in the log {signed.url.partition('://')[2]}/log" in said
+    assert f"verified: in the log {signed.url.partition('://')[2]}/log" in said
     assert all(field in said for field in [*fields, "actor     alice", "version   "])
     assert check("receipt", str(file), vkey(signed), witness.vkey)[0]
 
@@ -118,7 +120,11 @@ def test_a_receipt_leads_to_the_published_file_and_to_no_other(
     right.write_bytes(signed.http.get(download, headers=signed.token()).content)
     wrong.write_bytes(crate("Demo_One", "1.0.0", package='description = "evil"'))
     command = [PACKLEDGER, "verify-receipt", str(file), "--key", vkey(signed)]
-    run([*command, "--crate", str(right), "--json"], cwd=tmp_path, env=NO_ENV)
+    said = run([*command, "--crate", str(right)], cwd=tmp_path, env=NO_ENV).stdout
+    assert said.endswith("right.crate` is what was published\n")
+    told = json.loads(run([*command, "--json"], cwd=tmp_path, env=NO_ENV).stdout)
+    assert told["state"]["cksum"] == hashlib.sha256(right.read_bytes()).hexdigest()
+    assert told["entry"]["actor"] == "alice"
     refused = run([*command, "--tarball", str(wrong)], cwd=tmp_path, env=NO_ENV, fails=True)
     assert refused.code == 1
     assert "the file's SHA-256 is" in refused.stderr
