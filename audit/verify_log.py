@@ -7,6 +7,7 @@ two agree are believed, so that one fault is reported once and says what it is i
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 import msgspec
 
@@ -15,7 +16,7 @@ from packledger.audit.faults import Fault
 from packledger.audit.signed_note import BadNote, VerifierKey
 from packledger.audit.tile_paths import tile_path
 from packledger.eventstore.damaged_log import DamagedLog
-from packledger.eventstore.log import Log
+from packledger.eventstore.log import Recorded
 from packledger.eventstore.mapper import UnknownEvent
 from packledger.projections.log_entry import entries_in, entry_of
 from packledger.projections.log_tiles import bundle_of, size_of, tile_of
@@ -38,6 +39,18 @@ Progress = Callable[[int, int], None]
 """Called with (position reached, position wanted)."""
 
 
+class ReadableLog(Protocol):
+    """What is needed of a log."""
+
+    def read(self, after: int, limit: int, until: int | None = None) -> list[Recorded]:
+        """Return at most `limit` events with positions in (after, until], in order."""
+        ...
+
+    def last_position(self) -> int:
+        """Return the position of the newest event."""
+        ...
+
+
 class SignedLog(msgspec.Struct, frozen=True):
     """What was signed. key: that of the log; notes: what it is called → a signed note.
 
@@ -51,7 +64,7 @@ class SignedLog(msgspec.Struct, frozen=True):
 
 
 def verify_log(
-    log: Log,
+    log: ReadableLog,
     tiles: sqlite3.Connection,
     signed: SignedLog | None,
     since: int = 1,
@@ -90,7 +103,7 @@ class _Check:
 
     def __init__(
         self,
-        log: Log,
+        log: ReadableLog,
         tiles: sqlite3.Connection,
         checkpoints: dict[str, Checkpoint],
         progress: Progress,
@@ -185,7 +198,9 @@ class _Leaves:
         self._tile, self._count = tile, count
         self.believed: list[bytes] = []
 
-    def faults(self, log: Log, tiles: sqlite3.Connection, last: int, size: int) -> Iterator[Fault]:
+    def faults(
+        self, log: ReadableLog, tiles: sqlite3.Connection, last: int, size: int
+    ) -> Iterator[Fault]:
         """Compare store, bundle and hashes, which end at `last` and `size`."""
         before = self._tile * TILE_WIDTH
         width = max(0, min(self._count, size - before))
@@ -223,7 +238,7 @@ class _Leaves:
                 yield Fault(f"the event at position {position} {how}", EVERYBODY, RESTORE)
 
 
-def _stored(log: Log, after: int, count: int) -> list[bytes]:
+def _stored(log: ReadableLog, after: int, count: int) -> list[bytes]:
     """Return the entries of stored events, empty ones for those that are missing or unreadable."""
     found = {}
     try:

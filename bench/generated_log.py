@@ -17,6 +17,7 @@ from packledger.domain import crate, npm_package
 from packledger.domain.actor import Actor
 from packledger.domain.crate_dependencies import CRATES_IO, CrateDependency
 from packledger.domain.crate_manifest import CrateManifest
+from packledger.domain.crate_names import canonical_crate_name
 from packledger.domain.events import (
     CrateVersionPublished,
     Event,
@@ -44,7 +45,8 @@ class _Package:
         self.is_crate = number % 2 == 0
         self.kind = "crate" if self.is_crate else "npm"
         self.name = f"{chance.choice(WORDS)}-{chance.choice(WORDS)}-{number}"
-        self.stream = stream_id(self.kind, self.name)
+        canonical = canonical_crate_name(self.name) if self.is_crate else self.name
+        self.stream = stream_id(self.kind, canonical)
         self.owner = f"user{chance.randrange(500)}"
         self.version = 0
         self._state: object = None

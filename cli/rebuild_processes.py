@@ -6,9 +6,9 @@ would read and decode the log more often than that is worth.
 
 import multiprocessing
 import os
-from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
+from typing import Any, TypeVar
 
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
@@ -33,8 +33,10 @@ _WEIGHTS = {
 """Processor time of an event, in microseconds, as measured with a generated log."""
 _POLL_S = 0.1
 
+Result = TypeVar("Result")
+
 _slots: Any = None
-"""In a child: (position reached, position wanted) of every group, shared with the parent."""
+"""In a child: (reached, wanted) of every task, shared with the parent."""
 
 
 def groups_of(projections: Sequence[str], processes: int) -> list[list[str]]:
@@ -57,24 +59,40 @@ def rebuild_in_processes(
     groups = groups_of(projections, os.cpu_count() or 1)
     if len(groups) == 1:
         return _rebuild_here(settings, groups[0], check, progress)
-    # Not fork: SQLite connections of this process must not be there in another.
-    context = multiprocessing.get_context("spawn")
-    slots = context.Array("Q", 2 * len(groups))
-    with ProcessPoolExecutor(len(groups), context, _remember, (slots,)) as pool:
-        futures = [
-            pool.submit(_rebuild_group, settings, group, check, number)
-            for number, group in enumerate(groups)
-        ]
-        _show_until_done(futures, slots, progress)
-    outcomes = [outcome for future in futures for outcome in future.result()]
+    reached = dict.fromkeys(range(len(groups)), (0, 0))
+
+    def show(number: int, done: int, total: int) -> None:
+        reached[number] = done, total
+        slowest = min(reached.values())
+        if slowest[1]:
+            progress(*slowest)
+
+    found = in_processes([(_rebuild_here, (settings, group, check)) for group in groups], show)
+    outcomes = [outcome for group in found for outcome in group]
     return sorted(outcomes, key=lambda outcome: projections.index(outcome.projection))
 
 
-def _show_until_done(futures: list[Future[list[Outcome]]], slots: Any, progress: Progress) -> None:
-    while wait(futures, timeout=_POLL_S).not_done:
-        done, total = min(zip(slots[::2], slots[1::2], strict=True))
-        if total:
-            progress(done, total)
+def in_processes(
+    tasks: Sequence[tuple[Callable[..., Result], tuple[Any, ...]]],
+    progress: Callable[[int, int, int], None],
+) -> list[Result]:
+    """Run functions, each in a process of its own, and return what they return, in order.
+
+    Each is given a `Progress` as its last argument; `progress` gets the task's number before that.
+    """
+    # Not fork: SQLite connections of this process must not be there in another.
+    context = multiprocessing.get_context("spawn")
+    slots = context.Array("Q", 2 * len(tasks))
+    with ProcessPoolExecutor(len(tasks), context, _remember, (slots,)) as pool:
+        futures = [
+            pool.submit(_numbered, function, arguments, number)
+            for number, (function, arguments) in enumerate(tasks)
+        ]
+        while wait(futures, timeout=_POLL_S).not_done:
+            for number, (done, total) in enumerate(zip(slots[::2], slots[1::2], strict=True)):
+                if total:
+                    progress(number, done, total)
+    return [future.result() for future in futures]
 
 
 def _remember(slots: Any) -> None:
@@ -82,13 +100,11 @@ def _remember(slots: Any) -> None:
     _slots = slots
 
 
-def _rebuild_group(
-    settings: Settings, projections: list[str], check: bool, number: int
-) -> list[Outcome]:
+def _numbered(function: Callable[..., Result], arguments: tuple[Any, ...], number: int) -> Result:
     def progress(done: int, total: int) -> None:
         _slots[2 * number : 2 * number + 2] = (done, total)
 
-    return _rebuild_here(settings, projections, check, progress)
+    return function(*arguments, progress)
 
 
 def _rebuild_here(

@@ -47,6 +47,8 @@ CACHED_STREAMS = 2_000
 STATE_LIMIT_BYTES = 512 * 1024
 """Of one stored event. The largest index line known, of `web-sys`, is 59 KB."""
 DEADLINE_S = 5.0
+PLACES = 5_000
+"""Of events, read at once when all are looked at."""
 
 
 class Recorded(msgspec.Struct, frozen=True, gc=False):
@@ -248,6 +250,30 @@ class Log(Application[UUID]):
         """
         with disk_errors_as_refusals(), damage_as_refusal():
             return self._recorder.select_rows(after, limit, until)
+
+    def places(self) -> Iterator[tuple[str, int, int]]:
+        """Yield the (stream, version, position) of every event, in that order; whatever it is.
+
+        Raises:
+            DamagedLog, Unavailable: the store cannot be read.
+        """
+        stream, version = "0" * 32, 0
+        while True:
+            with disk_errors_as_refusals(), damage_as_refusal():
+                page = self._recorder.select_places(stream, version, PLACES)
+            if not page:
+                return
+            yield from page
+            stream, version, _ = page[-1]
+
+    def damage(self) -> str:
+        """Return what the database itself finds wrong with its files, empty when nothing.
+
+        Raises:
+            Unavailable: the store cannot be read.
+        """
+        with disk_errors_as_refusals(), damage_as_refusal():
+            return self._recorder.damage()
 
     def read_stream(
         self,

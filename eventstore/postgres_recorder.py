@@ -141,6 +141,22 @@ class PostgresLogRecorder(_Streams, ApplicationRecorder):
         )
         return [(position, stream.hex, *stored) for position, *stored in reversed(rows)]
 
+    def select_places(self, stream: str, version: int, limit: int) -> list[tuple[str, int, int]]:
+        """Return the (stream, version, position) of at most `limit` events, in that order."""
+        rows = self._rows(
+            b"SELECT originator_id, originator_version, position FROM stored_events"
+            b" WHERE (originator_id, originator_version) > (%s, %s)"
+            b" ORDER BY originator_id, originator_version LIMIT %s",
+            UUID(stream),
+            version,
+            limit,
+        )
+        return [(found.hex, *place) for found, *place in rows]
+
+    def damage(self) -> str:
+        """Return that nothing is known: PostgreSQL checks its pages when it reads them."""
+        return ""
+
     def select_notifications(
         self,
         start: int | None,

@@ -152,6 +152,25 @@ class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
         )
         return rows[::-1]
 
+    def select_places(self, stream: str, version: int, limit: int) -> list[tuple[str, int, int]]:
+        """Return the (stream, version, position) of at most `limit` events, in that order."""
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute(
+                "SELECT originator_id, originator_version, position FROM stored_events"
+                " WHERE (originator_id, originator_version) > (?, ?)"
+                " ORDER BY originator_id, originator_version LIMIT ?",
+                (stream, version, limit),
+            )
+            places: list[tuple[str, int, int]] = cursor.fetchall()
+        return places
+
+    def damage(self) -> str:
+        """Return the first thing that SQLite finds wrong with the file, empty when nothing."""
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute("PRAGMA integrity_check(1)")
+            (verdict,) = cursor.fetchone()
+        return "" if verdict == "ok" else str(verdict)
+
     def _rows(self, condition: str, *values: str | int) -> list[LogRow]:
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute(f"{_SELECT} WHERE {condition}", values)

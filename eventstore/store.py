@@ -38,6 +38,17 @@ class LogRecorder(Protocol):
         """Return the newest events of one stream up to a position, in order; None: all of them."""
         ...
 
+    def select_places(self, stream: str, version: int, limit: int) -> list[tuple[str, int, int]]:
+        """Return the (stream, version, position) of at most `limit` events, in that order.
+
+        They follow the version of the stream. stream: 32 hex digits.
+        """
+        ...
+
+    def damage(self) -> str:
+        """Return what the database itself finds wrong with its files, empty when nothing."""
+        ...
+
     def max_notification_id(self) -> int | None:
         """Return the newest position."""
         ...

@@ -1,0 +1,115 @@
+"""What a whole check of a registry says, put together from its parts."""
+
+import time
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from packledger.audit.checkpoint import parse_checkpoint
+from packledger.audit.faults import Fault
+from packledger.audit.log_keys import LogKeys
+from packledger.audit.signed_note import BadNote, parse_note, parse_verifier
+from packledger.audit.verify_log import AUDITORS, RESTORE, SignedLog
+from packledger.domain.errors import NotFound, Unavailable
+from packledger.eventstore.checkpoints import CheckpointRow, Checkpoints
+
+MOST_FAULTS = 200
+"""That one part tells; the others are counted."""
+SERVED = "the served checkpoint"
+SIGNED_LAST = "the checkpoint that was signed last"
+PUBLISHING_S = 6.0
+"""How long witnesses may be waited for before a checkpoint that is signed is served."""
+
+
+class Part(msgspec.Struct):
+    """What a part of the check says. more: faults beyond those that are kept."""
+
+    faults: list[Fault] = []
+    more: int = 0
+    blobs: int = 0
+    orphans: int = 0
+
+    def add(self, found: Iterable[Fault]) -> None:
+        """Keep faults, or count them; the store may go away meanwhile."""
+        try:
+            for fault in found:
+                if len(self.faults) < MOST_FAULTS:
+                    self.faults.append(fault)
+                else:
+                    self.more += 1
+        except Unavailable as error:
+            mend = "mend that, and verify again"
+            self.faults.append(Fault(error.sentence, "what could not be checked any more", mend))
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The whole. since: what lies before was not looked at; position: of the log's last event.
+
+    blobs: how many were read, None when they were left out; orphans: blobs that nothing names;
+    read_models: those that were compared; more: faults that are only counted.
+    """
+
+    since: int
+    position: int
+    blobs: int | None
+    orphans: int | None
+    read_models: Sequence[str]
+    faults: Sequence[Fault]
+    more: int
+
+
+def signed_log(checkpoints: Checkpoints, keys: LogKeys, part: Part) -> SignedLog | None:
+    """Return what was signed, None if nothing ever was; faults of the key go to the part."""
+    remembered = keys.remembered()
+    row = _served(checkpoints, remembered)
+    if not row.vkey:
+        return None
+    try:
+        key = parse_verifier(row.vkey)
+    except BadNote as error:
+        what = f"the key beside the log's checkpoint is damaged: {error}"
+        part.add([Fault(what, AUDITORS, RESTORE)])
+        return None
+    part.add(_key_faults(keys, row.vkey))
+    notes = {SERVED: row.published, SIGNED_LAST: remembered or row.signed}
+    return SignedLog(key, SERVED, {name: note for name, note in notes.items() if note})
+
+
+def _served(checkpoints: Checkpoints, remembered: str) -> CheckpointRow:
+    """Return the row, once it serves what is remembered: that was signed a moment before."""
+    deadline_s = time.monotonic() + PUBLISHING_S
+    row = checkpoints.read()
+    while row.signed == remembered != row.published and _size(row.published) < _size(remembered):
+        if time.monotonic() > deadline_s:
+            break
+        time.sleep(0.1)
+        row = checkpoints.read()
+    return row
+
+
+def sizes_of(signed: SignedLog | None) -> list[int]:
+    """Return how many events each checkpoint has; 0 for one that is damaged."""
+    return [_size(note) for note in signed.notes.values()] if signed else []
+
+
+def _size(note: str) -> int:
+    try:
+        return parse_checkpoint(parse_note(note.encode()).text).size if note else 0
+    except BadNote:
+        return 0
+
+
+def _key_faults(keys: LogKeys, vkey: str) -> Iterable[Fault]:
+    try:
+        ours = [str(key.verifier) for key in keys.all()]
+    except NotFound:
+        return  # another node signs
+    except Unavailable as error:
+        yield Fault(error.sentence, AUDITORS, "restore `log.key` from a backup")
+        return
+    if vkey not in ours:
+        yield Fault(
+            f"the log is signed with the key `{vkey}`, which is not in `log.key`",
+            AUDITORS,
+            "bring `log.key` back; if it is lost, run `packledger log restart`",
+        )

@@ -1,0 +1,186 @@
+"""Compare read models with a replay of the log, row by row, while they are served and written.
+
+A replay is kept in a file of its own up to the very position that the live model had when it was
+looked at. Rows are compared by the sum of their hashes, which costs a fourth of putting documents
+together; only where that differs are documents looked at, to name them.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from itertools import islice
+from pathlib import Path
+
+from packledger.audit.faults import Fault
+from packledger.eventstore.damaged_log import DamagedLog
+from packledger.eventstore.mapper import UnknownEvent
+from packledger.feeds.feed import Feed
+from packledger.projections.board import STATIC_TREE
+from packledger.projections.comparison import differences
+from packledger.projections.damage import damage_of, open_live
+from packledger.projections.generation import Generations
+from packledger.projections.read_model import Projection, ReadModel
+
+PAGE_EVENTS = 2_000
+SHOWN_KEYS = 5
+AFFECTS = {
+    "sparse-index": "cargo: which versions there are, and their digests",
+    "packuments": "npm, pnpm, yarn and bun: which versions there are, and their digests",
+    "search": "what a search finds",
+    "accounts": "who may log in and publish",
+    "pages": "what people read about packages",
+    "log-tiles": "auditors, receipts, and views of the past",
+    STATIC_TREE: "what nginx answers with in our place",
+}
+Progress = Callable[[int, int], None]
+"""Called with (position reached, position wanted)."""
+
+
+def look_at(root: Path, names: Sequence[str], last_position: int) -> Iterator[Fault]:
+    """Yield which read models are missing or broken as files; the others may be compared."""
+    for name in names:
+        generations = Generations(root, name)
+        live = generations.live()
+        damage = "it is missing"
+        if live and generations.model(live).exists():
+            damage = damage_of(generations.model(live), last_position, every_index=True)
+        if damage:
+            yield fault_of(name, f"is damaged: {damage}")
+
+
+def fault_of(name: str, what: str) -> Fault:
+    """Return the fault of a read model."""
+    return Fault(f"the read model `{name}` {what}", AFFECTS[name], f"packledger rebuild {name}")
+
+
+def verify_models(
+    feed: Feed, projections: Sequence[Projection], root: Path, scratch: Path, progress: Progress
+) -> Iterator[Fault]:
+    """Yield the read models that are not what the log gives. scratch: an empty folder."""
+    with ExitStack() as stack:
+        pairs = []
+        for projection in projections:
+            live = stack.enter_context(closing(_live(root, projection.name)))
+            pairs.append(stack.enter_context(closing(_Pair(projection, live, scratch))))
+        try:
+            _replay(feed, pairs, progress)
+        except (DamagedLog, UnknownEvent) as error:
+            names = ", ".join(f"`{pair.projection.name}`" for pair in pairs)
+            yield Fault(
+                f"the read models {names} cannot be compared: {error}",
+                "nobody as long as they stay as they are",
+                "mend the event store before, and verify again",
+            )
+            return
+        for pair in pairs:
+            what = pair.difference()
+            if what:
+                yield fault_of(pair.projection.name, what)
+
+
+def _replay(feed: Feed, pairs: Sequence["_Pair"], progress: Progress) -> None:
+    until = max((pair.position for pair in pairs), default=0)
+    position = 0
+    while position < until and (page := feed.read(position, min(PAGE_EVENTS, until - position))):
+        for pair in pairs:
+            pair.apply(page[: max(0, pair.position - position)])
+        position = page[-1].position
+        progress(position, until)
+
+
+class _Pair:
+    """A live read model as it was at one moment, and its replay. position: of that moment."""
+
+    def __init__(self, projection: Projection, live: sqlite3.Connection, scratch: Path) -> None:
+        self.projection, self._live, self._error = projection, live, ""
+        live.execute("BEGIN")
+        meta = dict(live.execute("SELECT key, value FROM meta"))
+        self.position = int(meta["position"])
+        self._stamp = (meta["schema"], meta["renderer"])
+        path = scratch / f"{projection.name}.sqlite"
+        self._model = ReadModel(path, projection, private=True)
+        path.unlink()  # so that nothing is left, however this ends
+
+    def apply(self, page: Sequence[object]) -> None:
+        """Apply a page, if the log can be applied at all."""
+        if not page or self._error:
+            return
+        try:
+            self._model.apply(page)  # type: ignore[arg-type]
+        except (DamagedLog, UnknownEvent):
+            raise
+        except Exception as error:
+            self._error = f"cannot be built from the log: {type(error).__name__} {error}"
+
+    def difference(self) -> str:
+        """Return what differs, empty when nothing does."""
+        if self._error:
+            return self._error
+        if self._stamp != (self.projection.schema, self.projection.renderer):
+            return "is of another release"
+        self._model.end()
+        where = f"differs from a replay up to position {self.position}"
+        tables = []
+        if self.projection.name != STATIC_TREE:  # it keeps what is about to be written, too
+            tables = _tables_that_differ(self._model.db, self._live)
+            if not tables:
+                return ""
+        keys = differences(self.projection, self._model.db, self._live)
+        shown = list(islice(keys, SHOWN_KEYS))
+        if shown:
+            count = len(shown) + sum(1 for _ in keys)
+            more = ", …" if count > SHOWN_KEYS else ""
+            return f"{where} in {count} documents: {', '.join(shown)}{more}"
+        return f"{where} in the tables {', '.join(tables)}" if tables else ""
+
+    def close(self) -> None:
+        """Forget the replay."""
+        self._model.close()
+
+
+def _live(root: Path, name: str) -> sqlite3.Connection:
+    generations = Generations(root, name)
+    return open_live(generations.model(generations.live()))
+
+
+def _tables_that_differ(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> list[str]:
+    """Return the tables whose rows are not the same, in whatever order."""
+    return [
+        name
+        for name, statement in _selections(ours)
+        if _sum_of(ours, statement) != _sum_of(theirs, statement)
+    ]
+
+
+def _selections(db: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """Yield each table and how its rows are read.
+
+    A full-text index is a table of words and where they are, and of what it knows in total.
+    Source: https://www.sqlite.org/fts5.html#the_fts5vocab_virtual_table_module
+    """
+    for schema, name, kind, *_ in db.execute("PRAGMA table_list").fetchall():
+        if schema != "main" or name.startswith("sqlite_") or name == "meta":
+            continue
+        if kind == "table" or name.endswith("_docsize"):
+            yield name, f"SELECT * FROM main.{name}"  # noqa: S608 - our own tables
+        elif kind == "virtual":
+            yield name, f"SELECT rowid, * FROM main.{name}"  # noqa: S608
+            yield f"{name}_data", f"SELECT block FROM main.{name}_data WHERE id = 1"  # noqa: S608
+            yield f"{name}_words", f"SELECT * FROM temp.words_of_{name}"  # noqa: S608
+
+
+def _sum_of(db: sqlite3.Connection, statement: str) -> int | None:
+    """Return a sum over a table's rows, None if they cannot be read.
+
+    Python's hashes of texts and bytes are keyed anew in every process.
+    """
+    _, _, index = statement.partition("temp.words_of_")
+    try:
+        if index:
+            db.execute(
+                f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.words_of_{index}"
+                f" USING fts5vocab('main', '{index}', 'instance')"
+            )
+        return sum(map(hash, db.execute(statement)))
+    except (sqlite3.DatabaseError, ValueError):
+        return None

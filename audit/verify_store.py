@@ -1,0 +1,141 @@
+"""Check the event store by itself: nothing but its own rows is believed.
+
+Positions are 1, 2, 3, …; every event can be read, and is in the stream of what it is about; the
+versions of each stream are 1, 2, 3, … in the order of positions.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from packledger.audit.faults import Fault
+from packledger.audit.verify_log import EVERYBODY, REBUILD, RESTORE
+from packledger.domain.crate_names import canonical_crate_name
+from packledger.domain.events import BlobPurged, Event, tag_of
+from packledger.domain.npm_names import canonical_npm_name
+from packledger.domain.streams import stream_id
+from packledger.eventstore.damaged_log import DamagedLog
+from packledger.eventstore.log import Log, Recorded
+from packledger.eventstore.mapper import UnknownEvent, decode_event
+from packledger.projections.log_tiles import size_of
+from packledger.projections.merkle import TILE_WIDTH
+
+PAGE_EVENTS = 2_000
+Progress = Callable[[int, int], None]
+"""Called with (position reached, position wanted)."""
+
+
+class WatchedLog:
+    """A log of which every event is checked when it is read, as long as it is read in order.
+
+    tiles: their table of times is compared, too; signed: what the log must reach. position: of the
+    last event checked; whoever reads on from there with `verify_store` misses nothing.
+    """
+
+    def __init__(
+        self, log: Log, since: int, tiles: sqlite3.Connection, signed: Sequence[int]
+    ) -> None:
+        self._log, self._tiles = log, tiles
+        self._until = max(size_of(tiles), *signed, 0)
+        tile = since // TILE_WIDTH
+        self.position = tile * TILE_WIDTH
+        before = "SELECT coalesce(max(latest), '') FROM times WHERE tile < ?"
+        self._latest: str = tiles.execute(before, (tile,)).fetchone()[0]
+        self.faults: list[Fault] = []
+
+    def last_position(self) -> int:
+        """Return the position of the newest event, no further than it is to be compared."""
+        return min(self._log.last_position(), self._until)
+
+    def read(self, after: int, limit: int, until: int | None = None) -> list[Recorded]:
+        """Return at most `limit` events with positions in (after, until], in order."""
+        page = self._log.read(after, limit, until)
+        if after == self.position and page:
+            for one in page:
+                if _stream_of(one.event) != one.stream:
+                    self.faults.append(_fault(_strayed(one.position)))
+                self._latest = max(self._latest, one.event.at)
+                if one.position % TILE_WIDTH == 0:
+                    self._check_time(one.position // TILE_WIDTH - 1)
+            self.position = page[-1].position
+        return page
+
+    def _check_time(self, tile: int) -> None:
+        found = "SELECT latest FROM times WHERE tile = ?"
+        row = self._tiles.execute(found, (tile,)).fetchone()
+        if row != (self._latest,) and (tile + 1) * TILE_WIDTH <= size_of(self._tiles):
+            what = f"the tiles' time of tile {tile} is wrong"
+            self.faults.append(Fault(what, "views of the past", REBUILD))
+
+
+def verify_store(log: Log, since: int, progress: Progress) -> Iterator[Fault]:
+    """Yield what is wrong with the events behind a position, in constant memory."""
+    try:
+        damage = log.damage()
+        if damage:
+            yield _fault(f"is damaged: {damage}")
+        yield from _rows(log, since, progress)
+        yield from _streams(log, since)
+    except DamagedLog as error:
+        yield _fault(f"cannot be read to its end: {error.sentence}")
+
+
+def _fault(what: str) -> Fault:
+    return Fault(f"the event store {what}", EVERYBODY, RESTORE)
+
+
+def _rows(log: Log, since: int, progress: Progress) -> Iterator[Fault]:
+    """Yield gaps in the positions, and events that cannot be read or are in a wrong stream."""
+    last, position = log.last_position(), since
+    while page := log.read_rows(position, PAGE_EVENTS, last):
+        for at, stream, _, tag, state in page:
+            if at != position + 1:
+                yield _fault(f"lacks the events at positions {position + 1} to {at - 1}")
+            position = at
+            try:
+                strayed = _stream_of(decode_event(tag, state)) != stream
+            except (DamagedLog, UnknownEvent) as error:
+                yield _fault(f"has an event at position {at}: {error.__cause__ or error}")
+            else:
+                if strayed:
+                    yield _fault(_strayed(at))
+        progress(position, last)
+
+
+def _strayed(position: int) -> str:
+    return f"has an event at position {position} in another stream than that of what it is about"
+
+
+def _stream_of(event: Event) -> str:
+    """Return the stream of an event, by what it says itself: 32 hex digits."""
+    said: Any = event
+    kind = tag_of(type(event)).partition(".")[0]
+    if isinstance(event, BlobPurged):
+        kind = "crate" if event.ecosystem == "cargo" else "npm"
+    name = _NAMES.get(kind)
+    return stream_id("account" if kind == "token" else kind, name(said) if name else "").hex
+
+
+_NAMES: dict[str, Callable[[Any], str]] = {
+    "crate": lambda event: canonical_crate_name(event.name),
+    "npm": lambda event: canonical_npm_name(event.name),
+    "account": lambda event: str(event.name),
+    "token": lambda event: str(event.account),
+    "downloads": lambda event: str(event.node),
+}
+
+
+def _streams(log: Log, since: int) -> Iterator[Fault]:
+    """Yield the streams whose versions are not 1, 2, 3, … in the order of positions."""
+    before, version, position, told = "", 0, 0, ""
+    for stream, its_version, its_position in log.places():
+        if stream != before:
+            before, version, position = stream, 0, 0
+        disorder = its_version != version + 1 or its_position <= position
+        if disorder and its_position > since and told != stream:
+            told = stream
+            yield _fault(
+                f"has the stream `{stream}` in disorder: its version {its_version} is at position "
+                f"{its_position}, version {version} at {position}"
+            )
+        version, position = its_version, its_position

@@ -1,0 +1,145 @@
+"""`packledger verify`: is everything as it was written, and if not, what mends it."""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import click
+import msgspec
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from packledger.audit.verify import Part, Report
+from packledger.audit.verify_models import fault_of, look_at
+from packledger.cli import wiring
+from packledger.cli.options import common, opened
+from packledger.cli.rebuild_processes import groups_of, in_processes
+from packledger.cli.settings import Settings
+from packledger.cli.stores import places_of
+from packledger.cli.verify_parts import CORES, check_blobs, check_log, check_models
+from packledger.domain.errors import Unavailable
+from packledger.projections.board import LOG_TILES, STATIC_TREE
+from packledger.projections.static_check import wrong_files
+
+Task = tuple[Callable[..., Part], tuple[Any, ...]]
+
+
+@click.command()
+@click.option(
+    "--since",
+    metavar="POS",
+    type=click.IntRange(0),
+    default=0,
+    help="Believe what lies up to this position; read models are left out then.",
+)
+@click.option("--no-blobs", is_flag=True, help="Leave the blobs out: they take the longest.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@common
+def verify(settings: Settings, since: int, no_blobs: bool, as_json: bool) -> None:
+    """Check the log, its signed tiles, every blob and every read model; `serve` may run.
+
+    Prints each fault with what it affects and what mends it; exits 1 if there is one. Needs as much
+    space in the data directory as the read models take.
+    """
+    began_s = time.monotonic()
+    report = verify_all(settings, since, blobs=not no_blobs)
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+    else:
+        _show(report, time.monotonic() - began_s)
+    if report.faults:
+        sys.exit(1)
+
+
+def verify_all(settings: Settings, since: int, *, blobs: bool) -> Report:
+    """Check everything and return what was found; progress is shown on a terminal."""
+    first, sound, position = _look(settings)
+    models = [] if since else [name for name in sound if name != LOG_TILES]
+    log: Task = (check_log, (settings, since, LOG_TILES in sound))
+    tasks: list[Task] = [log]
+    tasks += [(check_models, (settings, group)) for group in groups_of(models, CORES) if group]
+    if blobs:
+        tasks.append((check_blobs, (settings, since)))
+    parts = [first, *_run(tasks)]
+    if STATIC_TREE in models:
+        parts.append(_files(settings))
+    return Report(
+        since=since,
+        position=position,
+        blobs=parts[len(tasks)].blobs if blobs else None,
+        orphans=parts[len(tasks)].orphans if blobs and not since else None,
+        read_models=models,
+        faults=[fault for part in parts for fault in part.faults],
+        more=sum(part.more for part in parts),
+    )
+
+
+def _look(settings: Settings) -> tuple[Part, list[str], int]:
+    """Look at the read models' files; if all are sound bring them up to the log, as `serve` does.
+
+    Returns what is wrong, the sound read models, and the log's last position.
+    """
+    part, names, position = Part(), wiring.projections_of(settings), sys.maxsize
+    with opened(settings) as registry:
+        try:
+            position = registry.log.last_position()
+        except Unavailable as error:
+            part.add(_raising(error))
+        damaged = list(look_at(places_of(settings).read, names, position))
+        part.add(damaged)
+        wrong = {fault.mend.split()[-1] for fault in damaged}
+        if not part.faults:
+            with suppress(Unavailable):  # a damaged log, which another part describes
+                wiring.catch_up(settings, registry)
+    return part, [name for name in names if name not in wrong], position
+
+
+def _raising(error: Unavailable) -> Any:
+    raise error
+    yield
+
+
+def _files(settings: Settings) -> Part:
+    """Compare the files of the static tree with what the app serves."""
+    part = Part()
+    with wiring.opened_static_writer(settings) as writer:
+        wrong = wrong_files(writer)
+    if wrong:
+        shown = ", ".join(wrong[:5])
+        part.add([fault_of(STATIC_TREE, f"has {len(wrong)} wrong files, such as {shown}")])
+    return part
+
+
+def _run(tasks: list[Task]) -> list[Part]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    names = {check_log: "the log", check_models: "read models", check_blobs: "blobs"}
+    with Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as bars:
+        shown = [bars.add_task(names[task], total=None) for task, _ in tasks]
+        return in_processes(
+            tasks,
+            lambda number, done, total: bars.update(shown[number], completed=done, total=total),
+        )
+
+
+def _show(report: Report, took_s: float) -> None:
+    for fault in report.faults:
+        click.echo(f"{fault.what}\n  affects: {fault.affects}\n  mend it: {fault.mend}")
+    if report.more:
+        click.echo(f"and {report.more} faults more")
+    looked = [f"events {report.since + 1} to {report.position}"]
+    if report.blobs is not None:
+        orphans = f", {report.orphans} that nothing names" if report.orphans else ""
+        looked.append(f"{report.blobs} blobs{orphans}")
+    if report.read_models:
+        looked.append(f"{len(report.read_models)} read models")
+    click.echo(f"looked at {'; '.join(looked)}; took {took_s:.1f} s")
+    if report.since:
+        click.echo(f"not looked at: events 1 to {report.since}, what they name, and read models")
+    count = len(report.faults) + report.more
+    click.echo(f"{count} faults" if count else f"no faults; go on with --since {report.position}")

@@ -1,0 +1,71 @@
+"""The parts of `packledger verify`, each for a process of its own: Python folds on one core."""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from packledger.audit.blob_references import BlobReferences
+from packledger.audit.log_keys import LogKeys
+from packledger.audit.verify import Part, signed_log, sizes_of
+from packledger.audit.verify_blobs import BlobCheck
+from packledger.audit.verify_log import verify_log
+from packledger.audit.verify_models import verify_models
+from packledger.audit.verify_store import WatchedLog, verify_store
+from packledger.cli import wiring
+from packledger.cli.options import opened
+from packledger.cli.settings import Settings
+from packledger.cli.stores import opened_store_feed, places_of
+from packledger.projections.board import LOG_TILES, STATIC_TREE
+from packledger.projections.damage import open_live
+from packledger.projections.generation import Generations
+from packledger.projections.static_tree import StaticTree
+
+Progress = Callable[[int, int], None]
+CORES = os.cpu_count() or 1
+_KINDS = {**wiring.ALL_PROJECTIONS, STATIC_TREE: StaticTree}
+
+
+def check_log(settings: Settings, since: int, tiles: bool, progress: Progress) -> Part:
+    """Check the event store, and with its tiles what was signed. tiles: they may be looked at."""
+    part = Part()
+    with opened(settings) as registry:
+        read = since
+        if tiles:
+            signed = signed_log(registry.checkpoints, LogKeys(places_of(settings).data), part)
+            generations = Generations(places_of(settings).read, LOG_TILES)
+            with closing(open_live(generations.model(generations.live()))) as db:
+                db.execute("BEGIN")
+                watched = WatchedLog(registry.log, since, db, sizes_of(signed))
+                part.add(verify_log(watched, db, signed, since + 1, progress))
+            part.add(watched.faults)
+            read = watched.position
+        part.add(verify_store(registry.log, read, progress))
+    return part
+
+
+def check_models(settings: Settings, names: Sequence[str], progress: Progress) -> Part:
+    """Compare read models with a replay."""
+    part, places = Part(), places_of(settings)
+    with (
+        opened_store_feed(settings) as feed,
+        tempfile.TemporaryDirectory(prefix="verify-", dir=places.run) as scratch,
+    ):
+        models = [_KINDS[name]() for name in names]
+        part.add(verify_models(feed, models, places.read, Path(scratch), progress))
+    return part
+
+
+def check_blobs(settings: Settings, since: int, progress: Progress) -> Part:
+    """Read every blob that events behind a position name."""
+    part = Part()
+    with opened(settings) as registry, closing(BlobReferences(registry.log)) as references:
+        references.position = since
+        references.catch_up()
+        check = BlobCheck(references, registry.blobs)
+        part.add(check.run(progress))
+        if since == 0:
+            check.count_orphans()
+        part.blobs, part.orphans = check.checked, check.orphans
+    return part
