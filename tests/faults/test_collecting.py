@@ -157,7 +157,9 @@ def test_who_stores_a_blob_again_has_it_afterwards() -> None:
         collector = threading.Thread(target=collecting)
         collector.start()
         try:
-            for number in range(600):
+            number = 0
+            while removed < 50:
+                number += 1
                 if number % 3 == 0:
                     writer = blobs.writer()
                     writer.write(content)
@@ -169,7 +171,6 @@ def test_who_stores_a_blob_again_has_it_afterwards() -> None:
         finally:
             stop.set()
             collector.join()
-        assert removed > 10, "the two met"
 
 
 @pytest.mark.parametrize("how", ["put", "writer"])
