@@ -158,7 +158,7 @@ def test_who_stores_a_blob_again_has_it_afterwards() -> None:
         collector.start()
         try:
             number = 0
-            while removed < 50:
+            while removed < 50 and number < 200_000:
                 number += 1
                 if number % 3 == 0:
                     writer = blobs.writer()
