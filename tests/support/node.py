@@ -130,7 +130,7 @@ def restarted(processes: Callable[[], Iterable[Process]]) -> Iterator[None]:
 
 
 class Node:
-    """One data directory with its `web` and its `project`."""
+    """One data directory with its `web` and its `project`; at one of them, a test starts `sign`."""
 
     def __init__(self, folder: Path, name: str, env: dict[str, str]) -> None:
         folder.mkdir(parents=True)
@@ -144,6 +144,7 @@ class Node:
         }
         self.web = Process(["web"], self.env, folder / "web.log")
         self.project = Process(["project"], self.env, folder / "project.log")
+        self.sign = Process(["sign"], self.env, folder / "sign.log")
         self.http = httpx.Client(base_url=self.url, timeout=60)
 
     def start(self) -> None:
@@ -193,10 +194,12 @@ class Node:
         return {one["projection"]: one["digest"] for one in found}
 
     def stop(self) -> None:
+        self.sign.stop()
         self.web.stop()
         self.project.stop()
 
     def close(self) -> None:
         self.http.close()
+        self.sign.kill_everything()
         self.web.kill_everything()
         self.project.kill_everything()
