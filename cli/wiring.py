@@ -222,6 +222,7 @@ def run_rebuilds(
             registry.board,
             check=check,
             progress=progress,
+            log_position=registry.log.last_position,
         )
 
 

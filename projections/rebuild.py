@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from packledger.domain.errors import Unavailable
 from packledger.feeds.feed import Feed
 from packledger.projections.board import RUNNING, STATIC_TREE, Board
 from packledger.projections.comparison import readable, side_by_side
@@ -58,14 +59,18 @@ def rebuild_all(
     *,
     check: bool = False,
     progress: Progress = no_progress,
+    log_position: Callable[[], int] | None = None,
 ) -> list[Outcome]:
     """Replay the log once into new generations and make them live; with `check`, only compare.
 
     The live generations go on being served and written meanwhile. Old and new are compared at one
     position: the lock is held only to bring the new one there and to begin reading the old one.
 
+    log_position: how long the log is, where a feed may be behind it.
+
     Raises:
         Gap: the feed is not the whole log.
+        Unavailable: the feed is behind the log and a live generation; that one stays.
     """
     # Always in one order: two rebuilds wait for each other's locks, never both.
     ordered = sorted(projections, key=lambda projection: projection.name)
@@ -73,7 +78,7 @@ def rebuild_all(
         building = [stack.enter_context(_building(one, root, board, check)) for one in ordered]
         _replay(feed, building, progress)
         for one in building:
-            one.go_live(feed)
+            one.go_live(feed, log_position or feed.last_position)
         outcomes = {one.projection.name: one.compare() for one in building}
     return [outcomes[projection.name] for projection in projections]
 
@@ -103,7 +108,7 @@ class _Building:
             return _meta(self._live)["position"]
         return feed.last_position()
 
-    def go_live(self, feed: Feed) -> None:
+    def go_live(self, feed: Feed, log_position: Callable[[], int]) -> None:
         """Close the last distance and swap, with the lock held for as little as possible."""
         self.model.share()
         _catch_up(feed, self.model, self.target(feed))
@@ -111,6 +116,7 @@ class _Building:
             _catch_up(feed, self.model, self.target(feed))
             self._comparable = _begin_reading(self._live, self.model)
             if not self._check:
+                self._refuse_less_than_live(log_position)
                 self.model.set_built()
                 self._generations.swap(self.generation)
                 # In this order: a position says that whoever reads now sees it.
@@ -118,6 +124,20 @@ class _Building:
                 self._board.set_position(self.projection.name, self.model.position())
                 self._board.set_state(self.projection.name, RUNNING)
             self.model.hold()
+
+    def _refuse_less_than_live(self, log_position: Callable[[], int]) -> None:
+        """Take nothing from readers because a topic that was lost is still being published again.
+
+        A live generation that is ahead of the log itself, which came from a backup, is replaced.
+        """
+        live = 0 if self._live is None else _meta(self._live)["position"]
+        reached = self.model.position()
+        if reached < live and reached < log_position():
+            raise Unavailable(
+                f"`{self.projection.name}` is not swapped: it would end at event {reached}, and "
+                f"what is served knows {live}; see that the relay runs, and rebuild once it has "
+                "published the log again"
+            )
 
     def compare(self) -> Outcome:
         """Return what differs between the two generations."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from histories import EVERYTHING, long_history
+from packledger.domain.errors import Unavailable
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import PROJECTIONS, Board
 from packledger.projections.generation import Generations
@@ -146,6 +147,36 @@ def test_an_interrupted_rebuild_leaves_the_live_generation_alone(models: Models,
         rebuild(Broken(EVERYTHING), new_projection(name), models.root, models.board)
     assert models.file(name) == live
     assert models.check(name) == []
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_a_feed_that_is_behind_takes_nothing_from_readers(models: Models, name: str) -> None:
+    live, log = models.file(name), len(EVERYTHING)
+
+    def rebuild_it() -> Outcome:
+        projections = [new_projection(name)]
+        (outcome,) = rebuild_all(
+            models.feed, projections, models.root, models.board, log_position=lambda: log
+        )
+        return outcome
+
+    models.feed.length = log - 1  # a topic that is being published again
+    with pytest.raises(Unavailable, match=f"end at event {log - 1}, and what is served knows"):
+        rebuild_it()
+    assert models.file(name) == live
+    assert models.board.position(name) == log
+    assert len(list(live.parents[1].glob("0*"))) == 1, "what was built is removed"
+    models.feed.length = log
+    assert rebuild_it().differences == []
+    assert models.file(name) != live
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_a_log_from_a_backup_is_rebuilt_although_more_is_served(models: Models, name: str) -> None:
+    models.feed.length -= 1
+    outcome = models.rebuild(name)
+    assert outcome.swapped
+    assert models.board.position(name) == outcome.position == len(EVERYTHING) - 1
 
 
 def test_what_is_written_while_both_are_compared_is_no_difference(models: Models) -> None:
