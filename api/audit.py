@@ -4,6 +4,7 @@ The lines are JSON, one event each, described in `docs/AUDIT.md`.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 
@@ -11,14 +12,17 @@ import falcon.asgi
 import msgspec
 
 from packledger.api.context import Context
+from packledger.api.downloads import answer_download
 from packledger.audit.history import Chosen, full_entry_of, history
-from packledger.domain.errors import NoSuchPackage, NotAllowed
+from packledger.domain.errors import Invalid, NoSuchPackage, NotAllowed
+from packledger.eventstore.blobs import Download
 from packledger.eventstore.log import Recorded
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
 
 LINES = "application/x-ndjson"
+DIGEST = re.compile(r"[0-9a-f]{64}")
 DEFAULT_EVENTS = 1_000
 MAX_EVENTS = 1_000_000
 PIECE_EVENTS = 500
@@ -72,6 +76,24 @@ class PackageHistory:
         await _answer(resp, iter(found))
 
 
+class Blobs:
+    """`/audit/blobs/{digest}`: any stored file, for another node that lost it."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def on_get(self, req: Request, resp: Response, digest: str) -> None:
+        """Answer a file, of unpublished versions, too: to an administrator alone."""
+        identity = await self._context.authenticator.require(req)
+        if not identity.admin:
+            raise NotAllowed("only an administrator may fetch files by their digest")
+        if not DIGEST.fullmatch(digest):
+            raise Invalid(f"`{digest}` is not a digest: 64 hexadecimal digits in lower case")
+        download = Download(digest, "application/octet-stream", digest, req.method)
+        await answer_download(resp, self._context, download)
+        resp.set_header("cache-control", "private, no-store")
+
+
 async def _answer(resp: Response, found: Iterator[Recorded]) -> None:
     """Answer lines; the first of them are read before there is a status."""
     first = await asyncio.to_thread(_lines, found)
@@ -98,5 +120,6 @@ def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> Non
     """Add the history below `/audit`."""
     packages = PackageHistory(context)
     app.add_route("/audit/events", Events(context))
+    app.add_route("/audit/blobs/{digest}", Blobs(context))
     app.add_route("/audit/cargo/{name}", packages)
     app.add_route("/audit/npm/{name:path}", packages, suffix="npm")

@@ -58,9 +58,9 @@ class BlobCheck:
             if damage:
                 yield Fault(f"the blob `{digest}` {damage}", named_by, REPAIR)
 
-    def damaged(self) -> Iterator[str]:
-        """Yield the digest of every blob that versions need and that is missing or damaged."""
-        return (digest for digest, _, damage in self._looked_at() if damage)
+    def damaged(self) -> Iterator[tuple[str, str]]:
+        """Yield (digest, what needs it) of every blob that is missing or damaged."""
+        return ((digest, named_by) for digest, named_by, damage in self._looked_at() if damage)
 
     def count_orphans(self) -> None:
         """Count what nothing names: harmless, `packledger gc` removes it by age."""

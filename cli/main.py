@@ -14,6 +14,7 @@ from packledger.cli.purge import purge
 from packledger.cli.rebuilds import rebuild
 from packledger.cli.receipts import receipt
 from packledger.cli.receipts import verify as verify_receipt
+from packledger.cli.repairs import repair_group
 from packledger.cli.settings import Settings
 from packledger.cli.signing_keys import signing_key
 from packledger.cli.tokens import token
@@ -63,4 +64,5 @@ main.add_command(sign)
 main.add_command(receipt)
 main.add_command(verify_receipt)
 main.add_command(verify)
+main.add_command(repair_group)
 main.add_command(signing_key)

@@ -18,6 +18,8 @@ import msgspec
 from packledger.commands.limits import MIB
 
 PREFIX = "PACKLEDGER_"
+TOKEN = f"{PREFIX}TOKEN"
+"""Of another node; for a command, and no setting."""
 DEFAULT_LISTEN = "http://127.0.0.1:8765"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -231,7 +233,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, text in environment.items():
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or name == TOKEN:
             continue
         key = name.removeprefix(PREFIX).lower()
         _check_known(key, "the environment", shown=name)

@@ -7,7 +7,7 @@ harmless, and collected by age.
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -157,6 +157,17 @@ class BlobStore(Protocol):
 
         Raises:
             Unavailable: the store cannot be written.
+        """
+        ...
+
+    def restore(self, digest: str, pieces: Iterable[bytes]) -> None:
+        """Store a blob again, in place of one that is missing or damaged; durable on return.
+
+        Readers see what was there or the whole blob, never anything between.
+
+        Raises:
+            DamagedBlob: the pieces do not have the digest; nothing was changed.
+            Unavailable: the store is full or cannot be written.
         """
         ...
 

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -158,6 +158,20 @@ class DiskBlobs:
         except FileNotFoundError:
             return False
         return True
+
+    def restore(self, digest: str, pieces: Iterable[bytes]) -> None:
+        """Store a blob again, in place of one that is missing or damaged; durable on return.
+
+        Raises:
+            DamagedBlob: the pieces do not have the digest; nothing was changed.
+        """
+        spool = Spool(self.spool_folder)
+        writer = DiskBlobWriter(spool, self._final)
+        try:
+            spool.fill(digest, pieces)
+            writer.commit()  # by a rename, whatever is there
+        finally:
+            writer.discard()
 
     def link(self, download: Download) -> None:
         """Return that there is no other way to the files."""

@@ -9,7 +9,7 @@ import hashlib
 import io
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -212,6 +212,20 @@ class S3Blobs:
         with s3_errors_as_refusals(self._bucket):
             self._ask("delete_object", Key=self.key(digest))
         return True
+
+    def restore(self, digest: str, pieces: Iterable[bytes]) -> None:
+        """Store a blob again, in place of one that is missing or damaged; durable on return.
+
+        Raises:
+            DamagedBlob: the pieces do not have the digest; nothing was changed.
+        """
+        spool = Spool(self.spool_folder)
+        try:
+            spool.fill(digest, pieces)
+            with s3_errors_as_refusals(self._bucket), spool.reader() as file:
+                self._put(digest, file)
+        finally:
+            spool.discard()
 
     def link(self, download: Download) -> str | None:
         """Return a presigned URL of a blob, to be followed soon; None: hand out the bytes."""

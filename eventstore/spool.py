@@ -3,13 +3,13 @@
 import hashlib
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from packledger.domain.errors import Unavailable
-from packledger.eventstore.blobs import disk_errors_as_refusals
+from packledger.eventstore.blobs import DamagedBlob, disk_errors_as_refusals
 
 STALE_UPLOAD_S = 24 * 3600
 
@@ -48,6 +48,18 @@ class Spool:
         self._sha256.update(chunk)
         self.size_bytes += len(chunk)
         return len(chunk)
+
+    def fill(self, digest: str, pieces: Iterable[bytes]) -> None:
+        """Add all the bytes of a blob.
+
+        Raises:
+            DamagedBlob: they do not have its digest.
+            Unavailable: the disk is full or cannot be written.
+        """
+        for piece in pieces:
+            self.write(piece)
+        if self.digest != digest:
+            raise DamagedBlob(digest)
 
     @property
     def digest(self) -> str:

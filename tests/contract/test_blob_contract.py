@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packledger.eventstore.blobs import BlobStore, MissingBlob
+from packledger.eventstore.blobs import BlobStore, DamagedBlob, MissingBlob
 from packledger.eventstore.disk_blobs import DiskBlobs
 from packledger.eventstore.s3_blobs import S3Blobs
 from s3_server import bucket_for, shared_server
@@ -287,3 +287,24 @@ def test_a_bucket_is_listed_in_pages() -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"1")
         assert [one.digest for one in blobs.stored()] == sorted(expected)
+
+
+def test_a_damaged_or_missing_blob_is_restored_and_nothing_else_is_taken_for_it(
+    blobs: BlobStore,
+) -> None:
+    content = b"content " * 1_000
+    digest = blobs.put(content)
+    other = sha256(b"never stored")
+    with pytest.raises(DamagedBlob, match=other):
+        blobs.restore(other, [content])
+    with pytest.raises(MissingBlob):
+        blobs.open(other)
+    with pytest.raises(DamagedBlob, match=digest):
+        blobs.restore(digest, [content[:-1]])
+    assert content_of(blobs, digest) == content
+    blobs.remove(digest)
+    blobs.restore(digest, [content[:100], content[100:]])
+    assert content_of(blobs, digest) == content
+    blobs.restore(digest, [content])
+    assert content_of(blobs, digest) == content
+    assert list(blobs.spool_folder.iterdir()) == []
