@@ -25,10 +25,10 @@ export NODE_EXTRA_CA_CERTS ?= $(SYSTEM_CA)
 endif
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help run test check types bench lock secrets clean
+.PHONY: help run test check types bench bench-cluster lock secrets clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/run.stamp ## set up and serve the registry (ARGS="--data DIR --listen URL")
 	@exec $(BIN)/packledger serve $(ARGS)
@@ -50,6 +50,10 @@ types: $(VENV)/dev.stamp ## mypy strict; it cannot follow the editable install, 
 bench: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp ## measure and print the table of figures (ARGS="compare crowd --quick"; --help lists the parts)
 	@tests/system_tools.sh bench
 	$(BIN)/python bench/run.py $(ARGS)
+
+bench-cluster: $(VENV)/dev.stamp build/kafka.stamp build/s3.stamp ## measure a cluster on this machine, and nginx on the static tree (ARGS="visible --quick")
+	$(BIN)/python bench/distributed.py $(ARGS)
+	$(BIN)/python bench/static_tree.py
 
 # Locks carry hashes and no address: each machine uses the index it is configured with.
 PIP_COMPILE = $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \

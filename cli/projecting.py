@@ -3,13 +3,21 @@
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import closing
 
 from packledger.cli import wiring
+from packledger.cli.rebuild_processes import rebuild_in_processes
 from packledger.cli.settings import Settings
+from packledger.cli.stores import places_of
 from packledger.cli.supervisor import Child, StopAsked
+from packledger.domain.errors import Unavailable
 from packledger.eventstore.damaged_log import DamagedLog
+from packledger.projections.board import Board
 
 log = logging.getLogger("packledger.projecting")
+
+LONG_LOG_EVENTS = 20_000
+"""From here on, starting processes for it costs less than they save."""
 
 
 def prepare_read_models(settings: Settings) -> None:
@@ -45,6 +53,7 @@ def projecting(settings: Settings, begin: Callable[[], None] = lambda: None) -> 
 
 
 def _project(settings: Settings) -> None:
+    build_from_long_log(settings)
     stop = StopAsked()
     with wiring.opened_projector(settings) as projector:
         try:
@@ -52,6 +61,26 @@ def _project(settings: Settings) -> None:
         except DamagedLog as error:
             log.critical("the projector stops: %s", error.sentence)
             sys.exit(1)
+
+
+def build_from_long_log(settings: Settings) -> None:
+    """Build what was never up to date as a rebuild does: on every core, without journals."""
+    names = wiring.never_built(settings)
+    if not names or wiring.length_of_log(settings) < LONG_LOG_EVENTS:
+        return
+    log.info("building read models from the whole log", extra={"projections": names})
+    with closing(Board(places_of(settings).board)) as board:
+
+        def show(done: int, total: int) -> None:
+            board.beat()
+            for name in names:
+                if not board.readable(name):
+                    board.set_position(name, done)
+
+        try:
+            rebuild_in_processes(settings, names, check=False, progress=show)
+        except Unavailable as error:
+            log.error("building is left to the projector: %s", error.sentence)
 
 
 def _rebuild_stale(settings: Settings) -> None:

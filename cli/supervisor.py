@@ -114,7 +114,7 @@ def _start(child: Child) -> None:
         # Before the kernel may send it: the supervisor's handler would swallow it here.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
-        _die_with(parent)
+        die_with(parent)
         child.main()
         status = 0
     except SystemExit as error:
@@ -127,8 +127,8 @@ def _start(child: Child) -> None:
         os._exit(status)
 
 
-def _die_with(parent: int) -> None:
-    """Ask the kernel for SIGTERM when the supervisor is killed, so that nothing is left behind."""
+def die_with(parent: int) -> None:
+    """Ask the kernel for SIGTERM when our parent is killed, so that nothing is left behind."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(1)

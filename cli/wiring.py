@@ -30,7 +30,14 @@ from packledger.projections.packuments import Packuments
 from packledger.projections.pages import Pages
 from packledger.projections.projector import Projector
 from packledger.projections.read_model import Projection
-from packledger.projections.rebuild import Outcome, Progress, no_progress, rebuild_all, stamp_of
+from packledger.projections.rebuild import (
+    Outcome,
+    Progress,
+    is_built,
+    no_progress,
+    rebuild_all,
+    stamp_of,
+)
 from packledger.projections.search import Search
 from packledger.projections.sparse_index import SparseIndex
 from packledger.projections.static_check import wrong_files
@@ -191,6 +198,21 @@ def is_stale(settings: Settings, projection: str) -> bool:
         _KINDS[projection].schema,
         _KINDS[projection].renderer,
     )
+
+
+def never_built(settings: Settings) -> list[str]:
+    """Return the projections whose read models were never up to date."""
+    root = places_of(settings).read
+    return [name for name in PROJECTIONS if not is_built(Generations(root, name))]
+
+
+def length_of_log(settings: Settings) -> int:
+    """Return how many events this node can read, 0 if it cannot now."""
+    with opened_feed(settings) as feed:
+        try:
+            return feed.last_position()
+        except Unavailable:
+            return 0
 
 
 def run_rebuild(

@@ -188,6 +188,15 @@ def stamp_of(generations: Generations) -> tuple[int, int]:
     return meta["schema"], meta["renderer"]
 
 
+def is_built(generations: Generations) -> bool:
+    """Return whether the live generation has been up to date at some time."""
+    live = _open_live(generations)
+    if live is None:
+        return False
+    with closing(live):
+        return bool(_meta(live)["built"])
+
+
 def _meta(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute("SELECT key, value FROM meta"))
 

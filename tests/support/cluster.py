@@ -111,9 +111,10 @@ class Cluster:
             self.add_node().start()
         for node in self.nodes:
             node.wait_ready()
-        self.front.target = self.nodes[0].port
-        for name in ("alice", "bob"):
-            self.add_user(name)
+        if self.nodes:
+            self.front.target = self.nodes[0].port
+            for name in ("alice", "bob"):
+                self.add_user(name)
         return self
 
     def _environment(self) -> dict[str, str]:

@@ -39,11 +39,10 @@ def programs() -> Path:
 class PostgresServer:
     """One cluster; `start`, `stop` and `kill` may be repeated on the same data and port."""
 
-    def __init__(self, *settings: str) -> None:
+    def __init__(self, *settings: str, on_disk: bool = False) -> None:
         memory = Path("/dev/shm")
-        self.folder = Path(
-            tempfile.mkdtemp(prefix="packledger-pg-", dir=memory if memory.is_dir() else None)
-        )
+        where = memory if memory.is_dir() and not on_disk else None
+        self.folder = Path(tempfile.mkdtemp(prefix="packledger-pg-", dir=where))
         self.port = free_port()
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
