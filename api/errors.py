@@ -17,7 +17,6 @@ from packledger.api.paths import without_moment
 from packledger.commands.redaction import redacted
 from packledger.domain.errors import (
     Conflict,
-    Gone,
     Invalid,
     NotAllowed,
     NotAuthenticated,
@@ -35,7 +34,6 @@ STATUS: dict[type[RegistryError], int] = {
     NotAuthenticated: 401,
     NotAllowed: 403,
     NotFound: 404,
-    Gone: 410,
     Conflict: 409,
     Invalid: 400,
     TooLarge: 413,

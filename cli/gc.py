@@ -54,5 +54,5 @@ def gc(settings: Settings, days: int, dry_run: bool, as_json: bool) -> None:
         total = {"orphans": count, "size_bytes": size_bytes, "removed": not dry_run}
         click.echo(msgspec.json.encode(total))
     else:
-        done = "there are" if dry_run else "removed"
+        done = "found" if dry_run else "removed"
         click.echo(f"{done} {counted(count, 'orphan')}, {size(size_bytes)}")

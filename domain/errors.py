@@ -4,7 +4,6 @@
     ├── NotAuthenticated   nobody, or a credential that is not accepted
     ├── NotAllowed         somebody who may not do this
     ├── NotFound           no such crate, package, version, tag, account, token
-    ├── Gone               it was there, and is removed for good
     ├── Conflict           the registry's state forbids it
     ├── Invalid            the request itself is wrong
     ├── TooLarge           a limit was passed
@@ -41,10 +40,6 @@ class NotAllowed(RegistryError):
 
 class NotFound(RegistryError):
     """The thing named does not exist."""
-
-
-class Gone(RegistryError):
-    """The thing named was there and will not come back."""
 
 
 class Conflict(RegistryError):
@@ -106,7 +101,7 @@ class VersionUnpublished(Conflict):
         )
 
 
-class VersionPurged(Gone):
+class VersionPurged(NotFound):
     """An administrator removed the bytes of the version."""
 
     def __init__(self, name: str, version: str, reason: str) -> None:
