@@ -79,7 +79,9 @@ def _served(checkpoints: Checkpoints, remembered: str) -> CheckpointRow:
     """Return the row, once it serves what is remembered: that was signed a moment before."""
     deadline_s = time.monotonic() + PUBLISHING_S
     row = checkpoints.read()
-    while row.signed == remembered != row.published and _size(row.published) < _size(remembered):
+    while row.signed == remembered != row.published and size_of_note(row.published) < size_of_note(
+        remembered
+    ):
         if time.monotonic() > deadline_s:
             break
         time.sleep(0.1)
@@ -89,10 +91,11 @@ def _served(checkpoints: Checkpoints, remembered: str) -> CheckpointRow:
 
 def sizes_of(signed: SignedLog | None) -> list[int]:
     """Return how many events each checkpoint has; 0 for one that is damaged."""
-    return [_size(note) for note in signed.notes.values()] if signed else []
+    return [size_of_note(note) for note in signed.notes.values()] if signed else []
 
 
-def _size(note: str) -> int:
+def size_of_note(note: str) -> int:
+    """Return how many events a signed checkpoint has, 0 for none or a damaged one."""
     try:
         return parse_checkpoint(parse_note(note.encode()).text).size if note else 0
     except BadNote:

@@ -11,6 +11,7 @@ from packledger.audit.cosigners import Cosigners
 from packledger.audit.log_keys import LogKeys
 from packledger.audit.published import PublishedLog
 from packledger.audit.signer import Signer
+from packledger.audit.verify import size_of_note
 from packledger.audit.witness import parse_witness
 from packledger.cli import logs, wiring
 from packledger.cli.options import common
@@ -18,7 +19,7 @@ from packledger.cli.settings import Settings
 from packledger.cli.stores import open_store, places_of
 from packledger.cli.supervisor import Child, StopAsked
 from packledger.commands.registry import Registry
-from packledger.domain.errors import Unavailable
+from packledger.domain.errors import Conflict, NotFound, Unavailable
 from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.log import Log
 from packledger.projections.board import LOG_TILES, Board
@@ -67,6 +68,30 @@ def opened_signer(settings: Settings) -> Iterator[tuple[Signer, ModelReader]]:
         tiles = wiring.open_reader(settings, board, LOG_TILES)
         checkpoints = Checkpoints(store.credentials())
         yield Signer(keys, checkpoints, tiles.db, log.last_position, cosigners), tiles
+
+
+def check_nothing_lost(settings: Settings) -> None:
+    """Refuse to serve a log that has fewer events than were signed.
+
+    What was published since would be gone as if it had never been, and others take its positions.
+
+    Raises:
+        Conflict: the event store lost events.
+    """
+    try:
+        store = open_store(settings, create=False)
+    except NotFound:
+        return
+    with closing(Log(store)) as log:
+        row = Checkpoints(store.credentials()).read()
+        size = max(map(size_of_note, (row.signed, LogKeys(places_of(settings).data).remembered())))
+        last = log.last_position()
+    if last < size:
+        raise Conflict(
+            f"the event store has {last} events, but {size} were signed: it lost some, or was "
+            "restored from an older backup. Restore a newer one; if there is none, run "
+            "`packledger log restart`, which begins another history, and tell the auditors"
+        )
 
 
 def published_log(settings: Settings, registry: Registry) -> PublishedLog:

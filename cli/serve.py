@@ -3,7 +3,7 @@
 from packledger.api.hooks import Hooks
 from packledger.cli import logs
 from packledger.cli.listeners import close_listeners, listen_on, with_real_ports
-from packledger.cli.log_signing import signing
+from packledger.cli.log_signing import check_nothing_lost, signing
 from packledger.cli.migrate import prepare_log, prepare_web, show_setup_code
 from packledger.cli.node import hold_projector, hold_web
 from packledger.cli.projecting import prepare_read_models, projecting
@@ -26,6 +26,7 @@ def serve(settings: Settings, hooks: Hooks = NO_HOOKS) -> None:
     held = [hold_projector(settings, "serve"), hold_web(settings)]
     sockets = listen_on(settings)
     settings = with_real_ports(settings, sockets)
+    check_nothing_lost(settings)
     code = prepare_log(settings)
     prepare_web(settings)
     prepare_read_models(settings)

@@ -4,13 +4,16 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import click
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from packledger.audit.faults import Fault
 from packledger.audit.verify import Part, Report
+from packledger.audit.verify_log import EVERYBODY, RESTORE
 from packledger.audit.verify_models import fault_of, look_at
 from packledger.cli import wiring
 from packledger.cli.options import common, opened
@@ -19,9 +22,13 @@ from packledger.cli.settings import Settings
 from packledger.cli.stores import places_of
 from packledger.cli.verify_parts import CORES, check_blobs, check_log, check_models
 from packledger.domain.errors import Unavailable
+from packledger.eventstore.blobs import disk_errors_as_refusals
+from packledger.eventstore.damaged_log import damage_as_refusal
 from packledger.projections.board import LOG_TILES, STATIC_TREE
 from packledger.projections.static_check import wrong_files
 
+MANY_EVENTS = 20_000
+"""From here on, starting processes costs less than they save."""
 Task = tuple[Callable[..., Part], tuple[Any, ...]]
 
 
@@ -54,14 +61,19 @@ def verify(settings: Settings, since: int, no_blobs: bool, as_json: bool) -> Non
 
 def verify_all(settings: Settings, since: int, *, blobs: bool) -> Report:
     """Check everything and return what was found; progress is shown on a terminal."""
-    first, sound, position = _look(settings)
+    try:
+        with disk_errors_as_refusals(), damage_as_refusal():
+            first, sound, position = _look(settings)
+    except Unavailable as error:
+        fault = Fault(error.sentence, EVERYBODY, RESTORE)
+        return Report(since, 0, None, None, [], [fault], 0)
     models = [] if since else [name for name in sound if name != LOG_TILES]
     log: Task = (check_log, (settings, since, LOG_TILES in sound))
     tasks: list[Task] = [log]
     tasks += [(check_models, (settings, group)) for group in groups_of(models, CORES) if group]
     if blobs:
         tasks.append((check_blobs, (settings, since)))
-    parts = [first, *_run(tasks)]
+    parts = [first, *_run(tasks, position)]
     if STATIC_TREE in models:
         parts.append(_files(settings))
     return Report(
@@ -111,7 +123,7 @@ def _files(settings: Settings) -> Part:
     return part
 
 
-def _run(tasks: list[Task]) -> list[Part]:
+def _run(tasks: list[Task], events: int) -> list[Part]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -121,10 +133,16 @@ def _run(tasks: list[Task]) -> list[Part]:
     names = {check_log: "the log", check_models: "read models", check_blobs: "blobs"}
     with Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as bars:
         shown = [bars.add_task(names[task], total=None) for task, _ in tasks]
-        return in_processes(
-            tasks,
-            lambda number, done, total: bars.update(shown[number], completed=done, total=total),
-        )
+
+        def show(number: int, done: int, total: int) -> None:
+            bars.update(shown[number], completed=done, total=total)
+
+        if events >= MANY_EVENTS:
+            return in_processes(tasks, show)
+        return [
+            function(*arguments, partial(show, number))
+            for number, (function, arguments) in enumerate(tasks)
+        ]
 
 
 def _show(report: Report, took_s: float) -> None:
