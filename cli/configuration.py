@@ -14,7 +14,7 @@ Made by `packledger config docs` from the settings' definition.
 
 Settings come from one TOML file (`--config FILE`), then the environment, then flags; the later
 wins. An unknown key is an error that suggests the nearest. `packledger config check` prints what is
-in force.
+in force, passwords hidden.
 
 ```toml
 # packledger.toml
@@ -27,6 +27,9 @@ public_url = "https://registry.example.com"
 |---|---|---|---|
 """
 
+_SECRET = frozenset({"database", "s3_secret_key", "kafka_password"})
+"""What is or holds a password: a check's output ends in tickets and the logs of containers."""
+
 
 @click.group()
 def config() -> None:
@@ -36,9 +39,13 @@ def config() -> None:
 @config.command()
 @common
 def check(settings: Settings) -> None:
-    """Print the settings in force, one a line as in the file; exit 2 if they cannot be used."""
+    """Print the settings in force, one a line as in the file; exit 2 if they cannot be used.
+
+    Passwords are hidden.
+    """
     for key in Settings.__struct_fields__:
-        click.echo(f"{key} = {_toml(getattr(settings, key))}")
+        value = getattr(settings, key)
+        click.echo(f"{key} = {_toml('(hidden)' if value and key in _SECRET else value)}")
 
 
 @config.command()

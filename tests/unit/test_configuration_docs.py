@@ -33,6 +33,19 @@ def test_a_check_prints_every_setting_in_force_as_the_file_would_say_it(tmp_path
     assert check(file) == (0, said)
 
 
+def test_a_check_prints_no_password(tmp_path: Path) -> None:
+    file = tmp_path / "packledger.toml"
+    file.write_text(
+        'database = "postgresql://me:hush-1@127.0.0.1/registry"\n'
+        's3_bucket = "blobs"\ns3_access_key = "me"\ns3_secret_key = "hush-2"\n'
+        'kafka = ["127.0.0.1:9092"]\nkafka_user = "me"\nkafka_password = "hush-3"\n'
+    )
+    code, said = check(file)
+    assert code == 0
+    assert "hush" not in said
+    assert tomllib.loads(said)["s3_access_key"] == "me"
+
+
 def test_a_check_of_settings_that_cannot_be_used_exits_2_and_names_the_nearest_key(
     tmp_path: Path,
 ) -> None:
