@@ -119,6 +119,15 @@ def test_signatures_of_unknown_keys_are_ignored() -> None:
     assert open_checkpoint(str(more).encode(), KEY.verifier)[0] == CHECKPOINT
 
 
+def test_a_signature_is_as_long_as_its_type_wants() -> None:
+    note = KEY.sign(CHECKPOINT.text())
+    right = note.signatures[0].body
+    for body in (b"\0" + right, b"\0" * 8 + right, right[1:], right + b"\0"):
+        padded = Signature(NAME, KEY.verifier.key_id, body)
+        with pytest.raises(BadNote, match="not valid"):
+            KEY.verifier.signed(Note(note.text, (padded,)))
+
+
 def test_a_verifier_of_cosignatures_wants_a_time() -> None:
     key = VerifierKey(NAME, COSIGNATURE, KEY.verifier.public)
     assert parse_verifier(str(key)) == key

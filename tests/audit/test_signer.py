@@ -195,6 +195,15 @@ def test_a_store_that_lost_events_is_refused_until_they_are_back(signed: SignedR
     assert signed.checkpoints.read().signed == row.signed
 
 
+def test_what_lies_beside_the_log_is_enough_to_notice_a_loss(signed: SignedRegistry) -> None:
+    signed.publish("a")
+    before = signed.step()
+    (signed.folder / "log.signed").unlink()
+    rewrite(signed, f"DELETE FROM stored_events WHERE position = {before.size}")
+    assert signed.signer.step()
+    assert f"but {before.size} were signed" in signed.refusal
+
+
 def test_a_restored_backup_of_the_store_is_noticed_by_what_lies_beside_the_key(
     signed: SignedRegistry,
 ) -> None:
