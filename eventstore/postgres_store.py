@@ -59,6 +59,7 @@ class PostgresWatch:
         self._connect = connect
         self._connection: Connection | None = None
         self._seen: int | None = None
+        self._warned = False
 
     def wait(self, timeout_s: float) -> bool:
         """Block until there is an event more, at most `timeout_s`; true at first."""
@@ -72,7 +73,7 @@ class PostgresWatch:
                     return False
                 self._sleep(min(left_s, LOOK_S))
             except psycopg.Error as error:
-                log.warning("no connection to the database: %s", reason(error))
+                self._warn(error)
                 self.close()
                 left_s = deadline_s - time.monotonic()
                 if left_s <= 0:
@@ -89,7 +90,14 @@ class PostgresWatch:
         row = self._listening().execute("SELECT max(position) FROM stored_events").fetchone()
         seen = row[0] or 0 if row else 0
         changed, self._seen = seen != self._seen, seen
+        self._warned = False
         return changed
+
+    def _warn(self, error: psycopg.Error) -> None:
+        """Say it once for each time that the database is away, not ten times a second."""
+        if not self._warned:
+            log.warning("no connection to the database: %s", reason(error))
+        self._warned = True
 
     def _sleep(self, timeout_s: float) -> None:
         for _ in self._listening().notifies(timeout=timeout_s, stop_after=1):

@@ -218,7 +218,11 @@ def test_who_can_connect_again_but_not_write_cannot_know_the_outcome_either(
 
 
 def test_a_database_that_is_away_from_the_beginning_is_a_refusal_for_now(
-    wire: CutWire, store: PostgresStore, log: Log, monkeypatch: pytest.MonkeyPatch
+    wire: CutWire,
+    store: PostgresStore,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(postgres_connections, "PATIENCE_S", 0.3)
     credentials = Credentials(store.credentials())
@@ -233,8 +237,10 @@ def test_a_database_that_is_away_from_the_beginning_is_a_refusal_for_now(
     ):
         with pytest.raises(Unavailable, match="it cannot be reached"):
             act()
+    caplog.clear()
     with closing(log.watch()) as watch:
-        assert watch.wait(0.05) is False
+        assert [watch.wait(0.05) for _ in range(3)] == [False] * 3
+        assert caplog.text.count("no connection to the database") == 1
         wire.gone = False
         assert watch.wait(10) is True
     assert log.last_position() == 1
