@@ -17,6 +17,7 @@ from psycopg.pq import TransactionStatus
 
 from packledger.domain.errors import Invalid
 from packledger.eventstore.postgres_errors import (
+    AllBusy,
     LostConnection,
     is_lost,
     reason,
@@ -128,7 +129,7 @@ class Connections:
     @contextmanager
     def _connection(self, deadline_s: float) -> Iterator[Connection]:
         if not self._free.acquire(timeout=max(0.0, deadline_s - time.monotonic())):
-            raise psycopg.OperationalError("all connections of this process are busy")
+            raise AllBusy
         try:
             connection = self._take() or self._connect()
             try:

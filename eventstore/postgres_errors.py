@@ -27,6 +27,15 @@ class LostConnection(OperationalError):
         super().__init__("the connection to it was lost")
 
 
+class AllBusy(psycopg.OperationalError):
+    """No connection became free in time."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the connections of this process are all in use; `database_connections` allows more"
+        )
+
+
 def is_lost(error: psycopg.Error) -> bool:
     """Return whether there was no connection, or not until the end of what was to be done."""
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
@@ -38,6 +47,8 @@ def translated(error: psycopg.Error) -> PersistenceError:
     """Return the library's error for one of PostgreSQL; its text says why, of the database "it"."""
     if isinstance(error, psycopg.IntegrityError):
         return IntegrityError(reason(error))
+    if isinstance(error, AllBusy):
+        return OperationalError(str(error))
     if is_lost(error):
         return OperationalError("it cannot be reached")
     state = error.sqlstate or ""

@@ -277,7 +277,7 @@ def test_who_finds_every_connection_busy_waits_and_is_refused_in_the_end(
     with closing(Log(PostgresStore(place, 1))) as log:
         with (
             log._store._connections._connection(float("inf")),
-            pytest.raises(Unavailable, match="it cannot be reached"),
+            pytest.raises(Unavailable, match="in use; `database_connections` allows more"),
         ):
             log.last_position()
         assert log.last_position() == 1
