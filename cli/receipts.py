@@ -1,7 +1,6 @@
 """`packledger receipt` and `verify-receipt`: what a user keeps, and checks without a registry."""
 
 import hashlib
-import re
 import sys
 from pathlib import Path
 
@@ -19,30 +18,26 @@ from packledger.audit.receipts import (
 )
 from packledger.audit.signed_note import BadNote, VerifierKey, parse_verifier
 from packledger.cli import wiring
-from packledger.cli.options import common, opened
+from packledger.cli.options import SUBJECT, Subject, common, opened
 from packledger.cli.settings import Settings
 from packledger.projections.board import LOG_TILES
 
-_SUBJECT = re.compile(r"(cargo|npm):(@?[^@]+)@(.+)")
 _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("subject", metavar="cargo:NAME@V | npm:NAME@V")
+@click.argument("subject", metavar="cargo:NAME@V | npm:NAME@V", type=SUBJECT)
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of the terminal."
 )
 @common
-def receipt(settings: Settings, subject: str, out: Path | None) -> None:
+def receipt(settings: Settings, subject: Subject, out: Path | None) -> None:
     """Print the proof that a version's publication is in the signed log (a C2SP tlog-proof)."""
-    match = _SUBJECT.fullmatch(subject)
-    if match is None:
-        raise click.UsageError(f"`{subject}` must be cargo:NAME@VERSION or npm:NAME@VERSION")
     with opened(settings) as registry:
         wiring.catch_up(settings, registry)
         tiles = wiring.open_reader(settings, registry.board, LOG_TILES)
         log = PublishedLog(registry.checkpoints, tiles.db, registry.log)
-        made = log.receipt(log.position_of(match[1], match[2], match[3]), with_state=True)
+        made = log.receipt(log.position_of(*subject), with_state=True)
     if out is None:
         sys.stdout.buffer.write(made)
     else:
