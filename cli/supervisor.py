@@ -11,6 +11,8 @@ from types import FrameType
 
 import msgspec
 
+from packledger.domain.errors import RegistryError
+
 log = logging.getLogger("packledger.supervisor")
 
 POLL_S = 0.05
@@ -119,6 +121,9 @@ def _start(child: Child) -> None:
         status = 0
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 0
+    except RegistryError as error:
+        # Whoever waits for a store or a topic meets this every few seconds: no traceback.
+        log.error("%s ends: %s", child.name, error.sentence)
     except BaseException:
         log.exception("%s failed", child.name)
     finally:
