@@ -36,16 +36,32 @@ Progress = Callable[[int, int], None]
 """Called with (position reached, position wanted)."""
 
 
-def look_at(root: Path, names: Sequence[str], last_position: int) -> Iterator[Fault]:
+def look_at(root: Path, kinds: Sequence[Projection], last_position: int) -> Iterator[Fault]:
     """Yield which read models are missing or broken as files; the others may be compared."""
-    for name in names:
-        generations = Generations(root, name)
+    for kind in kinds:
+        generations = Generations(root, kind.name)
         live = generations.live()
         damage = "it is missing"
         if live and generations.model(live).exists():
-            damage = damage_of(generations.model(live), last_position, every_index=True)
+            model = generations.model(live)
+            damage = damage_of(model, last_position, every_index=True) or _foreign(model, kind)
         if damage:
-            yield fault_of(name, f"is damaged: {damage}")
+            yield fault_of(kind.name, f"is damaged: {damage}")
+
+
+def _foreign(model: Path, kind: Projection) -> str:
+    """Return how a file's tables are not those of a projection, empty when they are."""
+    with closing(open_live(model)) as db, closing(sqlite3.connect(":memory:")) as ours:
+        meta = dict(db.execute("SELECT key, value FROM meta"))
+        if (meta.get("schema"), meta.get("renderer")) != (kind.schema, kind.renderer):
+            return "it is of another release"
+        ours.executescript(kind.tables)
+        missing = _tables(ours) - _tables(db)
+    return f"it lacks {', '.join(sorted(name for name, _ in missing))}" if missing else ""
+
+
+def _tables(db: sqlite3.Connection) -> set[tuple[str, str]]:
+    return set(db.execute("SELECT name, coalesce(sql, '') FROM sqlite_master"))
 
 
 def fault_of(name: str, what: str) -> Fault:
@@ -94,9 +110,8 @@ class _Pair:
     def __init__(self, projection: Projection, live: sqlite3.Connection, scratch: Path) -> None:
         self.projection, self._live, self._error = projection, live, ""
         live.execute("BEGIN")
-        meta = dict(live.execute("SELECT key, value FROM meta"))
-        self.position = int(meta["position"])
-        self._stamp = (meta["schema"], meta["renderer"])
+        found = "SELECT value FROM meta WHERE key = 'position'"
+        self.position = int(live.execute(found).fetchone()[0])
         path = scratch / f"{projection.name}.sqlite"
         self._model = ReadModel(path, projection, private=True)
         path.unlink()  # so that nothing is left, however this ends
@@ -116,8 +131,6 @@ class _Pair:
         """Return what differs, empty when nothing does."""
         if self._error:
             return self._error
-        if self._stamp != (self.projection.schema, self.projection.renderer):
-            return "is of another release"
         self._model.end()
         where = f"differs from a replay up to position {self.position}"
         tables = []

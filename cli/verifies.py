@@ -20,7 +20,7 @@ from packledger.cli.options import common, opened
 from packledger.cli.rebuild_processes import groups_of, in_processes
 from packledger.cli.settings import Settings
 from packledger.cli.stores import places_of
-from packledger.cli.verify_parts import CORES, check_blobs, check_log, check_models
+from packledger.cli.verify_parts import CORES, KINDS, check_blobs, check_log, check_models
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.blobs import disk_errors_as_refusals
 from packledger.eventstore.damaged_log import damage_as_refusal
@@ -98,7 +98,8 @@ def _look(settings: Settings) -> tuple[Part, list[str], int]:
             position = registry.log.last_position()
         except Unavailable as error:
             part.add(_raising(error))
-        damaged = list(look_at(places_of(settings).read, names, position))
+        kinds = [KINDS[name]() for name in names]
+        damaged = list(look_at(places_of(settings).read, kinds, position))
         part.add(damaged)
         wrong = {fault.mend.split()[-1] for fault in damaged}
         if not part.faults:

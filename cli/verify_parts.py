@@ -1,6 +1,7 @@
 """The parts of `packledger verify`, each for a process of its own: Python folds on one core."""
 
 import os
+import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -11,12 +12,13 @@ from packledger.audit.log_keys import LogKeys
 from packledger.audit.verify import Part, signed_log, sizes_of
 from packledger.audit.verify_blobs import BlobCheck
 from packledger.audit.verify_log import verify_log
-from packledger.audit.verify_models import verify_models
+from packledger.audit.verify_models import fault_of, verify_models
 from packledger.audit.verify_store import WatchedLog, verify_store
 from packledger.cli import wiring
 from packledger.cli.options import opened
 from packledger.cli.settings import Settings
 from packledger.cli.stores import opened_store_feed, places_of
+from packledger.commands.registry import Registry
 from packledger.projections.board import LOG_TILES, STATIC_TREE
 from packledger.projections.damage import open_live
 from packledger.projections.generation import Generations
@@ -24,7 +26,7 @@ from packledger.projections.static_tree import StaticTree
 
 Progress = Callable[[int, int], None]
 CORES = os.cpu_count() or 1
-_KINDS = {**wiring.ALL_PROJECTIONS, STATIC_TREE: StaticTree}
+KINDS = {**wiring.ALL_PROJECTIONS, STATIC_TREE: StaticTree}
 
 
 def check_log(settings: Settings, since: int, tiles: bool, progress: Progress) -> Part:
@@ -33,16 +35,26 @@ def check_log(settings: Settings, since: int, tiles: bool, progress: Progress) -
     with opened(settings) as registry:
         read = since
         if tiles:
-            signed = signed_log(registry.checkpoints, LogKeys(places_of(settings).data), part)
-            generations = Generations(places_of(settings).read, LOG_TILES)
-            with closing(open_live(generations.model(generations.live()))) as db:
-                db.execute("BEGIN")
-                watched = WatchedLog(registry.log, since, db, sizes_of(signed))
-                part.add(verify_log(watched, db, signed, since + 1, progress))
-            part.add(watched.faults)
-            read = watched.position
+            try:
+                read = _check_tiles(settings, registry, since, part, progress)
+            except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+                part.add([fault_of(LOG_TILES, f"cannot be read: {error}")])
         part.add(verify_store(registry.log, read, progress))
     return part
+
+
+def _check_tiles(
+    settings: Settings, registry: Registry, since: int, part: Part, progress: Progress
+) -> int:
+    """Return the position up to which the event store itself was checked, too."""
+    signed = signed_log(registry.checkpoints, LogKeys(places_of(settings).data), part)
+    generations = Generations(places_of(settings).read, LOG_TILES)
+    with closing(open_live(generations.model(generations.live()))) as db:
+        db.execute("BEGIN")
+        watched = WatchedLog(registry.log, since, db, sizes_of(signed))
+        part.add(verify_log(watched, db, signed, since + 1, progress))
+    part.add(watched.faults)
+    return watched.position
 
 
 def check_models(settings: Settings, names: Sequence[str], progress: Progress) -> Part:
@@ -52,7 +64,7 @@ def check_models(settings: Settings, names: Sequence[str], progress: Progress) -
         opened_store_feed(settings) as feed,
         tempfile.TemporaryDirectory(prefix="verify-", dir=places.run) as scratch,
     ):
-        models = [_KINDS[name]() for name in names]
+        models = [KINDS[name]() for name in names]
         part.add(verify_models(feed, models, places.read, Path(scratch), progress))
     return part
 
