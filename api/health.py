@@ -47,10 +47,12 @@ class Health:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer what is well and what is not."""
         board = self._context.registry.board
+        # First: what is appended meanwhile may be there already, and is no sign of another log.
+        positions = {name: board.position(name) for name in board.present()}
         told = await self._store()
         head, log = told or (None, None)
         silent = board.overdue()
-        states = {name: self._state(name, head, silent) for name in board.present()}
+        states = {name: self._state(name, at, head, silent) for name, at in positions.items()}
         projector = "ok" if board.projector_lives() else "down"
         readable = await asyncio.to_thread(self._readable)
         ready = projector == "ok" and readable and all(s.state == "ok" for s in states.values())
@@ -85,10 +87,11 @@ class Health:
             return None
         return position, _log_health(row)
 
-    def _state(self, name: str, head: int | None, silent: bool) -> ProjectionHealth:
+    def _state(self, name: str, position: int, head: int | None, silent: bool) -> ProjectionHealth:
         board = self._context.registry.board
-        position = board.position(name)
         lag_events = None if head is None else max(0, head - position)
+        if head is not None and position > head:
+            return ProjectionHealth("ahead of the log", position, 0)
         # What does not arrive is no reason to turn readers away: nobody has more.
         behind = not silent and (lag_events or 0) > CAUGHT_UP_EVENTS
         catching_up = behind or not board.readable(name)

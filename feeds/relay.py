@@ -112,6 +112,7 @@ class Relay:
         """Relay one page in one transaction; return whether there was one."""
         page = self._page()
         if not page:
+            self._check_length()
             return False
         self._producer.begin_transaction()
         deadline_s = time.monotonic() + DELIVERY_S
@@ -125,6 +126,13 @@ class Relay:
         self._producer.commit_transaction()
         self.position, self._offset, self._link = page[-1].position, offsets[-1], links[-1]
         return True
+
+    def _check_length(self) -> None:
+        length = self._feed.last_position()
+        if length < self.position:
+            raise Surprise(
+                f"the log ends at {length}, but {self.position} is published: it is another one"
+            )
 
     def _send(self, page: Sequence[Recorded], links: Sequence[bytes]) -> list[Any]:
         return [

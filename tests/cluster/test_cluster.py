@@ -287,3 +287,33 @@ def test_a_token_is_known_and_refused_on_every_node(cluster: Cluster) -> None:
     other.cli("token", "revoke", listed[-1]["token_id"])
     assert not is_known(other)
     wait_until(lambda: not is_known(one), "it is refused on both")
+
+
+def test_a_database_restored_from_a_backup_is_noticed_and_brought_in(cluster: Cluster) -> None:
+    """As docs/OPERATIONS.md says; before that, nothing says that all is well."""
+    one, other = cluster.nodes[:2]
+    kept = published(cluster, "in-the-backup", one)
+    check_everywhere(cluster, kept)
+    backup = cluster.postgres.dump(cluster.env["PACKLEDGER_DATABASE"])
+    lost = published(cluster, "after-the-backup", one)
+    check_everywhere(cluster, lost)
+    cluster.postgres.restore(cluster.env["PACKLEDGER_DATABASE"], backup)
+    for node in (one, other):
+        health = node.health()
+        assert health["code"] == 503
+        assert {state["state"] for state in health["projections"].values()} == {"ahead of the log"}
+    wait_until(lambda: "before it was restored from a backup" in cluster.relay.said(), "refused")
+
+    for node in (one, other):
+        node.stop()
+    cluster.relay.kill_everything()
+    cluster.delete_topic()
+    cluster.relay.start()
+    for node in (one, other):
+        node.start()
+        node.wait_ready()
+    for node in (one, other):
+        check_on(node, kept)
+        assert all(node.http.get(path_of(gone)).status_code == 404 for gone in lost)
+    check_everywhere(cluster, published(cluster, "after-the-backup", other))
+    assert one.digests() == other.digests()

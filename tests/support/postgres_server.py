@@ -113,6 +113,21 @@ class PostgresServer:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             connection.execute(statement.encode())
 
+    def dump(self, url: str) -> bytes:
+        """Return a backup of a database."""
+        command = [programs() / "pg_dump", "--format=custom", url]
+        return subprocess.run(command, check=True, capture_output=True).stdout
+
+    def restore(self, url: str, backup: bytes) -> None:
+        """Put a backup in the place of a database, whoever uses it."""
+        name = url.rpartition("/")[2]
+        self.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+        )
+        command = [programs() / "pg_restore", "--clean", "--if-exists", "--dbname", url]
+        subprocess.run(command, input=backup, check=True, capture_output=True)
+
     def new_database(self) -> str:
         """Return the URL of a new database without a table."""
         return self._created("template0")
