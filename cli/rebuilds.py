@@ -77,8 +77,8 @@ def _rebuild(settings: Settings, projections: list[str], check: bool) -> list[Ou
 def _show(outcome: Outcome) -> None:
     done = "rebuilt" if outcome.swapped else "checked"
     click.echo(
-        f"{outcome.projection}: {done} at position {outcome.position}, {outcome.documents} "
-        f"documents, sha256 {outcome.digest[:16]}"
+        f"{outcome.projection}: {done} at position {outcome.position}, {outcome.rows} "
+        f"rows, sha256 {outcome.digest[:16]}"
     )
     if not outcome.differences:
         return

@@ -79,6 +79,8 @@ class Accounts:
     def flush(self, db: sqlite3.Connection) -> None:
         """Do nothing: rows are written at once."""
 
+    spill = flush
+
     def kept(self) -> int:
         """Return 0: rows are written at once."""
         return 0

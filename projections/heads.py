@@ -20,7 +20,10 @@ class Heads(Generic[Head]):
 
     def __init__(self, table: str, kind: type[Head]) -> None:
         self._select = f"SELECT head FROM {table} WHERE name = ?"  # noqa: S608 - our own constant
-        self._upsert = f"INSERT OR REPLACE INTO {table} VALUES (?, ?)"  # noqa: S608
+        self._upsert = (
+            f"INSERT INTO {table} VALUES (?, ?)"  # noqa: S608
+            " ON CONFLICT (name) DO UPDATE SET head = excluded.head"
+        )
         self._decode: Callable[[bytes], Head] = msgspec.json.Decoder(kind).decode
         self._encode = msgspec.json.Encoder().encode
         self._clean: dict[str, Head] = {}
@@ -39,6 +42,11 @@ class Heads(Generic[Head]):
             head = self._decode(row[0])
         self._dirty[name] = head
         return head
+
+    def look(self, db: sqlite3.Connection, name: str) -> Head:
+        """Return a head that is there, not to be changed."""
+        head = self._dirty.get(name) or self._clean.get(name)
+        return head or self._decode(db.execute(self._select, (name,)).fetchone()[0])
 
     def add(self, name: str, head: Head) -> None:
         """Add the head of a new document."""
@@ -79,10 +87,14 @@ class FragmentProjection(Generic[Head]):
         db.executemany(self._insert, self._published)
         self._published.clear()
 
-    def flush(self, db: sqlite3.Connection) -> None:
-        """Write what was kept."""
+    def spill(self, db: sqlite3.Connection) -> None:
+        """Write the rows and heads."""
         self._flush_published(db)
         self._heads.flush(db)
+
+    def flush(self, db: sqlite3.Connection) -> None:
+        """Write what was kept."""
+        self.spill(db)
 
     def kept(self) -> int:
         """Return how many rows wait to be written."""

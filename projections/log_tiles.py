@@ -93,6 +93,8 @@ class LogTiles:
                 db.execute(_INSERT_EDGE, (level, tile, place, hashes[place], entry))
             self._saved[level] = len(hashes)
 
+    spill = flush
+
     def kept(self) -> int:
         """Return how many rows of the edge are not written: a few hundred at most."""
         if self._edge is None:

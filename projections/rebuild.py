@@ -1,6 +1,5 @@
 """Replay the log into new generations of read models, compare, and swap, while others serve."""
 
-import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -11,7 +10,7 @@ import msgspec
 from packledger.domain.errors import Unavailable
 from packledger.feeds.feed import Feed
 from packledger.projections.board import RUNNING, STATIC_TREE, Board
-from packledger.projections.comparison import readable, side_by_side
+from packledger.projections.comparison import differences, digest_of, digest_or_none
 from packledger.projections.generation import Generations
 from packledger.projections.read_model import Projection, ReadModel
 
@@ -28,11 +27,14 @@ def no_progress(done: int, total: int) -> None:
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a rebuild found. differences: keys whose bytes were not those of the live generation."""
+    """What a rebuild found. digest: of its rows, the same wherever the same log is folded.
+
+    differences: keys of documents whose bytes were not those of the live generation.
+    """
 
     projection: str
     position: int
-    documents: int
+    rows: int
     digest: str
     differences: list[str]
     swapped: bool
@@ -51,7 +53,7 @@ def rebuild(
     return rebuild_all(feed, [projection], root, board, check=check, progress=progress)[0]
 
 
-def rebuild_all(
+def rebuild_all(  # noqa: PLR0913 - what is rebuilt from what, and how
     feed: Feed,
     projections: Sequence[Projection],
     root: Path,
@@ -240,24 +242,16 @@ def _compare(
     *,
     swapped: bool,
 ) -> Outcome:
-    """Walk both generations in order of their keys and list what differs."""
-    ours = projection.documents(model.db)
-    theirs = readable(projection, live) if live is not None and comparable else iter(())
-    differences: list[str] = []
-    if not comparable and not swapped:
-        differences.append(
+    """Compare the rows of both generations; only if they are not the same, the documents."""
+    found = digest_of(model.db)
+    names: list[str] = []
+    if live is not None and comparable:
+        if digest_or_none(live) != found:
+            names = list(differences(projection, model.db, live))
+    elif not swapped:
+        names = [
             "the live generation is missing or damaged"
             if live is None
             else "the live generation is of another release, or ahead of the log"
-        )
-    digest = hashlib.sha256()
-    count = 0
-    for key, body, other in side_by_side(ours, theirs):
-        if body is not None:
-            count += 1
-            digest.update(hashlib.sha256(key.encode() + b"\0" + body).digest())
-        if comparable and body != other:
-            differences.append(key)
-    return Outcome(
-        projection.name, model.position(), count, digest.hexdigest(), differences, swapped
-    )
+        ]
+    return Outcome(projection.name, model.position(), found.rows, found.sha256, names, swapped)

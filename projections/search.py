@@ -7,6 +7,7 @@ counting a download does not write one anew.
 import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -32,6 +33,8 @@ from packledger.projections.board import SEARCH
 from packledger.projections.heads import FragmentProjection, Heads
 
 CARGO, NPM = "cargo", "npm"
+WRITTEN_TOGETHER = 1_000
+"""Documents, each of about 1 KB: a rebuild writes all of them in one flush."""
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -117,7 +120,7 @@ class Search(FragmentProjection[SearchHead]):
 
     def __init__(self) -> None:
         super().__init__(Heads("packages", SearchHead), "INSERT INTO versions VALUES (?, ?, 0, ?)")
-        self._touched: dict[str, None] = {}
+        self._touched: dict[str, int] = {}
         self._registered: list[tuple[int, str]] = []
         self._newest = ""
 
@@ -151,7 +154,7 @@ class Search(FragmentProjection[SearchHead]):
     def _head(self, db: sqlite3.Connection, key: str) -> SearchHead:
         head = self._heads.get(db, key)
         assert head is not None, key
-        self._touched[key] = None
+        self._touched[key] = head.id
         return head
 
     def _publish_crate(self, db: sqlite3.Connection, event: CrateVersionPublished) -> None:
@@ -194,12 +197,22 @@ class Search(FragmentProjection[SearchHead]):
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Write the changed documents."""
-        heads = [(key, self._head(db, key)) for key in self._touched]
-        heads.sort(key=lambda one: one[1].id)  # FTS5 writes out what it gathered when ids go back
         new = {row for row, _ in self._registered}
-        ids = [(head.id,) for _, head in heads if head.id not in new]
-        db.executemany("DELETE FROM words WHERE rowid = ?", ids)
-        db.executemany("DELETE FROM found WHERE id = ?", ids)
+        ids = sorted(set(self._touched.values()) - new)
+        db.executemany("DELETE FROM words WHERE rowid = ?", zip(ids))
+        db.executemany("DELETE FROM found WHERE id = ?", zip(ids))
+        # FTS5 writes out what it gathered when ids go back.
+        keys = iter(sorted(self._touched, key=self._touched.__getitem__))
+        while some := list(islice(keys, WRITTEN_TOGETHER)):
+            self._show(db, some)
+        db.executemany("INSERT INTO names (rowid, folded) VALUES (?, ?)", self._registered)
+        db.execute(_NEWEST, (self._newest,))
+        self._registered.clear()
+        self._touched.clear()
+        super().flush(db)
+
+    def _show(self, db: sqlite3.Connection, keys: Sequence[str]) -> None:
+        heads = [(key, self._heads.look(db, key)) for key in keys]
         shown = [_shown(db, key, head) for key, head in heads if head.shown]
         db.executemany(
             "INSERT INTO found VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [row for row, _ in shown]
@@ -208,11 +221,6 @@ class Search(FragmentProjection[SearchHead]):
             "INSERT INTO words (rowid, name, keywords, description) VALUES (?, ?, ?, ?)",
             [words for _, words in shown],
         )
-        db.executemany("INSERT INTO names (rowid, folded) VALUES (?, ?)", self._registered)
-        db.execute(_NEWEST, (self._newest,))
-        self._registered.clear()
-        self._touched.clear()
-        self._heads.flush(db)
 
     def forget(self) -> None:
         """Drop what was kept and cached."""

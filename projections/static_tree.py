@@ -81,6 +81,8 @@ class StaticTree:
     def flush(self, db: sqlite3.Connection) -> None:
         """Nothing is kept."""
 
+    spill = flush
+
     def kept(self) -> int:
         """Nothing is kept."""
         return 0

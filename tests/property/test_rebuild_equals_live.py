@@ -15,7 +15,7 @@ from packledger.feeds.feed import Recorded
 from packledger.projections import read_model
 from packledger.projections.board import PACKUMENTS, PROJECTIONS, SPARSE_INDEX
 from packledger.projections.read_model import Gap, ReadModel
-from small_registry import assembled, documents_in, memory_folder, new_projection
+from small_registry import assembled, digest_in, documents_in, memory_folder, new_projection
 
 Log = list[Recorded]
 CUTS = st.lists(st.integers(1, 7), min_size=1, max_size=12)
@@ -61,6 +61,7 @@ def test_any_pages_repeats_and_restarts_give_the_same_documents(
                         model = ReadModel(path, projection)
             model.close()
             assert documents_in(path, name) == fresh(folder / f"{name}.fresh", name, log)
+            assert digest_in(path) == digest_in(folder / f"{name}.fresh")
         assert etags(folder, "live") == etags(folder, "fresh")
 
 
@@ -89,6 +90,7 @@ def test_rows_kept_in_memory_by_a_rebuild_change_nothing(
             model.apply(built[-1]) if built else None
             model.close()
             assert documents_in(path, name) == fresh(folder / f"{name}.fresh", name, log)
+            assert digest_in(path) == digest_in(folder / f"{name}.fresh")
 
 
 class Failing:

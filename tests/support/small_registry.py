@@ -25,6 +25,7 @@ from packledger.eventstore.log import Log
 from packledger.feeds.store_feed import StoreFeed
 from packledger.projections import packuments, sparse_index
 from packledger.projections.board import PACKUMENTS, PROJECTIONS, SPARSE_INDEX
+from packledger.projections.comparison import Digest, digest_of
 from packledger.projections.documents import Documents, etag_of
 from packledger.projections.generation import Generations
 from packledger.projections.projector import Projector
@@ -208,6 +209,14 @@ def documents_in(path: Path, projection: str) -> dict[str, bytes]:
     db = sqlite3.connect(path, isolation_level=None)
     try:
         return dict(new_projection(projection).documents(db))
+    finally:
+        db.close()
+
+
+def digest_in(path: Path) -> Digest:
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        return digest_of(db)
     finally:
         db.close()
 
