@@ -1,17 +1,21 @@
 """What a whole check of a registry says, put together from its parts."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
 from packledger.audit.checkpoint import parse_checkpoint
-from packledger.audit.faults import Fault
+from packledger.audit.faults import AUDITORS, RESTORE, Fault
 from packledger.audit.log_keys import LogKeys
 from packledger.audit.signed_note import BadNote, parse_note, parse_verifier
-from packledger.audit.verify_log import AUDITORS, RESTORE, SignedLog
+from packledger.audit.verify_log import SignedLog
 from packledger.domain.errors import NotFound, Unavailable
+from packledger.eventstore.blobs import disk_errors_as_refusals
 from packledger.eventstore.checkpoints import CheckpointRow, Checkpoints
+from packledger.eventstore.damaged_log import DamagedLog, damage_as_refusal
+from packledger.eventstore.mapper import UnknownEvent
 
 MOST_FAULTS = 200
 """That one part tells; the others are counted."""
@@ -30,16 +34,25 @@ class Part(msgspec.Struct):
     orphans: int = 0
 
     def add(self, found: Iterable[Fault]) -> None:
-        """Keep faults, or count them; the store may go away meanwhile."""
-        try:
+        """Keep faults, or count them."""
+        with self.guarded():
             for fault in found:
                 if len(self.faults) < MOST_FAULTS:
                     self.faults.append(fault)
                 else:
                     self.more += 1
-        except Unavailable as error:
-            mend = "mend that, and verify again"
-            self.faults.append(Fault(error.sentence, "what could not be checked any more", mend))
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Take it for a fault when a store cannot be read."""
+        try:
+            with disk_errors_as_refusals(), damage_as_refusal():
+                yield
+        except DamagedLog as error:
+            self.faults.append(Fault(error.sentence, EVERYBODY, RESTORE))
+        except (Unavailable, UnknownEvent) as error:
+            affected = "what could not be checked any more"
+            self.faults.append(Fault(str(error), affected, "mend that, and verify again"))
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -8,8 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from packledger.audit.faults import Fault
-from packledger.audit.verify_log import EVERYBODY, REBUILD, RESTORE
+from packledger.audit.faults import EVERYBODY, REBUILD, RESTORE, Fault
 from packledger.domain.crate_names import canonical_crate_name
 from packledger.domain.events import BlobPurged, Event, tag_of
 from packledger.domain.npm_names import canonical_npm_name
@@ -68,16 +67,16 @@ class WatchedLog:
             self.faults.append(Fault(what, "views of the past", REBUILD))
 
 
-def verify_store(log: Log, since: int, progress: Progress) -> Iterator[Fault]:
-    """Yield what is wrong with the events behind a position, in constant memory."""
-    try:
-        damage = log.damage()
-        if damage:
-            yield _fault(f"is damaged: {damage}")
-        yield from _rows(log, since, progress)
-        yield from _streams(log, since)
-    except DamagedLog as error:
-        yield _fault(f"cannot be read to its end: {error.sentence}")
+def verify_store(log: Log, since: int, checked: int, progress: Progress) -> Iterator[Fault]:
+    """Yield what is wrong with the events behind a position, in constant memory.
+
+    checked: the events up to here were looked at one by one.
+    """
+    damage = log.damage()
+    if damage:
+        yield _fault(f"is damaged: {damage}")
+    yield from _rows(log, checked, progress)
+    yield from _streams(log, since)
 
 
 def _fault(what: str) -> Fault:

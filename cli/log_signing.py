@@ -9,7 +9,6 @@ import click
 from packledger.audit.checkpoint import origin_of
 from packledger.audit.cosigners import Cosigners
 from packledger.audit.log_keys import LogKeys
-from packledger.audit.published import PublishedLog
 from packledger.audit.signer import Signer
 from packledger.audit.verify import size_of_note
 from packledger.audit.witness import parse_witness
@@ -18,7 +17,6 @@ from packledger.cli.options import common
 from packledger.cli.settings import Settings
 from packledger.cli.stores import open_store, places_of
 from packledger.cli.supervisor import Child, StopAsked
-from packledger.commands.registry import Registry
 from packledger.domain.errors import Conflict, NotFound, Unavailable
 from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.log import Log
@@ -92,12 +90,6 @@ def check_nothing_lost(settings: Settings) -> None:
             "restored from an older backup. Restore a newer one; if there is none, run "
             "`packledger log restart`, which begins another history, and tell the auditors"
         )
-
-
-def published_log(settings: Settings, registry: Registry) -> PublishedLog:
-    """Return the transparency log as this node has it."""
-    tiles = wiring.open_reader(settings, registry.board, LOG_TILES)
-    return PublishedLog(registry.checkpoints, tiles.db, registry.log)
 
 
 @click.command()

@@ -98,9 +98,9 @@ def _json(proven: Proven) -> str:
 
 
 def _text(proven: Proven) -> str:
-    entry = proven.entry
+    entry, checkpoint = proven.entry, proven.checkpoint
     lines = [
-        f"verified: in the log {proven.checkpoint.origin}, which had {proven.checkpoint.size} entries:",
+        f"verified: in the log {checkpoint.origin}, which had {checkpoint.size} entries:",
         f"  position  {entry.position}",
         f"  event     {entry.type}",
         f"  time      {entry.time}",

@@ -11,9 +11,8 @@ import click
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from packledger.audit.faults import Fault
+from packledger.audit.faults import RESTORE
 from packledger.audit.verify import Part, Report
-from packledger.audit.verify_log import EVERYBODY, RESTORE
 from packledger.audit.verify_models import fault_of, look_at
 from packledger.cli import wiring
 from packledger.cli.options import common, opened
@@ -22,8 +21,7 @@ from packledger.cli.settings import Settings
 from packledger.cli.stores import places_of
 from packledger.cli.verify_parts import CORES, KINDS, check_blobs, check_log, check_models
 from packledger.domain.errors import Unavailable
-from packledger.eventstore.blobs import disk_errors_as_refusals
-from packledger.eventstore.damaged_log import damage_as_refusal
+from packledger.eventstore.mapper import UnknownEvent
 from packledger.projections.board import LOG_TILES, STATIC_TREE
 from packledger.projections.static_check import wrong_files
 
@@ -61,12 +59,7 @@ def verify(settings: Settings, since: int, no_blobs: bool, as_json: bool) -> Non
 
 def verify_all(settings: Settings, since: int, *, blobs: bool) -> Report:
     """Check everything and return what was found; progress is shown on a terminal."""
-    try:
-        with disk_errors_as_refusals(), damage_as_refusal():
-            first, sound, position = _look(settings)
-    except Unavailable as error:
-        fault = Fault(error.sentence, EVERYBODY, RESTORE)
-        return Report(since, 0, None, None, [], [fault], 0)
+    first, sound, position = _look(settings)
     models = [] if since else [name for name in sound if name != LOG_TILES]
     log: Task = (check_log, (settings, since, LOG_TILES in sound))
     tasks: list[Task] = [log]
@@ -90,27 +83,21 @@ def verify_all(settings: Settings, since: int, *, blobs: bool) -> Report:
 def _look(settings: Settings) -> tuple[Part, list[str], int]:
     """Look at the read models' files; if all are sound bring them up to the log, as `serve` does.
 
-    Returns what is wrong, the sound read models, and the log's last position.
+    Returns what is wrong, the read models that may be compared, and the log's last position.
     """
-    part, names, position = Part(), wiring.projections_of(settings), sys.maxsize
-    with opened(settings) as registry:
-        try:
-            position = registry.log.last_position()
-        except Unavailable as error:
-            part.add(_raising(error))
+    part, names, position = Part(), wiring.projections_of(settings), 0
+    with part.guarded(), opened(settings) as registry:
+        position = registry.log.last_position()
         kinds = [KINDS[name]() for name in names]
-        damaged = list(look_at(places_of(settings).read, kinds, position))
-        part.add(damaged)
-        wrong = {fault.mend.split()[-1] for fault in damaged}
+        part.add(look_at(places_of(settings).read, kinds, position))
         if not part.faults:
-            with suppress(Unavailable):  # a damaged log, which another part describes
+            with suppress(Unavailable, UnknownEvent):  # another part describes a damaged log
                 wiring.catch_up(settings, registry)
+            return part, list(names), position
+    wrong = {fault.mend.split()[-1] for fault in part.faults}
+    if any(fault.mend == RESTORE for fault in part.faults):
+        wrong.update(set(names) - {LOG_TILES})
     return part, [name for name in names if name not in wrong], position
-
-
-def _raising(error: Unavailable) -> Any:
-    raise error
-    yield
 
 
 def _files(settings: Settings) -> Part:
