@@ -10,8 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from cut_wire import AFTER, BEFORE, CutWire
+from cut_wire import CutWire
 from event_stores import AT, add_owner, execute_sql, open_log
+from one_fault import AFTER, BEFORE, WHENS
 from packledger.domain.errors import Unavailable
 from packledger.domain.events import CrateOwnerAdded, CrateRegistered, Event
 from packledger.eventstore import log as log_module
@@ -24,7 +25,7 @@ from postgres_server import PostgresServer
 pytestmark = pytest.mark.service
 
 OWNER = CrateOwnerAdded(at=AT, by="alice", name="demo", owner="bob")
-WHENS = pytest.mark.parametrize("when", [BEFORE, AFTER])
+EACH_WHEN = pytest.mark.parametrize("when", WHENS)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ COMMAND_STEPS = [
 ]
 
 
-@WHENS
+@EACH_WHEN
 @pytest.mark.parametrize("step", COMMAND_STEPS)
 def test_a_command_survives_the_loss_of_its_connection_at_any_step_and_happens_once(
     place: str,
@@ -99,7 +100,7 @@ def test_a_command_survives_the_loss_of_its_connection_at_any_step_and_happens_o
     assert owners(place) == ["alice", "bob", "carol"]
 
 
-@WHENS
+@EACH_WHEN
 @pytest.mark.parametrize("step", ["application_name", "max(position)", "FROM stored_events"])
 def test_a_read_survives_the_loss_of_its_connection_at_any_step(
     wire: CutWire, log: Log, step: str, when: str
@@ -110,7 +111,7 @@ def test_a_read_survives_the_loss_of_its_connection_at_any_step(
     assert wire.cuts == 1
 
 
-@WHENS
+@EACH_WHEN
 @pytest.mark.parametrize("step", ["INSERT INTO credentials", "INSERT INTO setup", "UPDATE setup"])
 def test_credentials_survive_the_loss_of_their_connection_at_any_step(
     wire: CutWire, store: PostgresStore, step: str, when: str
@@ -201,7 +202,7 @@ def test_who_cannot_know_the_outcome_is_told_so(
     assert owners(place)[-1] == "carol"
 
 
-@WHENS
+@EACH_WHEN
 def test_who_can_connect_again_but_not_write_cannot_know_the_outcome_either(
     postgres: PostgresServer, place: str, wire: CutWire, log: Log, when: str
 ) -> None:

@@ -5,7 +5,7 @@ import socketserver
 import threading
 from collections.abc import Callable
 
-BEFORE, AFTER = "raises", "raises after persisting"
+from one_fault import BEFORE
 
 
 class CutWire:

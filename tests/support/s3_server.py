@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from packledger.eventstore.s3_client import Bucket
+from running_registry import free_port
 
 PROGRAM = Path(__file__).parents[2] / "build" / "s3" / "versitygw"
 ACCESS_KEY, SECRET_KEY = "packledger", "only for tests"
@@ -40,9 +41,7 @@ class S3Server:
         self.objects = folder / "objects"
         self.objects.mkdir(parents=True)
         self._log = folder / "s3.log"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.certificate = folder / "certificate.pem"
         self._options: list[str] = []
