@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import msgspec
 
 from packledger.audit.checkpoint import parse_checkpoint
-from packledger.audit.faults import AUDITORS, RESTORE, Fault
+from packledger.audit.faults import AUDITORS, EVERYBODY, RESTORE, Fault
 from packledger.audit.log_keys import LogKeys
 from packledger.audit.signed_note import BadNote, parse_note, parse_verifier
 from packledger.audit.verify_log import SignedLog
