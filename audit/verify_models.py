@@ -6,12 +6,13 @@ together; only where that differs are documents looked at, to name them.
 """
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
 
-from packledger.audit.faults import Fault
+from packledger.audit.faults import EVERYBODY, RESTORE, Fault
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.mapper import UnknownEvent
 from packledger.feeds.feed import Feed
@@ -37,16 +38,33 @@ Progress = Callable[[int, int], None]
 
 
 def look_at(root: Path, kinds: Sequence[Projection], last_position: int) -> Iterator[Fault]:
-    """Yield which read models are missing or broken as files; the others may be compared."""
+    """Yield which read models are missing or broken as files; the others may be compared.
+
+    One that is ahead of the log is damaged; if all are, the log is.
+    """
+    ahead = []
     for kind in kinds:
         generations = Generations(root, kind.name)
         live = generations.live()
         damage = "it is missing"
         if live and generations.model(live).exists():
             model = generations.model(live)
-            damage = damage_of(model, last_position, every_index=True) or _foreign(model, kind)
+            damage = damage_of(model, sys.maxsize, every_index=True) or _foreign(model, kind)
+            if not damage and _position(model) > last_position:
+                ahead.append(kind.name)
         if damage:
             yield fault_of(kind.name, f"is damaged: {damage}")
+    if len(ahead) == len(kinds):
+        what = f"the event store ends at position {last_position}, every read model is ahead of it"
+        yield Fault(f"{what}: it lost events", EVERYBODY, RESTORE)
+        return
+    for name in ahead:
+        yield fault_of(name, "is damaged: it is ahead of the log")
+
+
+def _position(model: Path) -> int:
+    with closing(open_live(model)) as db:
+        return int(db.execute("SELECT value FROM meta WHERE key = 'position'").fetchone()[0])
 
 
 def _foreign(model: Path, kind: Projection) -> str:

@@ -31,15 +31,15 @@ KINDS = {**wiring.ALL_PROJECTIONS, STATIC_TREE: StaticTree}
 
 def check_log(settings: Settings, since: int, tiles: bool, progress: Progress) -> Part:
     """Check the event store, and with its tiles what was signed. tiles: they may be looked at."""
-    part = Part()
-    with opened(settings) as registry:
-        read = since
+    part, checked = Part(), since
+    with part.guarded(), opened(settings) as registry:
         if tiles:
             try:
-                read = _check_tiles(settings, registry, since, part, progress)
+                with part.guarded():
+                    checked = _check_tiles(settings, registry, since, part, progress)
             except (sqlite3.DatabaseError, ValueError, TypeError) as error:
                 part.add([fault_of(LOG_TILES, f"cannot be read: {error}")])
-        part.add(verify_store(registry.log, read, progress))
+        part.add(verify_store(registry.log, since, checked, progress))
     return part
 
 
@@ -61,6 +61,7 @@ def check_models(settings: Settings, names: Sequence[str], progress: Progress) -
     """Compare read models with a replay."""
     part, places = Part(), places_of(settings)
     with (
+        part.guarded(),
         opened_store_feed(settings) as feed,
         tempfile.TemporaryDirectory(prefix="verify-", dir=places.run) as scratch,
     ):
@@ -70,14 +71,19 @@ def check_models(settings: Settings, names: Sequence[str], progress: Progress) -
 
 
 def check_blobs(settings: Settings, since: int, progress: Progress) -> Part:
-    """Read every blob that events behind a position name."""
+    """Read every blob that events behind a position name; of a damaged log, those before that."""
     part = Part()
-    with opened(settings) as registry, closing(BlobReferences(registry.log)) as references:
+    with (
+        part.guarded(),
+        opened(settings) as registry,
+        closing(BlobReferences(registry.log)) as references,
+    ):
         references.position = since
-        references.catch_up()
+        with part.guarded():
+            references.catch_up()
         check = BlobCheck(references, registry.blobs)
         part.add(check.run(progress))
-        if since == 0:
+        if since == 0 and not part.faults:
             check.count_orphans()
         part.blobs, part.orphans = check.checked, check.orphans
     return part

@@ -36,8 +36,9 @@ def damage_as_refusal() -> Iterator[None]:
     """
     try:
         yield
-    except PersistenceError as error:
-        if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF not in _MALFORMED:
+    except (PersistenceError, sqlite3.DatabaseError) as error:
+        cause = error.__cause__ if isinstance(error, PersistenceError) else error
+        if getattr(cause, "sqlite_errorcode", 0) & 0xFF not in _MALFORMED:
             raise
         raise DamagedLog(str(error)) from error
 
