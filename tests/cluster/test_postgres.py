@@ -5,21 +5,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
-from typing import Any
 
 import psycopg
 import pytest
 
 from event_stores import AT, add_owner, execute_sql, open_log
 from packledger.domain.errors import Invalid, Unavailable, WrongSchema
-from packledger.domain.events import CrateOwnerAdded, CrateRegistered, Event, encode
+from packledger.domain.events import CrateOwnerAdded, CrateRegistered, encode
 from packledger.eventstore import postgres_schema
 from packledger.eventstore.log import Log
 from packledger.eventstore.postgres_schema import migrate
 from packledger.eventstore.postgres_store import LOOK_S, PostgresStore
 from postgres_server import PostgresServer
 from running_registry import free_port
+from store_writers import write_streams
 
 pytestmark = pytest.mark.service
 
@@ -242,23 +241,6 @@ def test_a_watch_outlives_its_session(place: str, log: Log) -> None:
         add_owner(log, "demo", "bob")
         assert watch.wait(LONG_S) is True
         assert watch.wait(0.0) is False
-
-
-def write_streams(place: str, writer: int, count: int) -> None:
-    """Append to streams of one's own and, in between, to one that all fight for."""
-    decided = 0
-
-    def decide(state: Any, version: int, name: str) -> list[Event]:
-        nonlocal decided
-        decided += 1
-        return [CrateRegistered(at=AT, by="alice", name=name, owner="alice")]
-
-    with closing(open_log(place)) as log:
-        for number in range(count):
-            name = f"crate-{writer}-{number}"
-            log.execute("crate", name, partial(decide, name=name))
-            add_owner(log, "demo", f"{writer}-{number}")
-    assert decided == count, "an append loses no race for a stream that nobody else writes"
 
 
 def test_who_follows_several_writers_is_shown_every_position_in_order(place: str, log: Log) -> None:

@@ -4,7 +4,6 @@ import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
 import psycopg
@@ -21,6 +20,7 @@ from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.log import Log
 from packledger.eventstore.postgres_store import PostgresStore
 from postgres_server import PostgresServer
+from store_writers import write_until_told
 
 pytestmark = pytest.mark.service
 
@@ -287,30 +287,12 @@ def test_who_finds_every_connection_busy_waits_and_is_refused_in_the_end(
 WRITERS = 3
 
 
-def write(place: str, writer: int, pipe: Pipe) -> None:
-    """Add owners until told to stop; send who was acknowledged, and who perhaps was stored."""
-    acknowledged, unknown = [], []
-    with closing(open_log(place)) as log:
-        number = 0
-        while not pipe.poll():
-            number += 1
-            name = f"{writer}-{number}"
-            try:
-                add_owner(log, "demo", name)
-                acknowledged.append(name)
-            except Unavailable:
-                unknown.append(name)
-            if number == 5:
-                pipe.send("going")
-    pipe.send((acknowledged, unknown))
-
-
 def harassed(place: str, harass: Callable[[], None]) -> None:
     """Let writers write and a reader follow, while a test harasses their database."""
     spawn = multiprocessing.get_context("spawn")
     ends = [spawn.Pipe() for _ in range(WRITERS)]
     writers = [
-        spawn.Process(target=write, args=(place, writer, ends[writer][1]))
+        spawn.Process(target=write_until_told, args=(place, writer, ends[writer][1]))
         for writer in range(WRITERS)
     ]
     for one in writers:
