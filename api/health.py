@@ -55,13 +55,15 @@ class Health:
         states = {name: self._state(name, at, head, silent) for name, at in positions.items()}
         projector = "ok" if board.projector_lives() else "down"
         readable = await asyncio.to_thread(self._readable)
-        ready = projector == "ok" and readable and all(s.state == "ok" for s in states.values())
+        store = "damaged" if board.damaged() else "ok" if told else "unavailable"
+        well = projector == "ok" and readable and all(s.state == "ok" for s in states.values())
+        ready = well and store != "damaged"
         degraded = silent or log is None or log.state == "refused"
         resp.status = 200 if ready else 503
         resp.media = {
             "status": "not ready" if not ready else "degraded" if degraded else "ok",
             "position": max(state.position for state in states.values()) if head is None else head,
-            "store": "unavailable" if head is None else "ok",
+            "store": store,
             "feed": {"from": self._context.feed, "state": "silent" if silent else "ok"},
             "projector": projector,
             "projections": msgspec.to_builtins(states),
