@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
+from packledger.cli.supervisor import die_with
 from packledger.projections.board import (
     ACCOUNTS,
     LOG_TILES,
@@ -83,7 +84,7 @@ def in_processes(
     # Not fork: SQLite connections of this process must not be there in another.
     context = multiprocessing.get_context("spawn")
     slots = context.Array("Q", 2 * len(tasks))
-    with ProcessPoolExecutor(len(tasks), context, _remember, (slots,)) as pool:
+    with ProcessPoolExecutor(len(tasks), context, _begin, (slots, os.getpid())) as pool:
         futures = [
             pool.submit(_numbered, function, arguments, number)
             for number, (function, arguments) in enumerate(tasks)
@@ -95,7 +96,9 @@ def in_processes(
     return [future.result() for future in futures]
 
 
-def _remember(slots: Any) -> None:
+def _begin(slots: Any, parent: int) -> None:
+    # Else it would wait for ever for more to do.
+    die_with(parent)
     global _slots
     _slots = slots
 
