@@ -46,14 +46,14 @@ class BlobReferences:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(_TABLES)
 
-    def catch_up(self, progress: Progress = no_progress) -> None:
-        """Read what the log has more.
+    def catch_up(self, progress: Progress = no_progress, until: int | None = None) -> None:
+        """Read what the log has more, up to a position if one is given.
 
         Raises:
             Unavailable: the store cannot be read.
         """
-        last = self._log.last_position()
-        while page := self._log.read(self.position, PAGE_EVENTS):
+        last = self._log.last_position() if until is None else until
+        while page := self._log.read(self.position, PAGE_EVENTS, until):
             self._db.execute("BEGIN")
             self._db.executemany(
                 "INSERT OR IGNORE INTO named VALUES (?, ?, ?)",
@@ -79,6 +79,16 @@ class BlobReferences:
         for row in self._db.execute(f"{_SELECT} ORDER BY digest, subject, what"):
             yield _reference(row)
 
+    def needed(self) -> Iterator[str]:
+        """Yield every blob that a version needs, once, in order."""
+        for (digest,) in self._db.execute(_NEEDED.format("DISTINCT digest")):
+            yield digest.hex()
+
+    def count_needed(self) -> int:
+        """Return how many blobs versions need."""
+        count: int = self._db.execute(_NEEDED.format("count(DISTINCT digest)")).fetchone()[0]
+        return count
+
     def close(self) -> None:
         """Forget it."""
         self._db.close()
@@ -95,6 +105,9 @@ _SELECT = (
     "SELECT digest, subject, what, purged.subject IS NOT NULL FROM named"
     " LEFT JOIN purged USING (subject)"
 )
+
+
+_NEEDED = "SELECT {} FROM named WHERE subject NOT IN (SELECT subject FROM purged) ORDER BY digest"
 
 
 def _subject(event: BlobPurged) -> str:

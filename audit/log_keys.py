@@ -16,15 +16,15 @@ from packledger.eventstore.blobs import sync_directory
 
 
 class LogKeys:
-    """The keys and the memory of a signer."""
+    """The keys and the memory of a signer. path: of the keys."""
 
     def __init__(self, folder: Path) -> None:
-        self._keys, self._signed = folder / "log.key", folder / "log.signed"
+        self.path, self._signed = folder / "log.key", folder / "log.signed"
 
     def create(self, origin: str) -> None:
         """Make the first key, unless there is one."""
-        if not self._keys.exists():
-            self._write(self._keys, f"{new_key(origin).encoded()}\n")
+        if not self.path.exists():
+            self._write(self.path, f"{new_key(origin).encoded()}\n")
 
     def all(self) -> list[SignerKey]:
         """Return the keys that sign, the newest first.
@@ -34,22 +34,22 @@ class LogKeys:
             Unavailable: the file is damaged.
         """
         try:
-            lines = self._keys.read_text().splitlines()
+            lines = self.path.read_text().splitlines()
         except FileNotFoundError as error:
             raise NotFound(
-                f"there is no log key at `{self._keys}`; it is made where the log is first signed, "
+                f"there is no log key at `{self.path}`; it is made where the log is first signed, "
                 "by `packledger serve` or `packledger sign`"
             ) from error
         try:
             return [parse_signer(line) for line in lines]
         except BadNote as error:
             raise Unavailable(
-                f"`{self._keys}` is damaged: {error}; restore it from a backup"
+                f"`{self.path}` is damaged: {error}; restore it from a backup"
             ) from error
 
     def stamp(self) -> tuple[int, int]:
         """Return what changes when the keys are replaced."""
-        status = self._keys.stat()
+        status = self.path.stat()
         return status.st_ino, status.st_mtime_ns
 
     def rotate(self) -> SignerKey:
@@ -81,7 +81,7 @@ class LogKeys:
         return key
 
     def _replace(self, keys: list[SignerKey]) -> list[SignerKey]:
-        self._write(self._keys, "".join(f"{key.encoded()}\n" for key in keys))
+        self._write(self.path, "".join(f"{key.encoded()}\n" for key in keys))
         return keys
 
     def remembered(self) -> str:

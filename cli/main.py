@@ -3,6 +3,7 @@
 import click
 
 from packledger.cli import cluster
+from packledger.cli.backups import backup, restore
 from packledger.cli.configuration import config
 from packledger.cli.exports import export
 from packledger.cli.gc import gc
@@ -58,6 +59,8 @@ main.add_command(history)
 main.add_command(export)
 main.add_command(gc)
 main.add_command(purge)
+main.add_command(backup)
+main.add_command(restore)
 main.add_command(config)
 main.add_command(log)
 main.add_command(sign)

@@ -68,7 +68,7 @@ def open_registry(settings: Settings, *, create: bool) -> Registry:
     table = store.credentials()
     return Registry(
         log=Log(store),
-        blobs=_open_blobs(settings, places, create=create),
+        blobs=open_blobs(settings, places, create=create),
         credentials=Credentials(table),
         checkpoints=Checkpoints(table),
         board=Board(places.board),
@@ -79,7 +79,7 @@ def open_registry(settings: Settings, *, create: bool) -> Registry:
     )
 
 
-def _open_blobs(settings: Settings, places: Places, *, create: bool) -> BlobStore:
+def open_blobs(settings: Settings, places: Places, *, create: bool) -> BlobStore:
     """Open the blob store; what it needs on this machine is created in any case."""
     if not settings.s3_bucket:
         blobs = DiskBlobs(places.blobs)
@@ -157,7 +157,7 @@ def opened_static_writer(settings: Settings) -> Iterator[StaticWriter]:
 
     with (
         closing(Board(places.board)) as board,
-        closing(_open_blobs(settings, places, create=False)) as blobs,
+        closing(open_blobs(settings, places, create=False)) as blobs,
     ):
         yield StaticWriter(
             StaticFiles(Path(settings.static_tree)),

@@ -17,8 +17,8 @@ class WrittenLog:
     def __init__(self, events: Sequence[Recorded]) -> None:
         self.events = list(events)
 
-    def read(self, after: int, limit: int) -> list[Recorded]:
-        return self.events[after : after + limit]
+    def read(self, after: int, limit: int, until: int | None = None) -> list[Recorded]:
+        return self.events[:until][after : after + limit]
 
     def last_position(self) -> int:
         return len(self.events)
@@ -57,8 +57,19 @@ def test_every_blob_is_known_with_what_names_it(events: list[Recorded]) -> None:
             assert references.needs(one.digest) is any(
                 not other.purged for other in named if other.digest == one.digest
             )
+        needed = [one.digest for one in named if not one.purged]
+        assert list(references.needed()) == sorted(set(needed))
+        assert references.count_needed() == len(set(needed))
         assert references.of("f" * 64) == []
         assert not references.needs("f" * 64)
+
+
+def test_it_may_be_read_up_to_a_position() -> None:
+    for position in range(len(EVERYTHING) + 1):
+        with closing(read(WrittenLog(EVERYTHING))) as references:
+            references.catch_up(until=position)
+            assert references.position == position
+            assert list(references) == sorted(expected(EVERYTHING[:position]))
 
 
 def test_what_is_appended_later_is_read_from_there() -> None:
