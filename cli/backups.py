@@ -81,8 +81,8 @@ def restore(settings: Settings, source: Path, as_json: bool) -> None:
 def _refuse_database(settings: Settings) -> None:
     if settings.database:
         raise Conflict(
-            "the event store is in PostgreSQL, which has its own tools: use `pg_dump` or "
-            "`pg_basebackup`, and then copy the blobs, see docs/OPERATIONS.md"
+            "the event store is in PostgreSQL and the blobs are in a bucket, which have tools of "
+            "their own: `pg_dump` first, then a copy of the bucket, see docs/OPERATIONS.md"
         )
 
 
