@@ -31,7 +31,7 @@ OURS = [
     if FILES[file]["services"][name]["image"] == "packledger:local"
 ]
 # What the native tests run and set.
-SUPPORT = "\n".join(path.read_text() for path in (ROOT / "tests" / "support").glob("*.py"))
+TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").glob("*/*.py"))
 
 each_service = pytest.mark.parametrize(("file", "name"), ALL)
 each_of_ours = pytest.mark.parametrize(("file", "name"), OURS)
@@ -61,7 +61,7 @@ def test_every_command_and_option_exists_and_is_tested(file: str, name: str) -> 
     )
     known = set(re.findall(r"--[a-z][a-z-]*", shown.stdout))
     assert {argument for argument in arguments if argument.startswith("-")} <= known
-    assert f'"{command}"' in SUPPORT
+    assert f'"{command}"' in TESTS
 
 
 @each_of_ours
@@ -69,10 +69,9 @@ def test_every_variable_is_a_setting_that_is_tested(file: str, name: str) -> Non
     used = set(service_of(file, name)["environment"])
     used |= set(re.findall(r"PACKLEDGER_[A-Z_]+", DOCKERFILE))
     assert used <= settings_keys()
-    tests = "\n".join(path.read_text() for path in (ROOT / "tests").glob("*/*.py"))
     for key in used:
         name = key.removeprefix("PACKLEDGER_").lower()
-        assert re.search(rf'[\s(]{name}=|"{name}"|{key}', tests), f"no test sets `{name}`"
+        assert re.search(rf'[\s(]{name}=|"{name}"|{key}', TESTS), f"no test sets `{name}`"
 
 
 @each_service
@@ -176,6 +175,7 @@ def mounts(name: str) -> dict[str, str]:
 
 def test_a_node_is_one_data_directory_with_web_and_project() -> None:
     assert mounts("web") == mounts("project") == {"/data": "node", "/static": "static"}
+    assert mounts("sign") == {"/data": "node"}, "it reads the tiles that `project` writes"
     assert "PACKLEDGER_DATA=/data" in DOCKERFILE
     embedded = FILES["docker-compose.embedded.yml"]["services"]["packledger"]
     assert embedded["volumes"] == ["packledger-data:/data"]
