@@ -27,6 +27,8 @@ from packledger.eventstore.sqlite_backup import check_database, last_event
 from packledger.eventstore.sqlite_store import SQLiteStore
 
 _PARTIAL = ".restoring-"
+_RUN = "run"
+"""Every command makes it, even one that finds no registry."""
 
 
 class Restored(msgspec.Struct, frozen=True):
@@ -73,11 +75,12 @@ def _make_room(data: Path) -> Path:
         raise Conflict(f"`{data}` is not a directory; choose another --data")
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in data.iterdir():
-        if not path.name.startswith(_PARTIAL):
+        if path.name.startswith(_PARTIAL):
+            shutil.rmtree(path)
+        elif path.name != _RUN:
             raise Conflict(
                 f"`{data}` is not empty, and nothing is ever written over; choose another --data"
             )
-        shutil.rmtree(path)
     partial = data / f"{_PARTIAL}{secrets.token_hex(4)}"
     partial.mkdir()
     return partial

@@ -192,6 +192,7 @@ def test_an_interrupted_restore_leaves_nothing_and_may_be_repeated(
             restored(folder / "backup", data, killed_at(call))
         assert list(data.iterdir()) == []
     (data / ".restoring-of-a-killed-one").mkdir()
+    (data / "run").mkdir()  # any command makes it
     restored(folder / "backup", data)
     assert content_of(data) == content_of(folder / "data")
 
