@@ -75,8 +75,9 @@ class StaticFiles:
     def set_aside(self, kind: str) -> None:
         """Have the app asked for all documents of a kind, at once."""
         (self._root / f"{kind}.of").unlink(missing_ok=True)
+        target = self._unique("old")
         with suppress(FileNotFoundError):
-            (self._root / kind).rename(self._root / "old" / self._unique())
+            (self._root / kind).rename(target)
 
     def origin(self, kind: str) -> str:
         """Return what the files of a kind were made from, empty when nobody said."""
@@ -87,14 +88,13 @@ class StaticFiles:
 
     def set_origin(self, kind: str, origin: str) -> None:
         """Say what the files of a kind are made from; after it is true, since we may be killed."""
-        temporary = self._root / "new" / self._unique()
+        temporary = self._unique("new")
         temporary.write_text(origin)
         temporary.rename(self._root / f"{kind}.of")
 
     def write(self, path: str, document: Document, mtime_s: int) -> FormFile:
         """Write a form aside. mtime_s: with the size it is nginx's ETag."""
-        new = self._root / "new"
-        file = FormFile(path, new / self._unique(), new / self._unique())
+        file = FormFile(path, self._unique("new"), self._unique("new"))
         try:
             for temporary, content in ((file.plain, document.body), (file.zipped, document.gzip)):
                 temporary.write_bytes(content)
@@ -135,12 +135,15 @@ class StaticFiles:
 
     def sweep(self) -> None:
         """Remove what was set aside, and what a killed writer left behind long ago."""
-        for path in (self._root / "old").iterdir():
+        for path in (self._root / "old").glob("*"):
             shutil.rmtree(path, ignore_errors=True)
-        for path in (self._root / "new").iterdir():
+        for path in (self._root / "new").glob("*"):
             with suppress(FileNotFoundError):
                 if path.stat().st_ctime < time.time() - LEFT_BEHIND_S:
                     path.unlink()
 
-    def _unique(self) -> str:
-        return f"{os.getpid()}-{next(self._numbers)}"
+    def _unique(self, folder: str) -> Path:
+        """Return a name in `new` or `old` that nobody has; these may have been removed by hand."""
+        parent = self._root / folder
+        parent.mkdir(parents=True, exist_ok=True)
+        return parent / f"{os.getpid()}-{next(self._numbers)}"

@@ -365,6 +365,23 @@ def test_while_the_projection_has_failed_the_app_is_asked_for_everything(node: S
     assert node.served() == before
 
 
+def test_a_tree_that_was_emptied_by_hand_is_written_again(node: StaticNode) -> None:
+    whole = node.served()
+    assert whole
+    shutil.rmtree(node.tree)
+    node.writer.write()
+    assert node.served() == whole
+    assert node.wrong() == []
+
+
+def test_what_is_set_aside_is_served_no_more_although_its_folder_was_removed(
+    node: StaticNode,
+) -> None:
+    shutil.rmtree(node.tree / "old")
+    node.files.set_aside("npm")
+    assert not any(path.startswith("npm/") for path in node.served())
+
+
 def test_what_a_full_disk_cuts_short_is_removed(
     node: StaticNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
