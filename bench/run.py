@@ -1,11 +1,11 @@
 """Measure packledger and print one table: each figure, its limit, and the machine's own unit.
 
-    python bench/run.py [publish] [rebuild] [read] [compare] [crowd] [past] [install] [--quick]
+    python bench/run.py [PART]... [--quick]
 
     publish   latency and rate of publishes          compare   reads, beside nginx on the same bytes
     rebuild   all read models from 200,000 events    crowd     memory, large uploads and packuments
     read      from an append until it is visible     install   `npm ci`, beside Verdaccio
-    past      an index file as it was
+    past      an index file as it was                verify    200,000 events, without blobs
 
 Latency and rates need a machine that does nothing else; processor time and ratios do not. Exits 1
 when a limit is missed.
@@ -25,6 +25,7 @@ import past
 import publishing
 import reading
 import rebuilding
+import verifying
 from figures import Figure, table
 
 PARTS: dict[str, Callable[[Path, int], list[Figure]]] = {
@@ -34,6 +35,7 @@ PARTS: dict[str, Callable[[Path, int], list[Figure]]] = {
     "compare": lambda folder, scale: comparing.measure(folder, max(1, comparing.ROUNDS // scale)),
     "crowd": lambda folder, scale: crowds.measure(folder),
     "past": lambda folder, scale: past.measure(folder),
+    "verify": lambda folder, scale: verifying.measure(folder, verifying.EVENTS // scale),
     "install": lambda folder, scale: installing.measure(folder, max(1, installing.ROUNDS // scale)),
 }
 
