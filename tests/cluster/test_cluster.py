@@ -9,7 +9,7 @@ import pytest
 
 from cargo_client import Cargo, consumer, library
 from cluster import Cluster
-from node import Node
+from node import Node, Process
 from npm_client import NpmClient, npm_project
 from process_tree import wait_until
 from publications import (
@@ -160,6 +160,17 @@ def test_a_new_node_serves_nothing_until_it_has_caught_up(cluster: Cluster) -> N
     cluster.remove(node)
 
 
+def test_a_whole_node_may_be_one_serve(cluster: Cluster) -> None:
+    node = cluster.add_node()
+    node.web = Process(["serve"], node.env, node.data.parent / "serve.log")
+    node.web.start()
+    node.wait_ready()
+    check_on(node, published(cluster, "through-serve", node))
+    assert node.health()["feed"] == {"from": "kafka", "state": "ok"}
+    check_everywhere(cluster, published(cluster, "beside-serve", cluster.nodes[0]))
+    cluster.remove(node)
+
+
 def documents(node: Node, made: list[Publication]) -> dict[str, tuple[bytes, str]]:
     """Each document as a node serves it, with its ETag."""
     found = {}
@@ -207,6 +218,7 @@ def test_while_kafka_is_away_everything_is_acknowledged_and_comes_later(cluster:
     one, other = cluster.nodes[:2]
     before = published(cluster, "before-kafka-went", one)
     check_everywhere(cluster, before)
+    brokers = other.env["PACKLEDGER_KAFKA"]
     cluster.broker.kill()
     try:
         wait_until(lambda: one.health()["feed"]["state"] == "silent", "its silence is noticed")
@@ -221,8 +233,15 @@ def test_while_kafka_is_away_everything_is_acknowledged_and_comes_later(cluster:
             health = node.health()
             assert (health["code"], health["status"]) == (200, "degraded")
             assert health["feed"] == {"from": "kafka", "state": "silent"}
+        # One that is told to do without it reads the log itself, with the read models it has.
+        del other.env["PACKLEDGER_KAFKA"]
+        other.restart()
+        check_on(other, made)
+        assert other.health()["feed"] == {"from": "store", "state": "ok"}
     finally:
         cluster.broker.start()
+        other.env["PACKLEDGER_KAFKA"] = brokers
+        other.restart()
     check_everywhere(cluster, [*before, *made])
     for node in (one, other):
         assert node.health()["status"] == "ok"

@@ -198,6 +198,11 @@ class Node:
         self.web.stop()
         self.project.stop()
 
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+        self.wait_ready()
+
     def close(self) -> None:
         self.http.close()
         self.sign.kill_everything()
