@@ -98,12 +98,13 @@ def purge(
     canonical = (canonical_crate_name if cargo else canonical_npm_name)(target.name)
     kind = "crate" if cargo else "npm"
     new = registry.execute(kind, canonical, lambda state, _: decide_purge(state, actor, event))
-    kept = {}
-    for digest, min_age_s in {target.readme: IN_FLIGHT_S, target.digest: 0.0}.items():
-        if digest and not _remove(registry, references, digest, min_age_s, sleep):
+    removed, kept = [], {}
+    # The file at once: nobody may publish another version with the same one.
+    for digest, min_age_s in ((target.digest, 0.0), (target.readme, IN_FLIGHT_S)):
+        if digest and _remove(registry, references, digest, min_age_s, sleep):
+            removed.append(digest)
+        elif digest:
             kept[digest] = _others(references, digest, target)[0]
-    wanted = filter(None, (target.digest, target.readme))
-    removed = [digest for digest in dict.fromkeys(wanted) if digest not in kept]
     return Purged(target.subject, not new, removed, kept)
 
 

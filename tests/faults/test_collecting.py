@@ -1,6 +1,7 @@
 """Collecting orphans while publishes go on: a blob that an event names is never removed."""
 
 import fcntl
+import json
 import os
 import threading
 import time
@@ -12,12 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import uploads
 from packledger.audit.blob_references import BlobReferences
+from packledger.commands import npm
 from packledger.commands.collecting import Orphan, collect_orphans
+from packledger.commands.npm_body import scan_body
+from packledger.commands.purging import find_target, purge
+from packledger.commands.registry import Registry
 from packledger.domain.events import BlobPurged
+from packledger.domain.permissions import Identity
 from packledger.domain.purge import decide_purge
 from packledger.eventstore.blobs import BlobStore, MissingBlob, StoredBlob
 from packledger.eventstore.disk_blobs import DiskBlobs
+from packledger.eventstore.s3_blobs import S3Blobs
+from s3_server import bucket_for, shared_server
 from small_registry import SmallRegistry, memory_folder
 
 DAY_S = 24 * 3600
@@ -247,6 +256,87 @@ def purge_event_alone(small: SmallRegistry) -> None:
         reason="a secret",
     )
     small.log.execute("crate", "demo", lambda state, _: decide_purge(state, actor, event))
+
+
+def aged_object(folder: Path, digest: str, age_s: float) -> None:
+    path = shared_server().objects / bucket_for(folder) / "sha256" / digest[:2] / digest[2:]
+    os.utime(path, (0, time.time() - age_s))
+
+
+@contextmanager
+def in_a_bucket(small: SmallRegistry, folder: Path) -> Iterator[Registry]:
+    """The same log, with its blobs in a bucket."""
+    bucket = shared_server().bucket(bucket_for(folder))
+    with closing(S3Blobs(bucket, folder / "uploads")) as blobs:
+        blobs.create()
+        small.blobs = blobs
+        object.__setattr__(small.registry, "blobs", blobs)
+        yield small.registry
+
+
+@pytest.mark.service
+def test_a_bucket_is_collected_and_purged(tmp_path: Path) -> None:
+    with registry() as small, in_a_bucket(small, tmp_path) as bucket:
+        small.publish_npm("alice", "demo", "1.0.0")
+        small.publish_npm("alice", "demo", "2.0.0")
+        kept = everything(small)
+        orphan, young = bucket.blobs.put(b"an orphan"), bucket.blobs.put(b"a young one")
+        for digest in kept | {orphan}:
+            aged_object(tmp_path, digest, WEEK_S + 60)
+        assert [one.digest for one in collect(small)] == [orphan]
+        assert everything(small) == kept | {young}
+
+        target = find_target(bucket, "npm", "demo", "1.0.0")
+        with closing(BlobReferences(small.log)) as references:
+            references.catch_up()
+            done = purge(bucket, references, small.actor("root"), target, "a secret")
+        assert set(done.removed) == {target.digest, target.readme}
+        assert everything(small) == kept - set(done.removed) | {young}
+
+
+def test_a_young_readme_is_purged_when_no_publish_can_be_on_its_way() -> None:
+    with registry() as small:
+        small.publish_npm("alice", "demo", "1.0.0")
+        target = find_target(small.registry, "npm", "demo", "1.0.0")
+        waits = 0
+
+        def sleep(seconds: float) -> None:
+            nonlocal waits
+            waits += 1
+            assert everything(small) == {target.readme}, "the file is gone at once"
+            if waits == 2:
+                make_old(small, target.readme, 130)
+
+        with closing(BlobReferences(small.log)) as references:
+            references.catch_up()
+            actor = small.actor("root")
+            done = purge(small.registry, references, actor, target, "a secret", sleep)
+        assert waits == 2
+        assert done.kept == {}
+        assert everything(small) == set()
+
+
+def test_a_readme_that_is_published_while_its_purge_waits_stays() -> None:
+    with registry() as small:
+        small.publish_npm("alice", "demo", "1.0.0", text="same")
+        target = find_target(small.registry, "npm", "demo", "1.0.0")
+        with small.blobs.open(target.readme) as file:
+            readme = file.read()
+
+        def sleep(seconds: float) -> None:
+            manifest = {"name": "other", "version": "1.0.0"}
+            packed = uploads.tarball(manifest, **{"README.md": readme})
+            body = json.dumps(uploads.npm_body(manifest, packed)).encode()
+            who, actor = Identity("alice"), small.actor("alice")
+            npm.publish(small.registry, who, actor, "other", scan_body(body), body)
+
+        with closing(BlobReferences(small.log)) as references:
+            references.catch_up()
+            actor = small.actor("root")
+            done = purge(small.registry, references, actor, target, "a secret", sleep)
+        assert done.kept == {target.readme: "npm:other@1.0.0"}
+        assert target.readme in everything(small)
+        assert target.digest not in everything(small)
 
 
 def test_publishes_that_go_on_while_orphans_are_collected_lose_nothing() -> None:
