@@ -13,7 +13,7 @@ from packledger.api.answers import PRIVATE, answer_document
 from packledger.api.bodies import read_json
 from packledger.api.cargo_publish import Publish
 from packledger.api.context import Context
-from packledger.api.downloads import answer_download
+from packledger.api.downloads import CRATE_TYPE, answer_download
 from packledger.commands import crates
 from packledger.domain.crate_names import index_path
 from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion, VersionPurged
@@ -81,7 +81,7 @@ class Downloads:
         if found.purged:
             raise VersionPurged(found.name, version, found.purged)
         filename = f"{found.name}-{version}.crate"
-        download = Download(found.cksum, "application/gzip", filename, req.method)
+        download = Download(found.cksum, CRATE_TYPE, filename, req.method)
         await answer_download(resp, self._context, download)
         if req.method == "GET":
             self._context.downloads.count(CARGO, found.name)

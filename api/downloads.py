@@ -7,13 +7,60 @@ import falcon.asgi
 
 from packledger.api.answers import FOREVER
 from packledger.api.context import Context
+from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import BlobStore, Download
+from packledger.projections.packuments import tarball_of
+from packledger.projections.search import CARGO, NPM
+from packledger.projections.sparse_index import crate_file_of
 
 PIECE_BYTES = 1024 * 1024
 """Most files are one piece. Each that is not at hand changes threads, which costs 190 µs; all of
 nginx's work to send 1 MB takes 270."""
+CRATE_TYPE, TARBALL_TYPE = "application/gzip", "application/octet-stream"
+_CRATES, _NPM = "/cargo/crates/", "/npm/"
 REDIRECT = "no-store"
 """For the way to a file: it holds for minutes."""
+
+
+class Wanted(NamedTuple):
+    """What is downloaded; name: of its package, as it was published."""
+
+    ecosystem: str
+    name: str
+    download: Download
+
+
+def download_at(context: Context, path: str) -> Wanted | None:
+    """Return what `GET path` downloads, None if Falcon must say more than that.
+
+    Raises:
+        Unavailable: the read model is being built for the first time.
+    """
+    if path.startswith(_CRATES):
+        return _crate_at(context, path[len(_CRATES) :])
+    return _tarball_at(context, path[len(_NPM) :]) if path.startswith(_NPM) else None
+
+
+def _crate_at(context: Context, path: str) -> Wanted | None:
+    parts = path.split("/")
+    if len(parts) != 3 or parts[2] != "download":
+        return None
+    found = crate_file_of(context.sparse_index.db(), parts[0], parts[1])
+    if found is None or found.purged:
+        return None
+    filename = f"{found.name}-{found.version}.crate"
+    return Wanted(CARGO, found.name, Download(found.cksum, CRATE_TYPE, filename, "GET"))
+
+
+def _tarball_at(context: Context, path: str) -> Wanted | None:
+    escaped, dash, filename = path.partition("/-/")
+    # The only character that clients escape is the slash after a scope.
+    name = escaped.replace("%2f", "/").replace("%2F", "/")
+    version = version_of_tarball(name, filename) if dash else None
+    found = tarball_of(context.packuments.db(), name, version) if version else None
+    if found is None or found.purged:
+        return None
+    return Wanted(NPM, name, Download(found.digest, TARBALL_TYPE, filename, "GET"))
 
 
 class _Begun(NamedTuple):

@@ -1,4 +1,4 @@
-"""Answers documents that are in memory before gunicorn and Falcon make a request of it.
+"""Answers what is in memory, documents and files, before gunicorn and Falcon make a request of it.
 
 Most requests are reads of index files and packuments that did not change. Such a hit costs 55 µs
 through gunicorn and Falcon, 12 of them theirs to read and write the socket. Here its head is put
@@ -12,13 +12,15 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from packledger.api.answers import REVALIDATE, accepts_gzip, has_etag
+from packledger.api.answers import FOREVER, REVALIDATE, accepts_gzip, has_etag
 from packledger.api.cargo import INDEX_FILE
 from packledger.api.context import Context
+from packledger.api.downloads import PIECE_BYTES, download_at
 from packledger.api.middleware import RequestIds
 from packledger.api.npm_reads import ABBREVIATED, FULL, VARY, wants_abbreviated
 from packledger.domain.crate_names import index_path
 from packledger.domain.errors import Unavailable
+from packledger.eventstore.blobs import Download
 from packledger.projections.documents import Document
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -34,7 +36,7 @@ _NOT_ORDINARY = frozenset(
 _SCHEMES = frozenset((b"x-forwarded-proto", b"x-forwarded-protocol", b"x-forwarded-ssl"))
 """A proxy's word; gunicorn refuses two that contradict each other."""
 LARGEST_BYTES = 64 * 1024
-"""Larger answers wait for a client to take them, which gunicorn knows how to do."""
+"""Larger documents wait for a client to take them, which gunicorn knows how to do."""
 KEPT = 10_000
 """Heads in memory, about 1 KB each; all are dropped when there are more."""
 
@@ -51,7 +53,7 @@ class HotReads:
 
     def __init__(self, app: App, context: Context, ids: RequestIds) -> None:
         self._app, self._ids = app, ids
-        self._index_files = context.index_files
+        self._context, self._index_files = context, context.index_files
         self._full, self._abbreviated = context.full_packuments, context.abbreviated_packuments
         self._heads: dict[tuple[str, str, int, bool], bytes] = {}
 
@@ -69,10 +71,13 @@ class HotReads:
         if len(asked) != len(headers) or not _is_ordinary(asked):
             return None
         try:
-            found = self._document(target.decode("ascii"), asked)
+            path = target.decode("ascii")
+            found = self._document(path, asked)
+            if found is not None:
+                return self._hit(asked, *found)
+            return self._file(path, asked)
         except (UnicodeDecodeError, Unavailable, sqlite3.Error):
             return None  # Falcon says it better
-        return None if found is None else self._hit(asked, *found)
 
     def _document(self, path: str, asked: dict[bytes, bytes]) -> tuple[Document, Kind] | None:
         if path.startswith(_INDEX):
@@ -106,9 +111,24 @@ class HotReads:
             if len(self._heads) >= KEPT:
                 self._heads.clear()
             head = self._heads[key] = _head(document.etag, kind, status, zipped, len(body))
+        return Hit(head + self._request_id(asked), body)
+
+    def _request_id(self, asked: dict[bytes, bytes]) -> bytes:
         given = asked.get(b"x-request-id")
         identity = self._ids.of(given.decode("latin-1") if given else None)
-        return Hit(b"%sx-request-id: %s\r\n" % (head, identity.encode()), body)
+        return b"x-request-id: %s\r\n" % identity.encode()
+
+    def _file(self, path: str, asked: dict[bytes, bytes]) -> Hit | None:
+        """Return the answer to who downloads a file that is in the kernel's memory."""
+        context = self._context
+        wanted = download_at(context, path)
+        if wanted is None:
+            return None
+        content = context.registry.blobs.at_hand(wanted.download.digest, PIECE_BYTES)
+        if content is None:
+            return None
+        context.downloads.count(wanted.ecosystem, wanted.name)
+        return Hit(_file_head(wanted.download, len(content)) + self._request_id(asked), content)
 
 
 def _is_ordinary(asked: dict[bytes, bytes]) -> bool:
@@ -121,6 +141,14 @@ def _is_ordinary(asked: dict[bytes, bytes]) -> bool:
         return False
     # Gunicorn drops names with an underscore, which a proxy could take for others, or refuses them.
     return len(_SCHEMES & names) < 2 and b"_" not in b"".join(names)
+
+
+def _file_head(download: Download, size_bytes: int) -> bytes:
+    return (
+        f'HTTP/1.1 200 OK\r\netag: "{download.digest}"\r\ncache-control: {FOREVER}\r\n'
+        f"content-type: {download.content_type}\r\ncontent-length: {size_bytes}\r\n"
+        "x-content-type-options: nosniff\r\n"
+    ).encode()
 
 
 def _head(etag: str, kind: Kind, status: int, zipped: bool, size_bytes: int) -> bytes:

@@ -9,7 +9,7 @@ import msgspec
 from packledger.api.answers import REVALIDATE, answer_document
 from packledger.api.bodies import read_small
 from packledger.api.context import Context
-from packledger.api.downloads import answer_download
+from packledger.api.downloads import TARBALL_TYPE, answer_download
 from packledger.domain.errors import Invalid, NoSuchPackage, NotFound, VersionPurged
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import Download
@@ -77,7 +77,7 @@ class NpmReads:
             raise NotFound(f"`{name}` has no tarball `{filename}`")
         if found.purged:
             raise VersionPurged(name, str(version), found.purged)
-        download = Download(found.digest, "application/octet-stream", filename, req.method)
+        download = Download(found.digest, TARBALL_TYPE, filename, req.method)
         await answer_download(resp, self._context, download)
         if req.method == "GET":
             self._context.downloads.count(NPM, name)

@@ -86,7 +86,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
 
     def close_if_idle(self, *, unused: bool) -> bool:
         """Close it between two requests; unused: before its first one, too. Return whether."""
-        idle = self._awaiting_request and not self._closed and (unused or self.req_count > 1)
+        busy = self._closed or self._flow_control.write_paused
+        idle = self._awaiting_request and not busy and (unused or self.req_count > 1)
         if idle:
             self._close_transport()
             self._request_ready.set()
@@ -170,7 +171,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         hit, self._hit = self._hit, None
         if hit is None or not open_:
             return open_
-        self._safe_write(b"%b%bServer: gunicorn/asgi\r\n\r\n%b" % (hit.head, _date(), hit.body))
+        self._write_hit(hit)
         self.req_count += 1
         self.worker.nr += 1
         self._hit_at_s = self.worker.loop.time()
@@ -191,10 +192,20 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         finally:
             self._takes_hits = True
 
+    def _write_hit(self, hit: Hit) -> None:
+        head = b"%b%bServer: gunicorn/asgi\r\n\r\n" % (hit.head, _date())
+        if len(hit.body) <= LARGE_PIECE_BYTES:
+            self._safe_write(head + hit.body)
+            return
+        self._safe_write(head)
+        self._safe_write(hit.body)
+
     def _keepalive_timeout(self) -> None:
-        """Close an idle connection, unless there was a hit since the timer was set."""
+        """Close an idle connection, unless a hit was asked for since the timer was set."""
         loop = self.worker.loop
         left_s = self._hit_at_s + self._keepalive - loop.time()
+        if self._flow_control.write_paused:  # it still takes the last answer
+            left_s = self._keepalive
         if left_s > 0:
             self._keepalive_handle = loop.call_later(left_s, self._keepalive_timeout)
         else:

@@ -12,8 +12,27 @@ from uploads import new_crate, npm_body
 INSTALL = "application/vnd.npm.install-v1+json"
 HIS_OWN = {"date", "x-request-id", "server", "connection"}
 EACH_TIME = {"date", "x-request-id"}
-HOT, FALCON = b"/npm/hot", b"/npm/hot?falcon"
+HOTS = [b"/npm/hot", b"/npm/hot/-/hot-1.0.0.tgz"]
 PATHS = ["/cargo/index/ho/tc/hotcrate", "/npm/hot", "/npm/@acme/hot", "/npm/@acme%2fhot"]
+FILES = [
+    "/cargo/crates/HotCrate/1.0.0/download",
+    "/cargo/crates/hotcrate/1.0.0/download",
+    "/npm/hot/-/hot-1.0.0.tgz",
+    "/npm/@acme/hot/-/hot-1.0.0.tgz",
+    "/npm/@acme%2fhot/-/hot-1.0.0.tgz",
+]
+NO_FILES = [
+    "/cargo/crates/HotCrate/2.0.0/download",
+    "/cargo/crates/HotCrate/1.0.0",
+    "/cargo/crates/HotCrate/1.0.0/download/",
+    "/cargo/crates/%48otCrate/1.0.0/download",
+    "/npm/hot/-/hot-2.0.0.tgz",
+    "/npm/hot/-/other-1.0.0.tgz",
+    "/npm/hot/-/@acme/hot-1.0.0.tgz",
+    "/npm/h%6ft/-/hot-1.0.0.tgz",
+    "/npm/@acme/hot/-/",
+    "/npm//-/hot-1.0.0.tgz",
+]
 ASKED: list[dict[str, str]] = [
     {"accept-encoding": "identity"},
     {"accept-encoding": "gzip"},
@@ -43,7 +62,7 @@ def through_falcon(registry: RunningRegistry, path: str, asked: dict[str, str]) 
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", PATHS + FILES + NO_FILES)
 def test_a_hit_is_answered_as_falcon_answers(
     registry: RunningRegistry, path: str, asked: dict[str, str]
 ) -> None:
@@ -130,12 +149,15 @@ def exchange(port: int, *pieces: bytes, answers: int = 1) -> list[Said | None]:
     ],
 )
 @pytest.mark.parametrize("line", [b"GET %s HTTP/1.1", b"GET %s HTTP/1.0", b"HEAD %s HTTP/1.1"])
+@pytest.mark.parametrize("hot", HOTS)
 def test_what_is_no_ordinary_request_is_answered_as_falcon_answers(
-    registry: RunningRegistry, line: bytes, more: bytes
+    registry: RunningRegistry, hot: bytes, line: bytes, more: bytes
 ) -> None:
     if line.startswith(b"HEAD"):
         more += b"Connection: close\r\n"
-    requests = (line % path + b"\r\nHost: x\r\n" + more + b"\r\n" for path in (HOT, FALCON))
+    requests = (
+        line % path + b"\r\nHost: x\r\n" + more + b"\r\n" for path in (hot, hot + b"?falcon")
+    )
     hit, expected = (exchange(registry.port, one, one, answers=2) for one in requests)
     assert hit == expected
 
@@ -144,11 +166,13 @@ def test_pipelined_requests_are_answered_in_their_order(registry: RunningRegistr
     paths = [
         b"/npm/hot",
         b"/npm/nothing",
+        b"/cargo/crates/HotCrate/1.0.0/download",
         b"/cargo/index/ho/tc/hotcrate",
+        b"/npm/hot/-/hot-1.0.0.tgz",
         b"/npm/hot",
         b"/npm/-/ping",
     ]
-    asked = [HIT.replace(HOT, path) + b"\r\n" for path in paths]
+    asked = [HIT.replace(HOTS[0], path) + b"\r\n" for path in paths]
     expected = [exchange(registry.port, one)[0] for one in asked] * 5
     together = b"".join(asked) * 5
     for cut in (0, 1, 70, len(asked[0]), 333):

@@ -14,6 +14,7 @@ import pytest
 
 from process_tree import ProcessTree, session, wait_until
 from publications import cargo_publication, check_served
+from raw_http import Ears, read_answer, request
 from running_registry import PACKLEDGER, free_port
 
 StartTree = Callable[..., ProcessTree]
@@ -70,6 +71,27 @@ def test_sigterm_answers_the_upload_in_flight_and_leaves_nothing_behind(
     tree.start()
     with httpx.Client(base_url=tree.direct) as http:
         check_served(http, "in-flight", [upload.publication])
+
+
+def test_sigterm_lets_who_takes_downloads_have_them_whole(start_tree: StartTree) -> None:
+    tree = start_tree()
+    published = cargo_publication("slowly-taken", "1.0.0", os.urandom(900_000))
+    with httpx.Client(base_url=tree.direct) as http:
+        published.put(http, tree.tokens["alice"]).raise_for_status()
+    with socket.socket() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.settimeout(20)
+        peer.connect(("127.0.0.1", tree.port))
+        for _ in range(8):  # more than the kernel takes
+            peer.sendall(request("GET", b"/cargo/crates/slowly-taken/1.0.0/download", []))
+            time.sleep(0.05)
+        os.kill(tree.pid, signal.SIGTERM)
+        time.sleep(0.5)  # idle connections are closed by now
+        with Ears(peer) as ears:
+            answers = list(iter(lambda: read_answer(ears), None))
+    assert answers
+    assert {one.body for one in answers if one} == {published.packed}
+    tree.stop()
 
 
 def test_sigterm_does_not_wait_for_idle_connections(start_tree: StartTree) -> None:

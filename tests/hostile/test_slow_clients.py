@@ -19,6 +19,12 @@ SOON_S = 5
 BIG = b"/npm/big/-/big-1.0.0.tgz"
 BIG_BYTES = 24 * 1024 * 1024
 """More than the kernel takes of an answer that nobody reads."""
+HIT = b"/npm/hit/-/hit-1.0.0.tgz"
+HIT_BYTES = 1_000_000
+"""Of a file that a connection sends without Falcon. The kernel takes a few of them."""
+LARGE = pytest.mark.parametrize(
+    ("path", "times", "size_bytes"), [(BIG, 1, BIG_BYTES), (HIT, 12, 12 * HIT_BYTES)]
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +35,16 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         running.start()
         running.add_user("alice")
         running.fill()
-        manifest = {"name": "big", "version": "1.0.0"}
-        noise = tarball(manifest, noise=random.Random(1).randbytes(BIG_BYTES))
-        answer = httpx.put(
-            f"{running.direct}/npm/big",
-            json=npm_body(manifest, noise),
-            headers=running.token(),
-            timeout=60,
-        )
-        assert answer.status_code == 201, answer.text
+        for name, size_bytes in (("big", BIG_BYTES), ("hit", HIT_BYTES)):
+            manifest = {"name": name, "version": "1.0.0"}
+            noise = tarball(manifest, noise=random.Random(1).randbytes(size_bytes))
+            answer = httpx.put(
+                f"{running.direct}/npm/{name}",
+                json=npm_body(manifest, noise),
+                headers=running.token(),
+                timeout=60,
+            )
+            assert answer.status_code == 201, answer.text
         yield running
         running.assert_unharmed()
     finally:
@@ -97,13 +104,15 @@ def test_who_asks_to_go_on_and_does_not_is_given_up(impatient: Target) -> None:
     assert answer.status == 408
 
 
-def reading(port: int, path: bytes, window_bytes: int = 4096) -> socket.socket:
-    """A connection on which a large answer waits; the kernel takes little of it."""
+def reading(port: int, path: bytes, times: int = 1, window_bytes: int = 4096) -> socket.socket:
+    """A connection on which large answers wait; the kernel takes little of them."""
     peer = socket.socket()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window_bytes)
     peer.settimeout(SOON_S)
     peer.connect(("127.0.0.1", port))
-    peer.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    for _ in range(times):
+        peer.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(0.02)  # each a request of its own, not pipelined behind another
     return peer
 
 
@@ -118,24 +127,30 @@ def read_all(peer: socket.socket, pause_s: float = 0.0) -> int:
     return total
 
 
-def test_an_answer_that_nobody_takes_is_given_up(impatient: Target) -> None:
-    with contextlib.closing(reading(impatient.port, BIG)) as peer:
+@LARGE
+def test_an_answer_that_nobody_takes_is_given_up(
+    impatient: Target, path: bytes, times: int, size_bytes: int
+) -> None:
+    with contextlib.closing(reading(impatient.port, path, times)) as peer:
         time.sleep(3 * PATIENCE_S)
-        assert read_all(peer) < BIG_BYTES
+        assert read_all(peer) < size_bytes
 
 
-def test_an_answer_that_is_taken_slowly_arrives_whole(impatient: Target) -> None:
+@LARGE
+def test_an_answer_that_is_taken_slowly_arrives_whole(
+    impatient: Target, path: bytes, times: int, size_bytes: int
+) -> None:
     """Slower than patience lasts, yet going on."""
-    with contextlib.closing(reading(impatient.port, BIG, 128 * 1024)) as peer:
+    with contextlib.closing(reading(impatient.port, path, times, 128 * 1024)) as peer:
         began_s = time.monotonic()
         total = 0
         while piece := peer.recv(1024 * 1024):
             total += len(piece)
-            due_s = began_s + 2.5 * PATIENCE_S * total / BIG_BYTES
+            due_s = began_s + 2.5 * PATIENCE_S * total / size_bytes
             time.sleep(max(0.0, due_s - time.monotonic()))
-            if total > BIG_BYTES:
+            if total > size_bytes:
                 break
-        assert total > BIG_BYTES
+        assert total > size_bytes
 
 
 def test_an_idle_connection_stays(impatient: Target) -> None:
