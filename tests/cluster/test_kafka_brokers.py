@@ -16,8 +16,8 @@ from packledger.feeds.kafka_feed import KafkaFeed
 from packledger.feeds.relay import EXIT_SURPRISED
 from packledger.feeds.store_feed import StoreFeed
 from relay_process import WAITS, RelayProcess
-from relayed import ListFeed, arriving, assert_exact, relay_all
-from small_logs import grow
+from relayed import arriving, assert_exact, relay_all
+from small_logs import ListFeed, grow
 
 pytestmark = [
     pytest.mark.service,

@@ -33,8 +33,8 @@ from packledger.projections.generation import Generations
 from packledger.projections.projector import Projector
 from packledger.projections.rebuild import rebuild
 from packledger.projections.sparse_index import SparseIndex
-from relayed import ListFeed, arriving, committed, relay_all
-from small_logs import owners_come
+from relayed import arriving, committed, relay_all
+from small_logs import ListFeed, owners_come
 from small_registry import SmallRegistry, documents_in, memory_folder
 from topics import abandon, delete_records, delete_topic
 

@@ -12,9 +12,9 @@ from kafka_broker import Broker, Node
 from packledger.domain.errors import Unavailable
 from packledger.feeds.kafka_address import KafkaAddress
 from packledger.feeds.kafka_feed import KafkaFeed
-from relayed import ListFeed, assert_exact, relay_all
+from relayed import assert_exact, relay_all
 from s3_server import write_certificate
-from small_logs import owners_come
+from small_logs import ListFeed, owners_come
 
 pytestmark = [
     pytest.mark.service,

@@ -31,8 +31,8 @@ from packledger.feeds.kafka_reader import KafkaReader
 from packledger.feeds.relay import EXIT_SURPRISED, PAGE_BYTES, Relay, Surprise, run_relay
 from packledger.feeds.store_feed import StoreFeed
 from relay_process import HANGS, RelayProcess
-from relayed import ListFeed, arriving, assert_exact, relay_all
-from small_logs import grow, owners_come
+from relayed import arriving, assert_exact, relay_all
+from small_logs import ListFeed, grow, owners_come
 from topics import RIGHT, abandon, create_topic, delete_records, delete_topic
 
 pytestmark = pytest.mark.service

@@ -20,26 +20,6 @@ from packledger.feeds.store_feed import StoreFeed
 RELAYS_WITHIN_S = 30.0
 
 
-class ListFeed:
-    """A log in memory, as long as a test lets it be; a relay reads it as it reads a store."""
-
-    def __init__(self, log: Sequence[Recorded], length: int | None = None) -> None:
-        self.log = list(log)
-        self.length = len(self.log) if length is None else length
-
-    def read(self, after: int, limit: int) -> list[Recorded]:
-        return self.log[after : min(after + limit, self.length)]
-
-    def wait(self, timeout_s: float) -> bool:
-        return False
-
-    def last_position(self) -> int:
-        return self.length
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 def relay_all(feed: Feed, address: KafkaAddress) -> int:
     """Let a relay live for as long as there is something to do; return the position it reached."""
     with closing(Relay(feed, address)) as relay:

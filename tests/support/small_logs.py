@@ -1,9 +1,38 @@
 """Short logs, in memory or in a store: one crate whose owners come."""
 
+import sys
+from collections.abc import Sequence
+
 from event_stores import AT, add_owner, recorded
 from packledger.domain.events import CrateOwnerAdded, CrateRegistered, Event
 from packledger.eventstore.log import Log
 from packledger.feeds.feed import Recorded
+
+
+class ListFeed:
+    """A log in memory as a feed: as long as a test lets it be, in pages no larger than it wants."""
+
+    def __init__(
+        self,
+        log: Sequence[Recorded],
+        length: int | None = None,
+        page_events: int = sys.maxsize,
+    ) -> None:
+        self.log = list(log)
+        self.length = len(self.log) if length is None else length
+        self.page_events = page_events
+
+    def read(self, after: int, limit: int) -> list[Recorded]:
+        return self.log[after : min(after + min(limit, self.page_events), self.length)]
+
+    def wait(self, timeout_s: float) -> bool:
+        return False
+
+    def last_position(self) -> int:
+        return self.length
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def grow(log: Log, events: int) -> None:

@@ -20,28 +20,10 @@ from packledger.projections.static_files import CARGO, NPM, StaticFiles, paths_o
 from packledger.projections.static_sources import sources_of
 from packledger.projections.static_tree import StaticTree
 from packledger.projections.static_writer import StaticWriter
+from small_logs import ListFeed
 
 KINDS = {kind.name: kind for kind in (SparseIndex, Packuments)}
 CONFIG_FILE = b'{"dl":"http://registry.example.com"}'
-
-
-class Growing:
-    """A feed whose log a test lets grow, in pages as long as it wants."""
-
-    def __init__(self, log: list[Recorded], length: int, page_events: int) -> None:
-        self._log, self.length, self.page_events = log, length, page_events
-
-    def read(self, after: int, limit: int) -> list[Recorded]:
-        return self._log[: self.length][after : after + min(limit, self.page_events)]
-
-    def wait(self, timeout_s: float) -> bool:
-        return True
-
-    def last_position(self) -> int:
-        return self.length
-
-    def close(self) -> None:
-        pass
 
 
 class StaticNode:
@@ -51,7 +33,7 @@ class StaticNode:
         self.folder, self.log = folder, log
         self.root, self.tree = folder / "read", folder / "tree"
         self.board = Board(folder / "board")
-        self.feed = Growing(log, len(log), page_events)
+        self.feed = ListFeed(log, page_events=page_events)
         self.projector: Projector | None = None
         self.restart()
 

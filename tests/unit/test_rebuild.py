@@ -17,34 +17,15 @@ from packledger.projections.projector import Projector
 from packledger.projections.read_model import ReadModel
 from packledger.projections.rebuild import Outcome, rebuild, rebuild_all
 from packledger.projections.sparse_index import SparseIndex
+from small_logs import ListFeed
 from small_registry import digest_in, documents_in, memory_folder, new_projection
-
-
-class Growing:
-    """A feed whose log a test lets grow."""
-
-    def __init__(self, log: list[Recorded], length: int | None = None) -> None:
-        self._log = log
-        self.length = len(log) if length is None else length
-
-    def read(self, after: int, limit: int) -> list[Recorded]:
-        return self._log[: self.length][after : after + limit]
-
-    def wait(self, timeout_s: float) -> bool:
-        return True
-
-    def last_position(self) -> int:
-        return self.length
-
-    def close(self) -> None:
-        pass
 
 
 class Models:
     """Live read models of a log, brought up to date once."""
 
     def __init__(self, folder: Path, log: list[Recorded]) -> None:
-        self.root, self.board, self.feed = folder / "read", Board(folder / "board"), Growing(log)
+        self.root, self.board, self.feed = folder / "read", Board(folder / "board"), ListFeed(log)
         self.projector = self.open_projector()
         self.projector.catch_up()
 
@@ -138,7 +119,7 @@ def test_a_model_that_cannot_be_compared_is_never_called_equal(models: Models, n
 
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_an_interrupted_rebuild_leaves_the_live_generation_alone(models: Models, name: str) -> None:
-    class Broken(Growing):
+    class Broken(ListFeed):
         def read(self, after: int, limit: int) -> list[Recorded]:
             raise OSError("the disk is gone")
 
