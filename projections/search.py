@@ -172,9 +172,13 @@ class Search(FragmentProjection[SearchHead]):
             "UPDATE versions SET hidden = ? WHERE key = ? AND version = ?",
             (isinstance(event, CrateVersionYanked), key, event.version),
         )
-        rows = db.execute("SELECT version FROM versions WHERE key = ? AND NOT hidden", (key,))
-        visible = [row[0] for row in rows]
-        self._head(db, key).shown = highest(visible) if visible else ""
+        head = self._head(db, key)
+        if isinstance(event, CrateVersionUnyanked):
+            head.shown = highest([event.version, head.shown]) if head.shown else event.version
+        elif head.shown == event.version:
+            rows = db.execute("SELECT version FROM versions WHERE key = ? AND NOT hidden", (key,))
+            visible = [row[0] for row in rows]
+            head.shown = highest(visible) if visible else ""
 
     def _change(self, db: sqlite3.Connection, event: Event) -> None:
         match event:
