@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,14 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
+from packledger.audit.blob_references import BlobReferences
 from packledger.commands import accounts, crates, npm_edits
+from packledger.commands.purging import find_target, purge
 from packledger.domain.errors import Conflict, RegistryError
-from packledger.domain.events import CrateVersionPublished, NpmVersionPublished, tag_of
+from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished, tag_of
 from packledger.domain.permissions import Identity
 from packledger.domain.streams import State, fold
+from packledger.eventstore.blobs import MissingBlob
 from packledger.eventstore.log import Recorded
 from packledger.projections.board import PROJECTIONS, SEARCH
 from packledger.projections.packuments import tarball_of
@@ -36,12 +39,14 @@ TAGS = ["latest", "next", "beta"]
 TEXTS = ["one", "other"]
 BOOLEANS = [True, False]
 WHICH = [*range(100)]
+SECRET = "a secret was in it"
 COMMANDS: list[tuple[str, list[list[Any]]]] = [
     ("register", [NAMES]),
     ("publish_crate", [ACTORS, CRATES, VERSIONS, TEXTS]),
     ("publish_crate", [ACTORS, CRATES, VERSIONS, TEXTS]),
     ("yank", [ACTORS, CRATES, WHICH, BOOLEANS]),
     ("yank", [ACTORS, CRATES, WHICH, BOOLEANS]),
+    ("purge", [ACTORS, ["cargo", "npm"], CRATES, WHICH]),
     ("change_crate_owner", [ACTORS, CRATES, NAMES, BOOLEANS]),
     ("publish_npm", [ACTORS, PACKAGES, VERSIONS, TAGS, TEXTS]),
     ("publish_npm", [ACTORS, PACKAGES, VERSIONS, TAGS, TEXTS]),
@@ -122,11 +127,34 @@ class Registry(RuleBasedStateMachine):
         self.ask(expected, lambda: self.small.publish_crate(by, name, version, text))
 
     def yank(self, by: str, name: str, which: int, yanked: bool) -> None:
-        crate = self.model.crates.get(name.lower().replace("-", "_"))
+        crate = self.model.crates.get(_canonical(name))
         version = _one_of(crate.yanked if crate else (), which)
         expected = self.model.yank(by, name, version, yanked)
         args = self.small.registry, Identity(by), self.small.actor(by), name, version, yanked
         self.ask(expected, lambda: crates.set_yanked(*args))
+
+    def purge(self, by: str, ecosystem: str, name: str, which: int) -> None:
+        small, known = self.small, list[str]()
+        if ecosystem == "cargo" and (crate := self.model.crates.get(_canonical(name))):
+            known = list(crate.yanked)
+        elif ecosystem == "npm" and (package := self.model.packages.get(name.lower())):
+            known = [*package.deprecated, *package.removed]
+        version = _one_of(known, which)
+        asked = self.model.purge_crate if ecosystem == "cargo" else self.model.purge_npm
+        expected = asked(by, name, version)
+
+        def command() -> None:
+            target = find_target(small.registry, ecosystem, name, version)
+
+            def wait(seconds: float) -> None:
+                small.blobs.remove(target.readme)  # as if it were old by now
+
+            with closing(BlobReferences(small.log)) as references:
+                references.catch_up()
+                done = purge(small.registry, references, small.actor(by), target, SECRET, wait)
+            assert done.kept == {}
+
+        self.ask(expected, command)
 
     def change_crate_owner(self, by: str, name: str, owner: str, adding: bool) -> None:
         expected = self.model.crate_owner(by, name, owner, adding)
@@ -247,6 +275,7 @@ class Registry(RuleBasedStateMachine):
                 assert file is not None
                 assert file.cksum == line["cksum"]
                 assert self._digest("crate", crate.name, line["vers"]) == line["cksum"]
+                self._look_at_blob(file.cksum, file.purged, line["vers"] in crate.purged)
 
     def _look_at_packages(self) -> None:
         for package in self.model.packages.values():
@@ -270,10 +299,20 @@ class Registry(RuleBasedStateMachine):
         db = self.small.reader("packuments").db()
         for version in published:
             tarball = tarball_of(db, name, version)
-            shown = version in self.model.packages[name].deprecated
-            assert (tarball is not None) is shown
+            package = self.model.packages[name]
+            purged = version in package.purged
+            assert (tarball is not None) is (version in package.deprecated or purged)
             if tarball is not None:
                 assert tarball.digest == self._digest("npm", name, version)
+                self._look_at_blob(tarball.digest, tarball.purged, purged)
+
+    def _look_at_blob(self, digest: str, said: str, purged: bool) -> None:
+        assert said == (SECRET if purged else "")
+        if purged:
+            with pytest.raises(MissingBlob):
+                self.small.blobs.open(digest)
+        else:
+            assert self.small.blobs.size_bytes(digest) > 0
 
     def _digest(self, kind: str, name: str, version: str) -> str:
         return self.digests[kind, name.lower(), number(version)]
@@ -331,12 +370,14 @@ class Registry(RuleBasedStateMachine):
             state = self._replayed("crate", key)
             assert (state.name, list(state.owners)) == (crate.name, crate.owners)
             assert {one.version: one.yanked for one in state.versions.values()} == crate.yanked
+            assert list(state.purged) == crate.purged
             assert state.owners, "a crate keeps an owner"
         for name, package in self.model.packages.items():
             state = self._replayed("npm", name)
             versions = {one.version: one.deprecated for one in state.versions.values()}
             assert versions == package.deprecated
             assert list(state.removed.values()) == package.removed
+            assert list(state.purged) == package.purged
             assert (state.dist_tags, list(state.stars)) == (package.tags, package.stars)
             assert list(state.owners) == package.owners
             assert state.owners, "a package keeps an owner"
@@ -354,8 +395,14 @@ class Registry(RuleBasedStateMachine):
 
 def _stream_of(event: Any) -> tuple[str, str]:
     kind = tag_of(type(event)).partition(".")[0]
+    if isinstance(event, BlobPurged):
+        kind = "crate" if event.ecosystem == CARGO else event.ecosystem
     name = getattr(event, "name", "").lower()
     return kind, name.replace("-", "_") if kind == "crate" else name
+
+
+def _canonical(crate: str) -> str:
+    return crate.lower().replace("-", "_")
 
 
 def _one_of(existing: Iterable[str], which: int) -> str:

@@ -39,6 +39,7 @@ class Crate:
     name: str
     owners: list[str]
     yanked: dict[str, bool] = field(default_factory=dict)
+    purged: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Package:
     tags: dict[str, str] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     stars: list[str] = field(default_factory=list)
+    purged: list[str] = field(default_factory=list)
     events: int = 0
 
 
@@ -83,7 +85,22 @@ class RegistryModel:
             return crate
         if version not in crate.yanked:
             return errors.NoSuchVersion
+        if version in crate.purged and not yanked:
+            return errors.VersionPurged
         crate.yanked[version] = yanked
+        return None
+
+    def purge_crate(self, by: str, name: str, version: str) -> Refusal:
+        crate = self._crate(ADMIN, name)
+        if not isinstance(crate, Crate):
+            return crate
+        if version not in crate.yanked:
+            return errors.NoSuchVersion
+        if by != ADMIN:
+            return errors.NotAllowed
+        if version not in crate.purged:
+            crate.yanked[version] = True
+            crate.purged.append(version)
         return None
 
     def crate_owner(self, by: str, name: str, owner: str, adding: bool) -> Refusal:
@@ -142,6 +159,20 @@ class RegistryModel:
                 package.tags[tag] = max(package.deprecated, key=RELEASES_LAST.__getitem__)
             else:
                 del package.tags[tag]
+        return None
+
+    def purge_npm(self, by: str, name: str, version: str) -> Refusal:
+        package = self.packages.get(name.lower())
+        if package is None or package.name != name:
+            return errors.NoSuchPackage
+        if version not in [*package.deprecated, *package.removed]:
+            return errors.NoSuchVersion
+        if by != ADMIN:
+            return errors.NotAllowed
+        if version in package.deprecated:
+            self.unpublish_version(by, name, version)
+        if version not in package.purged:
+            package.purged.append(version)
         return None
 
     def unpublish(self, by: str, name: str, is_stale: bool) -> Refusal:
