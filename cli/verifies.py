@@ -63,7 +63,10 @@ def verify_all(settings: Settings, since: int, *, blobs: bool) -> Report:
     models = [] if since else [name for name in sound if name != LOG_TILES]
     log: Task = (check_log, (settings, since, LOG_TILES in sound))
     tasks: list[Task] = [log]
-    tasks += [(check_models, (settings, group)) for group in groups_of(models, CORES) if group]
+    groups = groups_of([name for name in models if name != STATIC_TREE], CORES)
+    if STATIC_TREE in models:
+        groups = [*groups[:-1], [*(groups or [[]])[-1], STATIC_TREE]]
+    tasks += [(check_models, (settings, group)) for group in groups]
     if blobs:
         tasks.append((check_blobs, (settings, since)))
     parts = [first, *_run(tasks, position)]

@@ -150,3 +150,29 @@ def test_everything_is_mended_while_it_is_served(tree: ProcessTree, tmp_path: Pa
 
 def blob_of(tree: ProcessTree, one: Publication) -> Path:
     return tree.data / "blobs" / "sha256" / one.sha256[:2] / one.sha256[2:]
+
+
+def test_the_static_tree_is_verified_and_mended_too(tmp_path: Path) -> None:
+    files = tmp_path / "tree"
+    tree = ProcessTree(tmp_path / "registry", static_tree=files)
+    file = files / "cargo" / "index" / "de" / "mo" / "demo"
+    try:
+        tree.start()
+        tree.add_user("alice")
+        with httpx.Client(base_url=tree.direct) as http:
+            assert DEMO[0].put(http, tree.tokens["alice"]).status_code in SAID_YES
+        wait_until(file.exists, "the file is written")
+        whole = file.read_bytes()
+        assert "7 read models" not in tree.cli("verify"), "the tiles are the log's"
+        assert "6 read models" in tree.cli("verify")
+        file.write_bytes(whole.replace(b"1.0.0", b"1.0.1"))
+        said = tree.cli("verify", fails=True)
+        assert (
+            "the read model `static-tree` has 1 wrong files, such as cargo/index/de/mo/demo" in said
+        )
+        assert "packledger rebuild static-tree" in said
+        tree.cli("rebuild", "static-tree")
+        assert "no faults" in tree.cli("verify")
+        assert file.read_bytes() == whole
+    finally:
+        tree.close()
