@@ -6,6 +6,7 @@
     rebuild   all read models from 200,000 events    crowd     memory, large uploads and packuments
     read      from an append until it is visible     install   `npm ci`, beside Verdaccio
     past      an index file as it was                verify    200,000 events, without blobs
+    history   all read models from 2,000,000 events: five minutes
 
 Latency and rates need a machine that does nothing else; processor time and ratios do not. Exits 1
 when a limit is missed.
@@ -31,6 +32,9 @@ from figures import Figure, table
 PARTS: dict[str, Callable[[Path, int], list[Figure]]] = {
     "publish": lambda folder, scale: publishing.measure(folder, 1_000 // scale),
     "rebuild": lambda folder, scale: rebuilding.measure(folder, rebuilding.EVENTS // scale),
+    "history": lambda folder, scale: rebuilding.measure_history(
+        folder, rebuilding.HISTORY // scale
+    ),
     "read": lambda folder, scale: reading.measure(folder),
     "compare": lambda folder, scale: comparing.measure(folder, max(1, comparing.ROUNDS // scale)),
     "crowd": lambda folder, scale: crowds.measure(folder),

@@ -24,14 +24,14 @@ from packledger.projections.board import (
 from packledger.projections.rebuild import Outcome, Progress
 
 _WEIGHTS = {
-    SEARCH: 9,
-    PAGES: 6,
-    PACKUMENTS: 5,
-    SPARSE_INDEX: 5,
+    SEARCH: 10,
+    PAGES: 9,
+    PACKUMENTS: 6,
+    SPARSE_INDEX: 6,
     LOG_TILES: 4,
     ACCOUNTS: 1,
 }
-"""Processor time of an event, in microseconds, as measured with a generated log."""
+"""Processor time of an event, in microseconds, as measured with a generated log of 2,000,000."""
 _POLL_S = 0.1
 
 Result = TypeVar("Result")
