@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from packledger.feeds.kafka_address import KafkaAddress
 from packledger.feeds.kafka_feed import KafkaFeed
 from packledger.feeds.relay import EXIT_SURPRISED
 from packledger.feeds.store_feed import StoreFeed
+from process_tree import wait_until
 from relay_process import WAITS, RelayProcess
 from relayed import arriving, assert_exact, relay_all
 from small_logs import ListFeed, grow
@@ -24,6 +24,9 @@ pytestmark = [
     pytest.mark.usefixtures("collect_sockets"),
     pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),
 ]
+
+
+SOON_S = 45.0
 
 
 class Supervised:
@@ -110,10 +113,10 @@ def test_the_death_of_the_transactions_coordinator_ends_relays_and_their_success
             closing(KafkaFeed(addresses[1])) as other_feed,
         ):
             arriving(other_feed, 0, 20)
-            wait_for(one.relay.waits)
+            wait_until(one.relay.waits, "it waits before its commit", SOON_S)
             victim.kill()
             one.relay.go_on()
-            wait_for(lambda: one.ends and other.ends)
+            wait_until(lambda: bool(one.ends and other.ends), "both have ended", SOON_S)
             begun = other.log.last_position()
             seen = arriving(feed, 0, begun)
             arriving(other_feed, 20, begun)
@@ -123,10 +126,3 @@ def test_the_death_of_the_transactions_coordinator_ends_relays_and_their_success
                 relay_all(StoreFeed(log), address)
                 assert_exact(address, log.read(0, 100_000))
                 assert folder != folders[0] or seen == log.read(0, len(seen))
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline_s = time.monotonic() + 45
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)

@@ -24,9 +24,9 @@ from packledger.domain.errors import Unavailable
 from packledger.eventstore import s3_client
 from packledger.eventstore.blobs import DamagedBlob, MissingBlob
 from packledger.eventstore.s3_blobs import S3Blobs
+from process_tree import wait_until
 from s3_server import S3Server, bucket_for, shared_server
 
-DEADLINE_S = 20
 BIG = bytes(range(256)) * (24 << 12)
 """24 MiB: more than what two sockets hold between them."""
 PIECE_BYTES = 256 << 10
@@ -85,13 +85,6 @@ def connections(server: S3Server) -> int:
     return states.count((f"{server.port:04X}", "01"))
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        time.sleep(0.005)
-
-
 def test_a_server_killed_during_an_upload_has_nothing_and_takes_it_later(
     server: S3Server, open_blobs: OpenBlobs
 ) -> None:
@@ -103,7 +96,7 @@ def test_a_server_killed_during_an_upload_has_nothing_and_takes_it_later(
     server.pause()
     with ThreadPoolExecutor(1) as threads:
         committing = threads.submit(first.commit)
-        wait_until(lambda: connections(server) > before)
+        wait_until(lambda: connections(server) > before, "it connects")
         server.kill()
         with pytest.raises(Unavailable, match="cannot be reached; nothing was changed"):
             committing.result()
@@ -412,7 +405,7 @@ def test_a_connection_is_used_again_and_closed_for_who_leaves_early(
     for file in left:
         with file:
             assert file.read(PIECE_BYTES) == BIG[:PIECE_BYTES]
-    wait_until(lambda: connections(server) <= 1)
+    wait_until(lambda: connections(server) <= 1, "connections are closed")
 
 
 MEASURED = """

@@ -2,13 +2,14 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
+from process_tree import wait_until
 from running_registry import RunningRegistry
 from s3_server import S3Server, bucket_for
 from uploads import crate as packed_crate
@@ -16,7 +17,6 @@ from uploads import crate_body, new_crate, npm_body
 
 pytestmark = pytest.mark.service
 
-DEADLINE_S = 30
 TIMEOUT_S = 3.0
 LARGE_BYTES = 24 << 20
 """More than what the sockets on the way hold."""
@@ -81,13 +81,6 @@ def connections(server: S3Server, *, half_read: bool = False) -> int:
     return sum(not half_read or int(one[4].partition(":")[2], 16) > 0 for one in mine)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def test_without_its_server_the_registry_reads_on_and_refuses_the_rest(
     registry: RunningRegistry, server: S3Server
 ) -> None:
@@ -132,7 +125,7 @@ def test_a_server_that_says_nothing_holds_up_nothing_else(
         with ThreadPoolExecutor(12) as threads:
             before = connections(server)
             downloads = [threads.submit(download) for _ in range(12)]
-            wait_until(lambda: connections(server) >= before + 10)
+            wait_until(lambda: connections(server) >= before + 10, "ten connect")
             begun_s = time.monotonic()
             for name in names:
                 assert registry.http.get(f"/cargo/index/un/re/{name}").status_code == 200
@@ -170,5 +163,5 @@ def test_who_leaves_in_the_middle_leaves_no_answer_of_the_server_unread(
         with socket.create_connection(("127.0.0.1", registry.port)) as peer:
             peer.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             assert peer.recv(1000).startswith(b"HTTP/1.1 200")
-    wait_until(lambda: connections(server, half_read=True) == 0)
+    wait_until(lambda: connections(server, half_read=True) == 0, "none is half read")
     assert len(registry.http.get(path).content) > LARGE_BYTES
