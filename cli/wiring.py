@@ -182,13 +182,13 @@ def set_damaged_aside(settings: Settings) -> dict[str, str]:
 
     While the store cannot be reached, nobody can tell whether one of them is ahead of the log.
     """
+    root = places_of(settings).read
     with closing(Log(open_store(settings, create=False))) as log:
         try:
-            last_position = log.last_position()
+            last_position, of_log = log.last_position(), damage.is_of_log(root, log)
         except Unavailable:
-            last_position = sys.maxsize
-    root = places_of(settings).read
-    return damage.set_damaged_aside(root, projections_of(settings), last_position)
+            last_position, of_log = sys.maxsize, True
+    return damage.set_damaged_aside(root, projections_of(settings), last_position, of_log)
 
 
 def is_stale(settings: Settings, projection: str) -> bool:

@@ -1,14 +1,21 @@
 """Look at read models before anything is served from them; what is damaged is built anew.
 
-Finds a file that is missing, cut, of broken structure, or ahead of the log. Changed bytes inside a
-row are found by `rebuild --check` alone: SQLite keeps no checksums of rows.
+Finds a file that is missing, cut, of broken structure, ahead of the log, or of another log. Changed
+bytes inside a row are found by `rebuild --check` alone: SQLite keeps no checksums of rows.
 """
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
+from packledger.eventstore.log import Log
+from packledger.eventstore.mapper import UnknownEvent
+from packledger.projections.board import LOG_TILES
 from packledger.projections.generation import Generations, database_uri
+from packledger.projections.log_entry import entry_of
+from packledger.projections.log_tiles import size_of, tile_of
+from packledger.projections.merkle import HASH_BYTES, TILE_WIDTH, leaf_hash
 
 
 def open_live(model: Path) -> sqlite3.Connection:
@@ -45,10 +52,34 @@ def damage_of(model: Path, last_position: int, *, every_index: bool = False) -> 
     return ""
 
 
-def set_damaged_aside(root: Path, projections: Iterable[str], last_position: int) -> dict[str, str]:
+def is_of_log(root: Path, log: Log) -> bool:
+    """Return whether the read models were folded from a log, as far as one can tell.
+
+    The newest leaf of the live tiles is compared with the event in its place: a log that was
+    restored from a backup may have grown past it since.
+
+    Raises:
+        Unavailable: the log cannot be read.
+    """
+    generations = Generations(root, LOG_TILES)
+    try:
+        with closing(open_live(generations.model(generations.live()))) as tiles:
+            position = size_of(tiles)
+            width = (position - 1) % TILE_WIDTH + 1
+            tile = tile_of(tiles, 0, (position - 1) // TILE_WIDTH, width)
+        event = log.read(position - 1, 1) if position else []
+    except (sqlite3.DatabaseError, UnknownEvent):
+        return True  # others say what is wrong with these
+    return not event or tile is None or tile[-HASH_BYTES:] == leaf_hash(entry_of(event[0]))
+
+
+def set_damaged_aside(
+    root: Path, projections: Iterable[str], last_position: int, of_log: bool = True
+) -> dict[str, str]:
     """Have no damaged model live any more; return the damage by projection.
 
-    Call it before anybody reads: the projector then builds them from the log.
+    Call it before anybody reads: the projector then builds them from the log. of_log: see
+    `is_of_log`.
     """
     found: dict[str, str] = {}
     for name in projections:
@@ -56,6 +87,8 @@ def set_damaged_aside(root: Path, projections: Iterable[str], last_position: int
         with generations.locked():
             live = generations.live()
             damage = damage_of(generations.model(live), last_position) if live else ""
+            if live and not of_log:
+                damage = "it was folded from another log"
             if damage:
                 found[name] = damage
                 generations.set_aside()
