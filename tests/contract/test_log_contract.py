@@ -21,6 +21,7 @@ from packledger.domain.events import (
 )
 from packledger.domain.streams import stream_id
 from packledger.eventstore import log as log_module
+from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log
 from packledger.eventstore.mapper import UnknownEvent
 
@@ -329,3 +330,54 @@ def test_events_keep_their_bytes(open_log: OpenLog, place: str) -> None:
         b'{"type":"crate.owner_added.v1","name":"demo","owner":"bob",'
         b'"at":"2026-11-21T10:00:00.000Z","by":"alice","token":"","request":""}'
     )
+
+
+def test_every_place_is_listed_by_stream_and_version(open_log: OpenLog) -> None:
+    log = open_log()
+    for name in ("demo", "other", "third"):
+        grow(log, name, 40)
+    listed = [tuple(place) for place in log.places()]
+    stored = [(one.stream, one.version, one.position) for one in log.read(0, 1_000)]
+    assert listed == sorted(stored)
+    assert len(listed) == 120
+    assert log.damage() == ""
+    assert [row[0] for row in log.read_rows(10, 5)] == [11, 12, 13, 14, 15]
+
+
+DAMAGE = {
+    "DELETE FROM stored_events WHERE position = 3": "position 3 is missing",
+    "UPDATE stored_events SET state = ? WHERE position = 3": "cannot be read",
+}
+
+
+@pytest.mark.parametrize("statement", DAMAGE)
+def test_a_damaged_log_is_refused_loudly(open_log: OpenLog, place: str, statement: str) -> None:
+    grow(open_log(), "demo", 5)
+    execute_sql(place, statement, *[b"{"] * statement.count("?"))
+    log = open_log()
+    with pytest.raises(DamagedLog, match=DAMAGE[statement]):
+        log.read(0, 10)
+    with pytest.raises(DamagedLog):
+        log.read_stream("crate", "demo")
+    with pytest.raises(DamagedLog):
+        log.load("crate", "demo")
+    with pytest.raises(DamagedLog):
+        add_owner(log, "demo", "carol")
+    assert [one.position for one in log.read(0, 2)] == [1, 2]
+    assert log.last_position() == 5
+
+
+def test_swapped_events_of_a_stream_are_refused(open_log: OpenLog, place: str) -> None:
+    grow(open_log(), "demo", 5)
+    for before, after in ((3, 99), (4, 3), (99, 4)):
+        execute_sql(place, f"UPDATE stored_events SET position = {after} WHERE position = {before}")
+    with pytest.raises(DamagedLog, match="in another's place"):
+        open_log().read_stream("crate", "demo")
+
+
+def test_a_snapshot_that_cannot_be_read_is_left_alone(open_log: OpenLog, place: str) -> None:
+    grow(open_log(), "demo", 120)
+    assert (
+        len(execute_sql(place, "UPDATE stored_snapshots SET state = ? RETURNING topic", b"{")) > 0
+    )
+    assert open_log().load("crate", "demo").version == 120
