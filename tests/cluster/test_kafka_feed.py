@@ -392,6 +392,25 @@ def test_a_node_without_brokers_serves_nothing_and_begins_when_they_are_there(
     node.board.close()
 
 
+def test_a_node_is_not_rebuilt_from_a_lost_topic_before_that_is_whole_again(
+    tmp_path: Path, address: KafkaAddress
+) -> None:
+    with closing(SmallRegistry(tmp_path / "data")) as small:
+        for number in range(3):
+            small.publish_crate("alice", "demo", f"1.{number}.0")
+        small.catch_up()
+        small.settings = msgspec.structs.replace(
+            small.settings, kafka=address.servers, kafka_topic=address.topic
+        )
+        log, served = small.log.read(0, 100), small.live_documents()
+        relay_all(ListFeed(log, len(log) - 1), address)
+        with pytest.raises(Unavailable, match=f"what is served knows {len(log)}"):
+            small.rebuild("sparse-index")
+        assert small.live_documents() == served
+        relay_all(ListFeed(log), address)
+        assert small.rebuild("sparse-index").differences == []
+
+
 def test_a_projector_ends_loudly_at_a_hole_and_what_it_serves_stays(
     tmp_path: Path, address: KafkaAddress
 ) -> None:
