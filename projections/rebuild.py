@@ -252,6 +252,6 @@ def _compare(
         names = [
             "the live generation is missing or damaged"
             if live is None
-            else "the live generation is of another release, or ahead of the log"
+            else "the live generation is of another release, or ahead of what can be read now"
         ]
     return Outcome(projection.name, model.position(), found.rows, found.sha256, names, swapped)
