@@ -30,7 +30,7 @@ from packledger.eventstore.s3_reader import VerifiedReader
 from packledger.eventstore.spool import Spool, sweep
 
 RENEW_S = 60
-"""An object that is this old is stored again when its bytes are: it may be an orphan, and removed by
+"""An object of this age is stored again when its bytes are: it may be an orphan, and be removed by
 its age."""
 LINK_S = 300
 """How long a URL for a client holds: it is followed at once, but a clock may be wrong."""
