@@ -14,7 +14,7 @@ from packledger.audit.backup_form import BackupPlaces
 from packledger.audit.blob_references import BlobReferences
 from packledger.audit.log_keys import LogKeys
 from packledger.audit.restoring import Restored, restore
-from packledger.commands.purging import find_target, purge
+from packledger.commands.purging import find_target
 from packledger.domain.errors import Conflict, NotFound, RegistryError, Unavailable
 from packledger.eventstore.blobs import BlobStore
 from packledger.eventstore.disk_blobs import DiskBlobs
@@ -279,11 +279,7 @@ def test_what_is_purged_leaves_the_next_backup(small: SmallRegistry, folder: Pat
     backed_up(small, folder / "backup")
     target = find_target(small.registry, "npm", "demo", "1.0.0")
     blobs = DiskBlobs(folder / "data" / "blobs")
-    os.utime(blobs.path(target.readme), (1, 1))
-    with closing(BlobReferences(small.log)) as references:
-        references.catch_up()
-        actor = small.actor("root")
-        done = purge(small.registry, references, actor, target, "a secret")
+    done = small.purge("root", "npm", "demo", "1.0.0", "a secret")
     assert sorted(done.removed) == sorted([target.digest, target.readme])
     second = backed_up(small, folder / "backup")
     assert (second.removed, second.manifest.missing) == (2, [])

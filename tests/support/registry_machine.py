@@ -3,8 +3,8 @@
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from packledger.audit.blob_references import BlobReferences
 from packledger.commands import accounts, crates, npm_edits
-from packledger.commands.purging import find_target, purge
 from packledger.domain.errors import Conflict, RegistryError
 from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished, tag_of
 from packledger.domain.permissions import Identity
@@ -27,7 +25,16 @@ from packledger.projections.packuments import tarball_of
 from packledger.projections.search import CARGO, NPM
 from packledger.projections.search_engine import search
 from packledger.projections.sparse_index import crate_file_of
-from registry_model import ADMIN, RELEASES_LAST, VERSIONS, Refusal, RegistryModel, number
+from registry_model import (
+    ADMIN,
+    RELEASES_LAST,
+    VERSIONS,
+    Refusal,
+    RegistryModel,
+    canonical,
+    number,
+    one_of,
+)
 from small_registry import SmallRegistry, memory_folder
 
 PEOPLE = ["alice", "bob", "carol"]
@@ -127,32 +134,20 @@ class Registry(RuleBasedStateMachine):
         self.ask(expected, lambda: self.small.publish_crate(by, name, version, text))
 
     def yank(self, by: str, name: str, which: int, yanked: bool) -> None:
-        crate = self.model.crates.get(_canonical(name))
-        version = _one_of(crate.yanked if crate else (), which)
+        crate = self.model.crates.get(canonical(name))
+        version = one_of(crate.yanked if crate else (), which)
         expected = self.model.yank(by, name, version, yanked)
         args = self.small.registry, Identity(by), self.small.actor(by), name, version, yanked
         self.ask(expected, lambda: crates.set_yanked(*args))
 
     def purge(self, by: str, ecosystem: str, name: str, which: int) -> None:
-        small, known = self.small, list[str]()
-        if ecosystem == "cargo" and (crate := self.model.crates.get(_canonical(name))):
-            known = list(crate.yanked)
-        elif ecosystem == "npm" and (package := self.model.packages.get(name.lower())):
-            known = [*package.deprecated, *package.removed]
-        version = _one_of(known, which)
+        small, known = self.small, self.model.versions(ecosystem, name)
+        version = one_of(known, which)
         asked = self.model.purge_crate if ecosystem == "cargo" else self.model.purge_npm
         expected = asked(by, name, version)
 
         def command() -> None:
-            target = find_target(small.registry, ecosystem, name, version)
-
-            def wait(seconds: float) -> None:
-                small.blobs.remove(target.readme)  # as if it were old by now
-
-            with closing(BlobReferences(small.log)) as references:
-                references.catch_up()
-                done = purge(small.registry, references, small.actor(by), target, SECRET, wait)
-            assert done.kept == {}
+            assert small.purge(by, ecosystem, name, version, SECRET).kept == {}
 
         self.ask(expected, command)
 
@@ -210,7 +205,7 @@ class Registry(RuleBasedStateMachine):
 
     def _version_of(self, name: str, which: int) -> str:
         package = self.model.packages.get(name)
-        return _one_of(package.deprecated if package else (), which)
+        return one_of(package.deprecated if package else (), which)
 
     def set_npm_owners(self, by: str, name: str, one: str, other: str) -> None:
         owners = [one, other] if other else []
@@ -399,16 +394,6 @@ def _stream_of(event: Any) -> tuple[str, str]:
         kind = "crate" if event.ecosystem == CARGO else event.ecosystem
     name = getattr(event, "name", "").lower()
     return kind, name.replace("-", "_") if kind == "crate" else name
-
-
-def _canonical(crate: str) -> str:
-    return crate.lower().replace("-", "_")
-
-
-def _one_of(existing: Iterable[str], which: int) -> str:
-    """One of the versions there are, seldom another one."""
-    choices = [*existing] * 10 + VERSIONS
-    return choices[which % len(choices)]
 
 
 def _rank(version: str) -> int:

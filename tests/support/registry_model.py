@@ -4,6 +4,7 @@ Nothing here comes from `packledger.domain` but the classes of refusals: an expe
 that a command must raise, or None and the model has been changed.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from packledger.domain import errors
@@ -34,6 +35,17 @@ def number(version: str) -> str:
     return version.split("+")[0]
 
 
+def canonical(crate: str) -> str:
+    """What makes a crate's name unique."""
+    return crate.lower().replace("-", "_")
+
+
+def one_of(existing: Iterable[str], which: int) -> str:
+    """One of the versions there are, seldom another one."""
+    choices = [*existing] * 10 + VERSIONS
+    return choices[which % len(choices)]
+
+
 @dataclass
 class Crate:
     name: str
@@ -60,8 +72,16 @@ class RegistryModel:
         self.crates: dict[str, Crate] = {}
         self.packages: dict[str, Package] = {}
 
+    def versions(self, ecosystem: str, name: str) -> list[str]:
+        """Every version of a crate or package that was published."""
+        if ecosystem == "cargo":
+            crate = self.crates.get(canonical(name))
+            return list(crate.yanked) if crate else []
+        package = self.packages.get(name.lower())
+        return [*package.deprecated, *package.removed] if package else []
+
     def publish_crate(self, by: str, name: str, version: str) -> Refusal:
-        key = name.lower().replace("-", "_")
+        key = canonical(name)
         crate = self.crates.get(key)
         if crate is not None and crate.name != name:
             return errors.NameTaken
@@ -74,7 +94,7 @@ class RegistryModel:
         return None
 
     def _crate(self, by: str, name: str) -> Crate | type[errors.RegistryError]:
-        crate = self.crates.get(name.lower().replace("-", "_"))
+        crate = self.crates.get(canonical(name))
         if crate is None or crate.name != name:
             return errors.NoSuchPackage
         return crate if by in [*crate.owners, ADMIN] else errors.NotOwner

@@ -6,18 +6,20 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uploads
+from packledger.audit.blob_references import BlobReferences
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
 from packledger.commands import crates, npm, npm_edits
 from packledger.commands.crate_upload import CrateUpload
 from packledger.commands.npm_body import scan_body
+from packledger.commands.purging import Purged, find_target, purge
 from packledger.domain import configuration
 from packledger.domain.actor import Actor
 from packledger.domain.permissions import Identity
@@ -166,6 +168,17 @@ class SmallRegistry:
     ) -> None:
         said = scan_body(json.dumps({"_id": name, "name": name, **body}).encode())
         npm_edits.edit(self.registry, Identity(account), self.actor(account), name, said, rev)
+
+    def purge(self, by: str, ecosystem: str, name: str, version: str, reason: str) -> Purged:
+        """Purge a version, whose README is taken for an old one."""
+        target = find_target(self.registry, ecosystem, name, version)
+
+        def wait(seconds: float) -> None:
+            self.blobs.remove(target.readme)
+
+        with closing(BlobReferences(self.log)) as references:
+            references.catch_up()
+            return purge(self.registry, references, self.actor(by), target, reason, wait)
 
     def step(self) -> bool:
         """Apply one page; nobody waits for the projector afterwards, since a test drives it."""
