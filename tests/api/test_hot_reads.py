@@ -184,3 +184,14 @@ def test_thousands_of_pipelined_hits_are_all_answered(registry: RunningRegistry)
     said = exchange(registry.port, (HIT + b"\r\n") * 2_000, answers=2_000)
     assert {one.status for one in said if one} == {200}
     assert len(said) == 2_000
+
+
+def test_a_purged_file_is_no_hit_any_more(registry: RunningRegistry) -> None:
+    body, path = npm_body({"name": "gone", "version": "1.0.0"}), "/npm/gone/-/gone-1.0.0.tgz"
+    registry.http.put("/npm/gone", json=body, headers=registry.token()).raise_for_status()
+    assert {registry.http.get(path).status_code for _ in range(3)} == {200}
+    registry.cli("purge", "npm:gone@1.0.0", "--reason", "a secret", "--yes")
+    for _ in range(3):
+        answer = registry.http.get(path)
+        assert "a secret" in answer.text
+        assert answer.status_code == through_falcon(registry, path, {}).status_code >= 400
