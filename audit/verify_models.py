@@ -127,6 +127,7 @@ class _Pair:
 
     def __init__(self, projection: Projection, live: sqlite3.Connection, scratch: Path) -> None:
         self.projection, self._live, self._error = projection, live, ""
+        self._scratch = scratch
         live.execute("BEGIN")
         found = "SELECT value FROM meta WHERE key = 'position'"
         self.position = int(live.execute(found).fetchone()[0])
@@ -153,7 +154,7 @@ class _Pair:
         where = f"differs from a replay up to position {self.position}"
         tables = []
         if self.projection.name != STATIC_TREE:  # it keeps what is about to be written, too
-            tables = _tables_that_differ(self._model.db, self._live)
+            tables = _tables_that_differ(self._model.db, self._live, self._scratch)
             if not tables:
                 return ""
         keys = differences(self.projection, self._model.db, self._live)
@@ -174,44 +175,46 @@ def _live(root: Path, name: str) -> sqlite3.Connection:
     return open_live(generations.model(generations.live()))
 
 
-def _tables_that_differ(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> list[str]:
-    """Return the tables whose rows are not the same, in whatever order."""
-    return [
-        name
-        for name, statement in _selections(ours)
-        if _sum_of(ours, statement) != _sum_of(theirs, statement)
-    ]
+def _tables_that_differ(
+    ours: sqlite3.Connection, theirs: sqlite3.Connection, scratch: Path
+) -> list[str]:
+    """Return the tables whose rows are not the same, in whatever order, and broken indexes."""
+    kinds = {name: kind for schema, name, kind, *_ in _listed(ours) if schema == "main"}
+    full_text = [name for name, kind in kinds.items() if kind == "virtual"]
+    rows = [name for name, kind in kinds.items() if kind == "table" and name[:7] != "sqlite_"]
+    sources = {name: f"main.{name}" for name in rows if name != "meta"}
+    # The ids of texts are those of other tables' rows.
+    sources |= {name: f"(SELECT rowid, * FROM main.{name})" for name in full_text}  # noqa: S608
+    wrong = [name for name, one in sources.items() if _sum_of(ours, one) != _sum_of(theirs, one)]
+    return wrong or (_broken_indexes(theirs, full_text, scratch) if full_text else [])
 
 
-def _selections(db: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    """Yield each table and how its rows are read.
-
-    A full-text index is a table of words and where they are, and of what it knows in total.
-    Source: https://www.sqlite.org/fts5.html#the_fts5vocab_virtual_table_module
-    """
-    for schema, name, kind, *_ in db.execute("PRAGMA table_list").fetchall():
-        if schema != "main" or name.startswith("sqlite_") or name == "meta":
-            continue
-        if kind == "table" or name.endswith("_docsize"):
-            yield name, f"SELECT * FROM main.{name}"  # noqa: S608 - our own tables
-        elif kind == "virtual":
-            yield name, f"SELECT rowid, * FROM main.{name}"  # noqa: S608
-            yield f"{name}_data", f"SELECT block FROM main.{name}_data WHERE id = 1"  # noqa: S608
-            yield f"{name}_words", f"SELECT * FROM temp.words_of_{name}"  # noqa: S608
+def _listed(db: sqlite3.Connection) -> list[tuple[str, ...]]:
+    return db.execute("PRAGMA table_list").fetchall()
 
 
-def _sum_of(db: sqlite3.Connection, statement: str) -> int | None:
-    """Return a sum over a table's rows, None if they cannot be read.
+def _sum_of(db: sqlite3.Connection, source: str) -> int | None:
+    """Return a sum over the rows of a table or query, None if they cannot be read.
 
     Python's hashes of texts and bytes are keyed anew in every process.
     """
-    _, _, index = statement.partition("temp.words_of_")
     try:
-        if index:
-            db.execute(
-                f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.words_of_{index}"
-                f" USING fts5vocab('main', '{index}', 'instance')"
-            )
-        return sum(map(hash, db.execute(statement)))
+        return sum(map(hash, db.execute(f"SELECT * FROM {source}")))  # noqa: S608 - our own tables
     except (sqlite3.DatabaseError, ValueError):
         return None
+
+
+def _broken_indexes(live: sqlite3.Connection, names: Sequence[str], scratch: Path) -> list[str]:
+    """Return the full-text indexes that do not fit the texts, of a copy: it takes the write lock.
+
+    Source: https://www.sqlite.org/fts5.html#the_integrity_check_command
+    """
+    broken = []
+    with closing(sqlite3.connect(scratch / "copy.sqlite")) as copy:
+        live.backup(copy)
+        for name in names:
+            try:
+                copy.execute(f"INSERT INTO {name} ({name}) VALUES ('integrity-check')")  # noqa: S608
+            except sqlite3.DatabaseError:
+                broken.append(name)
+    return broken

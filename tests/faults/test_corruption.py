@@ -135,6 +135,27 @@ def test_a_dropped_table_is_named_and_mended(
     check_named_and_mended(original, stopped, {name})
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM words_data WHERE id > 10",
+        "DELETE FROM names_docsize WHERE id = (SELECT min(id) FROM names_docsize)",
+        "UPDATE words_data SET block = x'00' WHERE id = 1",
+        "UPDATE words_content SET c0 = 'domo' WHERE c0 = 'demo'",
+        "UPDATE downloads SET popularity = 7",
+        "DELETE FROM newest",
+    ],
+)
+def test_a_search_index_that_does_not_fit_its_texts_is_named_and_mended(
+    original: Stopped, stopped: Stopped, statement: str
+) -> None:
+    with closing(sqlite3.connect(stopped.model("search"))) as db, db:
+        if "downloads" in statement:
+            db.execute("INSERT INTO downloads VALUES ('cargo:demo', 1, 1.0)")
+        assert db.execute(statement).rowcount > 0
+    check_named_and_mended(original, stopped, {"search"})
+
+
 DELETIONS: dict[str, Callable[[Path], object]] = {
     "the file": lambda model: model.unlink(),
     "the generation": lambda model: shutil.rmtree(model.parent),
