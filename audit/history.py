@@ -1,6 +1,8 @@
 """The log as people read it: who did what to what, when, by which token and request."""
 
+import re
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -90,8 +92,10 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     """Which events to show; both ends are included.
 
     subject: of an entry, or `user:NAME` for what NAME did, too; empty for all. since, until: a
-    position or an RFC 3339 time (or its beginning, such as a date); after: a position, not
-    included.
+    position or a time in UTC (or its beginning, such as a date); after: a position, not included.
+
+    Raises:
+        Invalid: none of these.
     """
 
     subject: str = ""
@@ -104,30 +108,43 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
         if self.subject and (kind not in {"cargo", "npm", "user"} or not name):
             raise Invalid(f"`{self.subject}` must be cargo:NAME, npm:NAME or user:NAME")
         for end in (self.since, self.until):
-            if not end.isascii() or len(end) > 40:
-                raise Invalid(f"`{end[:40]}` is neither a position nor a time")
+            if end and not (_POSITION.fullmatch(end) or _TIME.fullmatch(end)):
+                raise Invalid(
+                    f"`{end[:40]}` is neither a position nor a time; write a time in UTC, such as "
+                    "`2026-11-21` or `2026-11-21T06:00:00Z`"
+                )
+
+
+_POSITION = re.compile(r"[0-9]{1,18}")
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}(-[0-9]{2}(T[0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,3})?)?)?)?)?Z?"
+)
 
 
 def history(log: Log, chosen: Chosen) -> Iterator[Recorded]:
     """Yield events in order, in constant memory; those of one package from its stream alone."""
+    return chain.from_iterable(history_pages(log, chosen))
+
+
+def history_pages(log: Log, chosen: Chosen) -> Iterator[list[Recorded]]:
+    """Yield the same by pages, empty ones too: there is a rest after every page that is read."""
+    wanted = _filter(chosen)
+    for page in _candidates(log, chosen):
+        yield [recorded for recorded in page if wanted(recorded)]
+
+
+def _candidates(log: Log, chosen: Chosen) -> Iterator[list[Recorded]]:
     first = int(chosen.since) if chosen.since.isdecimal() else 0
     last = int(chosen.until) if chosen.until.isdecimal() else None
     after = max(chosen.after, first - 1)
-    return filter(_filter(chosen), _candidates(log, chosen.subject, after, last))
-
-
-def _candidates(log: Log, subject: str, after: int, last: int | None) -> Iterator[Recorded]:
-    kind, _, name = subject.partition(":")
-    stream = {"cargo": ("crate", canonical_crate_name), "npm": ("npm", canonical_npm_name)}.get(
-        kind
-    )
-    if stream is not None:
-        ours = log.read_stream(stream[0], stream[1](name), last)
-        yield from (recorded for recorded in ours if recorded.position > after)
+    ecosystem, _, name = chosen.subject.partition(":")
+    if ecosystem in _STREAM:
+        ours = package_events(log, ecosystem, name, until=last)
+        yield [recorded for recorded in ours if recorded.position > after]
         return
     while page := log.read(after, PAGE_EVENTS, last):
         after = page[-1].position
-        yield from page
+        yield page
 
 
 _STREAM = {"cargo": ("crate", canonical_crate_name), "npm": ("npm", canonical_npm_name)}
@@ -145,8 +162,9 @@ def package_events(
 
 
 def _filter(chosen: Chosen) -> Callable[[Recorded], bool]:
-    since = "" if chosen.since.isdecimal() else chosen.since
-    until = "" if chosen.until.isdecimal() else chosen.until
+    # Without the Z, a whole second is the beginning of its milliseconds.
+    since = "" if chosen.since.isdecimal() else chosen.since.removesuffix("Z")
+    until = "" if chosen.until.isdecimal() else chosen.until.removesuffix("Z")
 
     def wanted(recorded: Recorded) -> bool:
         at = recorded.event.at
@@ -154,6 +172,7 @@ def _filter(chosen: Chosen) -> Callable[[Recorded], bool]:
             return False
         if not chosen.subject.startswith("user:"):
             return True
-        return chosen.subject in {f"user:{recorded.event.by}", entry_of(recorded).subject}
+        by = f"user:{recorded.event.by}"
+        return chosen.subject == by or chosen.subject == entry_of(recorded).subject
 
     return wanted

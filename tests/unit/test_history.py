@@ -74,8 +74,17 @@ def test_times_choose_both_ends_included(small: SmallRegistry) -> None:
     assert entries(small, until="2026-11-20") == []
 
 
-@pytest.mark.parametrize("text", ["²", "①"])
-def test_digits_that_are_no_numbers_are_no_positions(small: SmallRegistry, text: str) -> None:
+def test_a_whole_second_is_all_of_it(small: SmallRegistry) -> None:
+    everything = entries(small)
+    begins, ends = everything[0].at[:19] + "Z", everything[-1].at[:19] + "Z"
+    assert everything[0].at > begins.removesuffix("Z")
+    assert entries(small, since=begins, until=ends) == everything
+
+
+@pytest.mark.parametrize(
+    "text", ["²", "①", "9" * 19, "yesterday", "2026-11-21T06:00:00+01:00", "2026-1", "Z", "-1"]
+)
+def test_what_is_neither_a_position_nor_a_time_is_refused(small: SmallRegistry, text: str) -> None:
     with pytest.raises(Invalid, match="neither a position nor a time"):
         entries(small, since=text)
 
