@@ -45,10 +45,10 @@ def gc(settings: Settings, days: int, dry_run: bool, as_json: bool) -> None:
             count += 1
             size_bytes += orphan.size_bytes
             if as_json:
-                click.echo(msgspec.json.encode(orphan))
+                show.say(msgspec.json.encode(orphan).decode())
             else:
                 age = counted(orphan.age_s // DAY_S, "day")
-                click.echo(f"{orphan.digest}  {size(orphan.size_bytes)}, {age} old")
+                show.say(f"{orphan.digest}  {size(orphan.size_bytes)}, {age} old")
             show("looking at blobs: orphans", count, None)
     if as_json:
         total = {"orphans": count, "size_bytes": size_bytes, "removed": not dry_run}

@@ -4,20 +4,45 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import click
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 Show = Callable[[str, int, int | None], None]
 """Called with what is being done, how much is done, and how much there is, if that is known."""
 
 
+class Shown:
+    """Shows progress on the terminal, if there is one, and prints lines beside it."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar, self._task = bar, bar.add_task("", total=None)
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Show how far it is, see `Show`."""
+        self._bar.update(self._task, description=what, completed=done, total=total)
+        if total is None:  # `update` would keep the total of what was done before
+            self._bar.tasks[0].total = None
+
+    def say(self, line: str) -> None:
+        """Print a line of the result to standard output."""
+        if self._bar.disable or not sys.stdout.isatty():
+            click.echo(line)
+        else:
+            # The same terminal: the bar makes room for the line.
+            self._bar.console.out(line, highlight=False)
+
+
 @contextmanager
-def shown_progress() -> Iterator[Show]:
-    """Give a function that shows progress on the terminal, if there is one."""
+def shown_progress() -> Iterator[Shown]:
+    """Give what shows progress on standard error, if that is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(what: str, done: int, total: int | None) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
-        yield show
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        yield Shown(bar)
