@@ -86,14 +86,15 @@ _TIME = re.compile(r"[0-9][0-9T:.+-]*Z?")
 def _time_of(moment: str) -> datetime:
     try:
         time = datetime.fromisoformat(moment) if _TIME.fullmatch(moment) else None
-    except ValueError:
-        time = None
-    if time is None:
-        raise Invalid(
-            f"`{moment}` is no moment: give a position in the log, or a time such as "
-            "`2026-11-21T06:00:00Z`"
-        )
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        if time is not None:
+            # An offset may lead out of the years that there are.
+            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Invalid(
+        f"`{moment}` is no moment: give a position in the log, or a time such as "
+        "`2026-11-21T06:00:00Z`"
+    )
 
 
 class PastCrate:

@@ -159,6 +159,7 @@ def test_a_time_means_what_came_before_the_first_later_event(
         ("2026-13-01", "no moment"),
         ("2026-11-21T10:00:00Z'", "no moment"),
         ("-1", "no moment"),
+        ("0001-01-01T00:00:00+14:00", "no moment"),
         ("", "no moment"),
     ],
 )
