@@ -6,14 +6,19 @@ The lines are JSON, one event each, described in `docs/AUDIT.md`.
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from itertools import islice
 
 import falcon.asgi
 import msgspec
 
 from packledger.api.context import Context
 from packledger.api.downloads import answer_download
-from packledger.audit.history import Chosen, full_entry_of, history
+from packledger.audit.history import (
+    Chosen,
+    entry_of,
+    full_entry_of,
+    history_pages,
+    package_events,
+)
 from packledger.domain.errors import Invalid, NoSuchPackage, NotAllowed
 from packledger.eventstore.blobs import Download
 from packledger.eventstore.log import Recorded
@@ -48,8 +53,8 @@ class Events:
             since=req.get_param("since") or "",
             until=req.get_param("until") or "",
         )
-        found = history(self._context.registry.log, chosen)
-        await _answer(resp, islice(found, limit or DEFAULT_EVENTS))
+        pages = history_pages(self._context.registry.log, chosen)
+        await _answer(resp, pages, limit or DEFAULT_EVENTS)
 
 
 class PackageHistory:
@@ -67,13 +72,14 @@ class PackageHistory:
         await self._of(req, resp, "npm", name)
 
     async def _of(self, req: Request, resp: Response, ecosystem: str, name: str) -> None:
-        await self._context.authenticator.require(req)
-        await self._context.check_access(req, ecosystem, name)
-        chosen = Chosen(subject=f"{ecosystem}:{name}")
-        found = await asyncio.to_thread(list, history(self._context.registry.log, chosen))
-        if not found:
+        identity = await self._context.authenticator.require(req)
+        log = self._context.registry.log
+        found = await asyncio.to_thread(package_events, log, ecosystem, name)
+        # Any spelling of a name finds the package; the hook is asked about its own.
+        names = [entry_of(recorded).subject.partition(":")[2] for recorded in found[:1]]
+        if not names or not self._context.hooks.may_read(identity, ecosystem, names[0]):
             raise NoSuchPackage(name)
-        await _answer(resp, iter(found))
+        await _answer(resp, iter([found]), len(found))
 
 
 class Blobs:
@@ -94,26 +100,30 @@ class Blobs:
         resp.set_header("cache-control", "private, no-store")
 
 
-async def _answer(resp: Response, found: Iterator[Recorded]) -> None:
-    """Answer lines; the first of them are read before there is a status."""
-    first = await asyncio.to_thread(_lines, found)
+async def _answer(resp: Response, pages: Iterator[list[Recorded]], limit: int) -> None:
+    """Answer lines; the first page of them is read before there is a status.
+
+    No thread is held for longer than a page takes, however few of its events are wanted.
+    """
+    first = await asyncio.to_thread(next, pages, None) or []
     resp.content_type = LINES
     resp.set_header("cache-control", "private, no-store")
-    if first.count(b"\n") < PIECE_EVENTS:
-        resp.data = first
-    else:
-        resp.stream = _pieces(first, found)
+    resp.stream = _pieces(first, pages, limit)
 
 
-async def _pieces(first: bytes, found: Iterator[Recorded]) -> AsyncIterator[bytes]:
-    yield first
-    while piece := await asyncio.to_thread(_lines, found):
-        yield piece
+async def _pieces(
+    page: list[Recorded] | None, pages: Iterator[list[Recorded]], limit: int
+) -> AsyncIterator[bytes]:
+    while page is not None and limit > 0:
+        wanted = page[:limit]
+        limit -= len(wanted)
+        for begin in range(0, len(wanted), PIECE_EVENTS):
+            yield await asyncio.to_thread(_lines, wanted[begin : begin + PIECE_EVENTS])
+        page = await asyncio.to_thread(next, pages, None) if limit else None
 
 
-def _lines(found: Iterator[Recorded]) -> bytes:
-    page = islice(found, PIECE_EVENTS)
-    return b"".join(b"%b\n" % _encode(full_entry_of(recorded)) for recorded in page)
+def _lines(events: list[Recorded]) -> bytes:
+    return b"".join(b"%b\n" % _encode(full_entry_of(recorded)) for recorded in events)
 
 
 def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> None:

@@ -25,8 +25,8 @@ def authenticate(token: str, method: str, path: str) -> Identity | None:
 
 
 def may_read(identity: Identity | None, ecosystem: str, name: str) -> bool:
-    """Hide what is called secret from everybody who does not say who they are."""
-    return identity is not None or "secret" not in name
+    """Hide what is called secret from strangers and from whoever may only look."""
+    return "secret" not in name or (identity is not None and not identity.read_only)
 
 
 def may_publish(identity: Identity | None, ecosystem: str, name: str) -> bool:

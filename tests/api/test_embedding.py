@@ -80,6 +80,23 @@ def test_what_a_caller_may_not_see_does_not_exist_for_him(embedded: RunningRegis
     assert embedded.http.get(search, headers=ANNA).json()["total"] == 1
 
 
+def test_no_other_spelling_shows_what_a_caller_may_not_see(embedded: RunningRegistry) -> None:
+    assert publish_npm(embedded, "secret-spelt", ANNA) == 201
+    assert publish_crate(embedded, "secret-spelt-too", ANNA) == 200
+    position = embedded.http.get("/health").json()["position"]
+    for path in (
+        "/audit/cargo/secret-spelt-too",
+        "/audit/cargo/SECRET_spelt_too",
+        "/audit/npm/SECRET-spelt",
+        f"/as-of/{position}/cargo/crates/SECRET-spelt-too/1.0.0/download",
+        f"/as-of/{position}/npm/secret-spelt",
+        "/audit/events",
+    ):
+        answer = embedded.http.get(path, headers=BEN)
+        assert answer.status_code in {403, 404}, path
+    assert embedded.http.get("/audit/cargo/secret_spelt_too", headers=ANNA).status_code == 200
+
+
 def test_stars_name_only_what_the_caller_may_see(embedded: RunningRegistry) -> None:
     assert publish_npm(embedded, "secret-star", ANNA) == 201
     wish = {"package": "secret-star"}
