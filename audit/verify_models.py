@@ -70,11 +70,16 @@ def _position(model: Path) -> int:
 def _foreign(model: Path, kind: Projection) -> str:
     """Return how a file's tables are not those of a projection, empty when they are."""
     with closing(open_live(model)) as db, closing(sqlite3.connect(":memory:")) as ours:
-        meta = dict(db.execute("SELECT key, value FROM meta"))
-        if (meta.get("schema"), meta.get("renderer")) != (kind.schema, kind.renderer):
-            return "it is of another release"
         ours.executescript(kind.tables)
-        missing = _tables(ours) - _tables(db)
+        try:
+            meta = dict(db.execute("SELECT key, value FROM meta"))
+            missing = _tables(ours) - _tables(db)
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            return str(error)
+    if not all(isinstance(value, int) for value in meta.values()):
+        return "its position is no number"
+    if (meta.get("schema"), meta.get("renderer")) != (kind.schema, kind.renderer):
+        return "it is of another release"
     return f"it lacks {', '.join(sorted(name for name, _ in missing))}" if missing else ""
 
 
@@ -107,7 +112,10 @@ def verify_models(
             )
             return
         for pair in pairs:
-            what = pair.difference()
+            try:
+                what = pair.difference()
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                what = f"cannot be read: {error}"
             if what:
                 yield fault_of(pair.projection.name, what)
 

@@ -43,7 +43,7 @@ def damage_of(model: Path, last_position: int, *, every_index: bool = False) -> 
             row = db.execute("SELECT value FROM meta WHERE key = 'position'").fetchone()
         finally:
             db.close()
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # a name in it may be damaged
         return str(error)
     if verdict != "ok":
         return str(verdict)

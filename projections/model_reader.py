@@ -45,7 +45,7 @@ class ModelReader:
         try:
             db = sqlite3.connect(database_uri(path, "ro"), uri=True, isolation_level=None)
             row = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise _not_ready(self.projection) from error
         if row is None or row[0] != self._schema:
             raise _not_ready(self.projection)

@@ -91,7 +91,7 @@ class LiveProjection:
             generation = self._generations.live()
             self._stamp = self._generations.stamp()
             self._model = ReadModel(self._generations.model(generation), self.projection)
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError, OSError) as error:
             self._stop_at(error, ())
             return
         self.position = self._model.position()

@@ -174,7 +174,7 @@ def _open_live(generations: Generations) -> sqlite3.Connection | None:
     live = sqlite3.connect(path, isolation_level=None)
     try:
         _meta(live)
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
         live.close()
         return None
     return live
