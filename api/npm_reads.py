@@ -14,7 +14,7 @@ from packledger.domain.errors import Invalid, NoSuchPackage, NotFound, VersionPu
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import Download
 from packledger.projections.documents import Documents, render
-from packledger.projections.packuments import head_of, signing_keys_of, tarball_of, version_of
+from packledger.projections.packument_reads import head_of, signing_keys_of, tarball_of, version_of
 from packledger.projections.search import NPM
 from packledger.projections.search_engine import Found
 

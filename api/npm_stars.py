@@ -18,7 +18,7 @@ from packledger.api.context import Context
 from packledger.commands import npm_edits
 from packledger.domain.errors import Invalid, NoSuchAccount
 from packledger.projections.accounts import account_of
-from packledger.projections.packuments import starred_by
+from packledger.projections.packument_reads import starred_by
 from packledger.projections.search import NPM
 
 Request = falcon.asgi.Request

@@ -19,8 +19,7 @@ from packledger.domain.times import rfc3339
 from packledger.eventstore.blobs import BlobStore
 from packledger.eventstore.log import Log, Recorded
 from packledger.projections import packuments, sparse_index
-from packledger.projections.packuments import (
-    Packuments,
+from packledger.projections.packument_reads import (
     Tarball,
     abbreviated_of,
     full_of,
@@ -28,6 +27,7 @@ from packledger.projections.packuments import (
     tarball_of,
     version_of,
 )
+from packledger.projections.packuments import Packuments
 from packledger.projections.read_model import Projection
 from packledger.projections.sparse_index import (
     CrateFile,

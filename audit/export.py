@@ -29,7 +29,8 @@ from packledger.domain.npm_names import tarball_filename
 from packledger.eventstore.blobs import BlobStore
 from packledger.eventstore.log import Log
 from packledger.projections import packuments, sparse_index
-from packledger.projections.packuments import Packuments, full_of
+from packledger.projections.packument_reads import full_of
+from packledger.projections.packuments import Packuments
 from packledger.projections.read_model import ReadModel
 from packledger.projections.sparse_index import CARGO, SparseIndex, index_file_of
 

@@ -15,7 +15,7 @@ from packledger.cli import wiring
 from packledger.cli.settings import Settings
 from packledger.cli.stores import node_of, places_of
 from packledger.commands.downloads import DownloadCounter
-from packledger.projections import packuments, sparse_index
+from packledger.projections import packument_reads, sparse_index
 from packledger.projections.board import (
     ACCOUNTS,
     LOG_TILES,
@@ -45,7 +45,7 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
     accounts, index, packages = reader(ACCOUNTS), reader(SPARSE_INDEX), reader(PACKUMENTS)
 
     def full_packument(db: sqlite3.Connection, name: str) -> bytes | None:
-        return packuments.full_of(db, name, registry.blobs)
+        return packument_reads.full_of(db, name, registry.blobs)
 
     context = Context(
         registry=registry,
@@ -64,9 +64,9 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
         pages=reader(PAGES),
         log_tiles=reader(LOG_TILES),
         index_files=Documents(index, sparse_index.revision_of, sparse_index.index_file_of),
-        full_packuments=Documents(packages, packuments.revision_of, full_packument),
+        full_packuments=Documents(packages, packument_reads.revision_of, full_packument),
         abbreviated_packuments=Documents(
-            packages, packuments.revision_of, packuments.abbreviated_of
+            packages, packument_reads.revision_of, packument_reads.abbreviated_of
         ),
         downloads=DownloadCounter(registry, node_of(settings)),
         downloads_flush_s=settings.downloads_flush_s,

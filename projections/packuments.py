@@ -30,13 +30,11 @@ from packledger.domain.events import (
     SigningKeyRetired,
 )
 from packledger.domain.npm_package import LATEST
-from packledger.eventstore.blobs import BlobStore
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import PACKUMENTS
 from packledger.projections.heads import FragmentProjection, Heads
 from packledger.projections.packument_form import (
     PackumentHead,
-    VersionRow,
     abbreviated_fragment,
     assemble_abbreviated,
     assemble_full,
@@ -44,6 +42,7 @@ from packledger.projections.packument_form import (
     signed,
     version_object,
 )
+from packledger.projections.packument_reads import public_url_of, signing_keys_of
 
 OF_NPM = (
     NpmDistTagRemoved,
@@ -55,7 +54,6 @@ OF_NPM = (
     NpmUnstarred,
     NpmVersionDeprecated,
     NpmVersionPublished,
-    NpmVersionSigned,
     NpmVersionSigned,
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
@@ -71,22 +69,6 @@ def changed_by(event: Event) -> str | None:
     if isinstance(event, OF_NPM) or (isinstance(event, BlobPurged) and event.ecosystem == NPM):
         return event.name
     return None
-
-
-class Tarball(msgspec.Struct, frozen=True):
-    """Where a version's bytes are. digest: SHA-256 hex; purged: why they are gone, else empty."""
-
-    digest: str
-    size_bytes: int
-    purged: str
-
-
-class PublicKey(msgspec.Struct, frozen=True):
-    """A key for npm signatures: base64 of its DER; expires: RFC 3339, None while it signs."""
-
-    keyid: str
-    key: str
-    expires: str | None
 
 
 class Packuments(FragmentProjection[PackumentHead]):
@@ -233,110 +215,3 @@ def _sign(db: sqlite3.Connection, event: NpmVersionSigned) -> None:
     full, short = (signed(form, event.signature) for form in forms)
     update = f"UPDATE versions SET full_form = ?, abbreviated = ?{where}"  # noqa: S608 - constant
     db.execute(update, (full, short, *key))
-
-
-def signing_keys_of(db: sqlite3.Connection) -> list[PublicKey]:
-    """Return every key that versions are signed with, the oldest first."""
-    rows = db.execute("SELECT keyid, public_key, expires FROM signing_keys ORDER BY rowid")
-    return [PublicKey(*row) for row in rows]
-
-
-def public_url_of(db: sqlite3.Connection) -> str:
-    """Return the public URL that documents carry, as of the checkpoint."""
-    row = db.execute("SELECT public_url FROM configuration").fetchone()
-    return row[0] if row else ""
-
-
-def head_of(db: sqlite3.Connection, name: str) -> PackumentHead | None:
-    """Return a package's head."""
-    row = db.execute("SELECT head FROM packages WHERE name = ?", (name,)).fetchone()
-    return _decode_head(row[0]) if row else None
-
-
-def revision_of(db: sqlite3.Connection, name: str) -> tuple[int, int] | None:
-    """Return what changes with a package's documents, None if there is no such package."""
-    row: tuple[int, int] | None = db.execute(
-        "SELECT head ->> 'revision', (SELECT position FROM configuration) FROM packages"
-        " WHERE name = ?",
-        (name,),
-    ).fetchone()
-    return row
-
-
-def _version_rows(db: sqlite3.Connection, name: str, form: str) -> list[VersionRow]:
-    return db.execute(
-        f"SELECT version, published_at, {form}, deprecated FROM versions"  # noqa: S608 - constant
-        " WHERE name = ? ORDER BY position",
-        (name,),
-    ).fetchall()
-
-
-def abbreviated_of(db: sqlite3.Connection, name: str) -> bytes | None:
-    """Return the abbreviated packument, None if the package was never published."""
-    head = head_of(db, name)
-    if head is None:
-        return None
-    return assemble_abbreviated(head, _version_rows(db, name, "abbreviated"), public_url_of(db))
-
-
-def full_of(db: sqlite3.Connection, name: str, blobs: BlobStore | None) -> bytes | None:
-    """Return the full packument, None if the package was never published.
-
-    Without a blob store the README's digest stands for its text.
-
-    Raises:
-        MissingBlob: the README's blob was lost.
-    """
-    head = head_of(db, name)
-    if head is None:
-        return None
-    rows = _version_rows(db, name, "full_form")
-    latest, readme = None, ("", "")
-    shown = head.dist_tags.get(LATEST)
-    if shown is not None:
-        latest = version_of(db, name, shown)
-        readme = _readme_of(db, name, shown, blobs)
-    return assemble_full(head, rows, latest, readme, public_url_of(db))
-
-
-def _readme_of(
-    db: sqlite3.Connection, name: str, version: str, blobs: BlobStore | None
-) -> tuple[str, str]:
-    digest, filename = db.execute(
-        "SELECT readme, readme_filename FROM versions WHERE name = ? AND version = ?",
-        (name, version),
-    ).fetchone()
-    if not digest or blobs is None:
-        return digest, filename
-    with blobs.open(digest) as file:
-        return file.read().decode(errors="replace"), filename
-
-
-def version_of(db: sqlite3.Connection, name: str, version: str) -> bytes | None:
-    """Return one version object, None if it is not there or was unpublished."""
-    row = db.execute(
-        "SELECT version, published_at, full_form, deprecated FROM versions"
-        " WHERE name = ? AND version = ?",
-        (name, version),
-    ).fetchone()
-    return version_object(name, row, public_url_of(db)) if row and row[2] else None
-
-
-def tarball_of(db: sqlite3.Connection, name: str, version: str) -> Tarball | None:
-    """Return where a version's tarball is, None if it is not there or was only unpublished."""
-    row = db.execute(
-        "SELECT tarball, size_bytes, purged FROM versions"
-        " WHERE name = ? AND version = ? AND (full_form <> x'' OR purged <> '')",
-        (name, version),
-    ).fetchone()
-    return Tarball(*row) if row else None
-
-
-def starred_by(db: sqlite3.Connection, account: str) -> list[str]:
-    """Return the packages that carry an account's star, by name."""
-    rows = db.execute(
-        "SELECT name FROM packages, json_each(head, '$.stars') AS star WHERE star.value = ?"
-        " ORDER BY name",
-        (account,),
-    )
-    return [name for (name,) in rows]

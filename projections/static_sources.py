@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 import msgspec
 
 from packledger.eventstore.blobs import BlobStore
-from packledger.projections import packuments, sparse_index
+from packledger.projections import packument_reads, sparse_index
 from packledger.projections.board import PACKUMENTS, SPARSE_INDEX
 from packledger.projections.documents import Revision
 from packledger.projections.generation import Generations, database_uri
@@ -77,7 +77,7 @@ def sources_of(
     """Return the source of each kind of document. blobs: of READMEs, see `full_of`."""
 
     def full(db: sqlite3.Connection, name: str) -> bytes | None:
-        return packuments.full_of(db, name, blobs)
+        return packument_reads.full_of(db, name, blobs)
 
     crates = Source(
         CARGO,
@@ -90,8 +90,8 @@ def sources_of(
         NPM,
         open_reader(PACKUMENTS),
         open_generations(PACKUMENTS),
-        packuments.revision_of,
-        (full, packuments.abbreviated_of),
+        packument_reads.revision_of,
+        (full, packument_reads.abbreviated_of),
     )
     return {CARGO: crates, NPM: packages}
 

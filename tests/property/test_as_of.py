@@ -20,14 +20,14 @@ from packledger.eventstore.log import Log, Recorded
 from packledger.projections import packuments, sparse_index
 from packledger.projections.log_tiles import LogTiles, nothing_later
 from packledger.projections.merkle import TILE_WIDTH
-from packledger.projections.packuments import (
-    Packuments,
+from packledger.projections.packument_reads import (
     abbreviated_of,
     full_of,
     head_of,
     public_url_of,
     tarball_of,
 )
+from packledger.projections.packuments import Packuments
 from packledger.projections.read_model import Projection, ReadModel
 from packledger.projections.sparse_index import SparseIndex, crate_file_of, index_file_of
 from small_registry import memory_folder

@@ -21,7 +21,7 @@ from packledger.domain.streams import State, fold
 from packledger.eventstore.blobs import MissingBlob
 from packledger.eventstore.log import Recorded
 from packledger.projections.board import PROJECTIONS, SEARCH
-from packledger.projections.packuments import tarball_of
+from packledger.projections.packument_reads import tarball_of
 from packledger.projections.search import CARGO, NPM
 from packledger.projections.search_engine import search
 from packledger.projections.sparse_index import crate_file_of

@@ -25,7 +25,7 @@ from packledger.domain.actor import Actor
 from packledger.domain.permissions import Identity
 from packledger.eventstore.log import Log
 from packledger.feeds.store_feed import StoreFeed
-from packledger.projections import packuments, sparse_index
+from packledger.projections import packument_reads, sparse_index
 from packledger.projections.board import PACKUMENTS, PROJECTIONS, SPARSE_INDEX
 from packledger.projections.comparison import Digest, digest_of
 from packledger.projections.documents import Documents, etag_of
@@ -103,9 +103,13 @@ class SmallRegistry:
         index, packages = self.reader(SPARSE_INDEX), self.reader(PACKUMENTS)
         self.index_files = Documents(index, sparse_index.revision_of, sparse_index.index_file_of)
         self.full = Documents(
-            packages, packuments.revision_of, lambda db, key: packuments.full_of(db, key, None)
+            packages,
+            packument_reads.revision_of,
+            lambda db, key: packument_reads.full_of(db, key, None),
         )
-        self.abbreviated = Documents(packages, packuments.revision_of, packuments.abbreviated_of)
+        self.abbreviated = Documents(
+            packages, packument_reads.revision_of, packument_reads.abbreviated_of
+        )
 
     def _sign_with(self, signer: "EllipticCurvePrivateKey") -> None:
         added = partial(
@@ -243,5 +247,5 @@ def assembled(db_of_index: sqlite3.Connection, db_of_packages: sqlite3.Connectio
     for (name,) in db_of_index.execute("SELECT name FROM crates ORDER BY name"):
         yield f"cargo {name} {etag_of(sparse_index.index_file_of(db_of_index, name) or b'')}"
     for (name,) in db_of_packages.execute("SELECT name FROM packages ORDER BY name"):
-        yield f"npm {name} {etag_of(packuments.abbreviated_of(db_of_packages, name) or b'')}"
-        yield f"npm {name} {etag_of(packuments.full_of(db_of_packages, name, None) or b'')}"
+        yield f"npm {name} {etag_of(packument_reads.abbreviated_of(db_of_packages, name) or b'')}"
+        yield f"npm {name} {etag_of(packument_reads.full_of(db_of_packages, name, None) or b'')}"

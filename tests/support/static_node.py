@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from packledger.feeds.feed import Recorded
-from packledger.projections import packuments, sparse_index
+from packledger.projections import packument_reads, sparse_index
 from packledger.projections.board import PACKUMENTS, SPARSE_INDEX, STATIC_TREE, Board
 from packledger.projections.generation import Generations
 from packledger.projections.model_reader import ModelReader
@@ -114,7 +114,7 @@ def documents_at(log: list[Recorded], folder: Path) -> dict[str, bytes]:
         else:
             for (package,) in db.execute("SELECT name FROM packages").fetchall():
                 full, short = paths_of(NPM, package)
-                found[full] = packuments.full_of(db, package, None)
-                found[short] = packuments.abbreviated_of(db, package)
+                found[full] = packument_reads.full_of(db, package, None)
+                found[short] = packument_reads.abbreviated_of(db, package)
         model.close()
     return {path: body for path, body in found.items() if body is not None}

@@ -3,7 +3,7 @@
 import threading
 from contextlib import closing
 
-from packledger.projections import packuments, sparse_index
+from packledger.projections import packument_reads, sparse_index
 from packledger.projections.board import PACKUMENTS, SPARSE_INDEX
 from packledger.projections.documents import Documents
 from small_registry import SmallRegistry, memory_folder
@@ -26,7 +26,7 @@ def test_an_acknowledged_change_is_seen_while_generations_are_swapped() -> None:
         ]
         index, packages = small.reader(SPARSE_INDEX), small.reader(PACKUMENTS)
         files = Documents(index, sparse_index.revision_of, sparse_index.index_file_of)
-        short = Documents(packages, packuments.revision_of, packuments.abbreviated_of)
+        short = Documents(packages, packument_reads.revision_of, packument_reads.abbreviated_of)
         for thread in threads:
             thread.start()
         try:

@@ -19,7 +19,7 @@ from packledger.domain.actor import Actor
 from packledger.domain.configuration import decide_rotate_signing_key
 from packledger.domain.errors import NotFound, Unavailable
 from packledger.domain.events import NpmVersionPublished
-from packledger.projections.packuments import PublicKey, full_of, signing_keys_of
+from packledger.projections.packument_reads import PublicKey, full_of, signing_keys_of
 from small_registry import SmallRegistry, memory_folder
 
 
