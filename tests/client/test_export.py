@@ -2,11 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,62 +10,34 @@ import pytest
 import cargo_client
 import npm_client
 from cargo_client import Cargo, consumer
+from nginx_server import PlainServer
 from npm_client import NpmClient, npm_project
 from npm_verbs import install
-from running_registry import RunningRegistry, free_port
+from running_registry import RunningRegistry
 
 pytestmark = pytest.mark.client
 ClientAs = Callable[[str, str], NpmClient]
 
-CONFIG = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log stderr;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  server {{ listen 127.0.0.1:{port}; root {root}; }}
-}}
-"""
 
-
-class PlainServer:
-    """A directory, an nginx that knows nothing of registries, and where it is."""
-
-    def __init__(self, folder: Path) -> None:
-        port = free_port()
-        self.root = folder / "tree"
-        self.url = f"http://127.0.0.1:{port}"
-        # Its worker runs as somebody else, and must be able to read what root wrote.
-        folder.chmod(0o755)
-        config = folder / "nginx.conf"
-        config.write_text(CONFIG.format(folder=folder, port=port, root=self.root))
-        nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-        user = ["-g", "user root;"] if os.getuid() == 0 else []
-        self._process = subprocess.Popen([nginx, "-p", str(folder), "-c", str(config), *user])
-        deadline_s = time.monotonic() + 10
-        while time.monotonic() < deadline_s:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return
-            time.sleep(0.02)
-        raise AssertionError("nginx does not listen")
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.wait(10)
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("plain") / "tree"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainServer]:
-    server = PlainServer(tmp_path_factory.mktemp("plain"))
+def server(tree: Path) -> Iterator[PlainServer]:
+    server = PlainServer(tree)
+    server.start()
     yield server
-    server.close()
+    server.stop()
 
 
 @pytest.fixture(scope="module")
 def exported(
-    registry: RunningRegistry, server: PlainServer, tmp_path_factory: pytest.TempPathFactory
+    registry: RunningRegistry,
+    server: PlainServer,
+    tree: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """The registry as it was before some changes, exported twice: here is the second one."""
     for version in ("1.0.0", "1.1.0"):
@@ -90,7 +57,7 @@ def exported(
     npm_client.published(registry, "@acme/shelved", "1.2.0")
     npm_client.published(registry, "shelved", "1.2.0")
     options = ["--as-of", last["at"], "--url", server.url, "--json"]
-    said = json.loads(registry.cli("export", *options, "--to", str(server.root)))
+    said = json.loads(registry.cli("export", *options, "--to", str(tree)))
     assert (said["position"], said["at"], said["url"]) == (last["position"], last["at"], server.url)
     again = tmp_path_factory.mktemp("again") / "tree"
     registry.cli("export", *options, "--to", str(again))
@@ -107,9 +74,9 @@ def digests(root: Path) -> dict[str, tuple[str, float]]:
     }
 
 
-def test_two_exports_of_a_moment_are_equal(exported: Path, server: PlainServer) -> None:
+def test_two_exports_of_a_moment_are_equal(exported: Path, tree: Path) -> None:
     found = digests(exported)
-    assert found == digests(server.root)
+    assert found == digests(tree)
     assert {
         "cargo/index/sh/el/shelved",
         "cargo/crates/shelved/shelved-1.1.0.crate",
