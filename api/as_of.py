@@ -28,13 +28,14 @@ from packledger.domain.errors import (
 )
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import Download
-from packledger.projections.documents import render
+from packledger.projections.documents import Document, render
 from packledger.projections.log_tiles import nothing_later
 from packledger.projections.search import CARGO, NPM
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
 Result = TypeVar("Result")
+View = TypeVar("View", PastCrate, PastPackage)
 ONCE = 1
 """gzip's quickest level, for what is made for one answer."""
 
@@ -87,7 +88,18 @@ class Past:
             finally:
                 past.close()
 
-        return await asyncio.to_thread(look)
+        # The full form holds a README, which is a blob.
+        return await self.context.fetch(look)
+
+
+def _rendered(find: Callable[[View], bytes | None]) -> Callable[[View], Document | None]:
+    """Return the same as a document: packing 8 MB takes too long for the event loop."""
+
+    def look(past: View) -> Document | None:
+        body = find(past)
+        return None if body is None else render(body, ONCE)
+
+    return look
 
 
 class PastIndexConfig:
@@ -121,11 +133,11 @@ class PastIndexFiles:
         if index_path(key) != "/".join(filter(None, (a, b, c))):
             raise NoSuchPackage(key)
         await self._past.context.check_access(req, CARGO, key)
-        body = await self._past.of_crate(moment, key, PastCrate.index_file)
-        if body is None:
+        document = await self._past.of_crate(moment, key, _rendered(PastCrate.index_file))
+        if document is None:
             raise NoSuchPackage(key)
         resp.content_type, vary = INDEX_FILE
-        answer_document(req, resp, render(body, ONCE), vary)
+        answer_document(req, resp, document, vary)
 
 
 class PastDownloads:
@@ -212,11 +224,11 @@ class PastNpm:
         def form(past: PastPackage) -> bytes | None:
             return past.abbreviated() if abbreviated else past.full(blobs)
 
-        body = await self._past.of_package(moment, name, form)
-        if body is None:
+        document = await self._past.of_package(moment, name, _rendered(form))
+        if document is None:
             raise NoSuchPackage(name)
         resp.content_type = ABBREVIATED if abbreviated else FULL
-        answer_document(req, resp, render(body, ONCE), vary=VARY)
+        answer_document(req, resp, document, vary=VARY)
 
     async def _version(
         self, req: Request, resp: Response, moment: str, name: str, wanted: str
@@ -224,11 +236,11 @@ class PastNpm:
         def find(past: PastPackage) -> bytes | None:
             return past.version((past.dist_tags() or {}).get(wanted, wanted))
 
-        body = await self._past.of_package(moment, name, find)
-        if body is None:
+        document = await self._past.of_package(moment, name, _rendered(find))
+        if document is None:
             raise NotFound(f"version not found: `{name}` had no version or dist-tag `{wanted}`")
         resp.content_type = FULL
-        answer_document(req, resp, render(body, ONCE), vary="accept-encoding")
+        answer_document(req, resp, document, vary="accept-encoding")
 
     async def _dist_tags(self, req: Request, resp: Response, moment: str, name: str) -> None:
         tags = await self._past.of_package(moment, name, PastPackage.dist_tags)
