@@ -3,10 +3,6 @@
 Every answer is folded anew from the log, so these reads need the event store.
 """
 
-import asyncio
-from collections.abc import Callable
-from typing import TypeVar
-
 import falcon
 import falcon.asgi
 import msgspec
@@ -17,7 +13,8 @@ from packledger.api.context import Context
 from packledger.api.downloads import answer_download
 from packledger.api.npm_names import package_path, segments
 from packledger.api.npm_reads import ABBREVIATED, FULL, VARY, NpmReads, wants_abbreviated
-from packledger.audit.as_of import Moments, PastCrate, PastPackage
+from packledger.api.past import Past, rendered
+from packledger.audit.as_of import PastCrate, PastPackage
 from packledger.domain.crate_names import index_path
 from packledger.domain.errors import (
     NoSuchPackage,
@@ -28,78 +25,11 @@ from packledger.domain.errors import (
 )
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import Download
-from packledger.projections.documents import Document, render
-from packledger.projections.log_tiles import nothing_later
+from packledger.projections.documents import render
 from packledger.projections.search import CARGO, NPM
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
-Result = TypeVar("Result")
-View = TypeVar("View", PastCrate, PastPackage)
-ONCE = 1
-"""gzip's quickest level, for what is made for one answer."""
-
-
-class Past:
-    """Opens packages as they were."""
-
-    def __init__(self, context: Context) -> None:
-        self.context = context
-        self._moments = Moments(
-            context.registry.log,
-            context.registry.now,
-            lambda at: nothing_later(context.log_tiles.db(), at),
-        )
-
-    def base_url(self, moment: str) -> str:
-        """Return what every URL of a view begins with."""
-        return f"{self.context.registry.public_url}/as-of/{moment}"
-
-    async def check(self, moment: str) -> None:
-        """Refuse a moment that cannot be asked for.
-
-        Raises:
-            Invalid: no moment, or in the future.
-        """
-        await asyncio.to_thread(self._moments.position, moment)
-
-    async def of_crate(self, moment: str, key: str, find: Callable[[PastCrate], Result]) -> Result:
-        """Return what is found of a crate. key: in lower case."""
-
-        def look() -> Result:
-            past = PastCrate(self.context.registry.log, key, self._moments.position(moment))
-            try:
-                return find(past)
-            finally:
-                past.close()
-
-        return await asyncio.to_thread(look)
-
-    async def of_package(
-        self, moment: str, name: str, find: Callable[[PastPackage], Result]
-    ) -> Result:
-        """Return what is found of an npm package."""
-
-        def look() -> Result:
-            log, position = self.context.registry.log, self._moments.position(moment)
-            past = PastPackage(log, name, position, self.base_url(moment))
-            try:
-                return find(past)
-            finally:
-                past.close()
-
-        # The full form holds a README, which is a blob.
-        return await self.context.fetch(look)
-
-
-def _rendered(find: Callable[[View], bytes | None]) -> Callable[[View], Document | None]:
-    """Return the same as a document: packing 8 MB takes too long for the event loop."""
-
-    def look(past: View) -> Document | None:
-        body = find(past)
-        return None if body is None else render(body, ONCE)
-
-    return look
 
 
 class PastIndexConfig:
@@ -133,7 +63,7 @@ class PastIndexFiles:
         if index_path(key) != "/".join(filter(None, (a, b, c))):
             raise NoSuchPackage(key)
         await self._past.context.check_access(req, CARGO, key)
-        document = await self._past.of_crate(moment, key, _rendered(PastCrate.index_file))
+        document = await self._past.of_crate(moment, key, rendered(PastCrate.index_file))
         if document is None:
             raise NoSuchPackage(key)
         resp.content_type, vary = INDEX_FILE
@@ -224,7 +154,7 @@ class PastNpm:
         def form(past: PastPackage) -> bytes | None:
             return past.abbreviated() if abbreviated else past.full(blobs)
 
-        document = await self._past.of_package(moment, name, _rendered(form))
+        document = await self._past.of_package(moment, name, rendered(form))
         if document is None:
             raise NoSuchPackage(name)
         resp.content_type = ABBREVIATED if abbreviated else FULL
@@ -236,7 +166,7 @@ class PastNpm:
         def find(past: PastPackage) -> bytes | None:
             return past.version((past.dist_tags() or {}).get(wanted, wanted))
 
-        document = await self._past.of_package(moment, name, _rendered(find))
+        document = await self._past.of_package(moment, name, rendered(find))
         if document is None:
             raise NotFound(f"version not found: `{name}` had no version or dist-tag `{wanted}`")
         resp.content_type = FULL
