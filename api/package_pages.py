@@ -50,6 +50,10 @@ class PackagePages:
         package = await asyncio.to_thread(
             lambda: read_package(context.pages.db(), ecosystem, name, version)
         )
+        head = package if isinstance(package, PageHead) else package.head
+        # Any case of letters finds a crate; the hook is asked about its own name, too.
+        if not context.hooks.may_read(visitor.identity, ecosystem, head.name):
+            raise NoSuchPackage(name)
         if isinstance(package, PageHead):
             raise NoSuchPackage(package.name)
         readme = await context.fetch(lambda: site.readmes.html(package.readme))

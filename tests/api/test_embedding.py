@@ -88,6 +88,7 @@ def test_no_other_spelling_shows_what_a_caller_may_not_see(embedded: RunningRegi
         "/audit/cargo/secret-spelt-too",
         "/audit/cargo/SECRET_spelt_too",
         "/audit/npm/SECRET-spelt",
+        "/crates/SECRET-spelt-too",
         f"/as-of/{position}/cargo/crates/SECRET-spelt-too/1.0.0/download",
         f"/as-of/{position}/npm/secret-spelt",
         "/audit/events",
