@@ -62,8 +62,10 @@ class PastIndexFiles:
         key = c or b
         if index_path(key) != "/".join(filter(None, (a, b, c))):
             raise NoSuchPackage(key)
-        await self._past.context.check_access(req, CARGO, key)
-        document = await self._past.of_crate(moment, key, rendered(PastCrate.index_file))
+        name, document = await self._past.of_crate(
+            moment, key, lambda past: (past.name(), rendered(PastCrate.index_file)(past))
+        )
+        await self._past.context.check_access(req, CARGO, name or key)
         if document is None:
             raise NoSuchPackage(key)
         resp.content_type, vary = INDEX_FILE

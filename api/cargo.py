@@ -22,7 +22,7 @@ from packledger.projections.accounts import account_of
 from packledger.projections.documents import render
 from packledger.projections.index_entry import index_config
 from packledger.projections.search import CARGO
-from packledger.projections.sparse_index import crate_file_of, head_of
+from packledger.projections.sparse_index import crate_file_of, head_of, name_of
 
 MAX_PER_PAGE = 100
 Request = falcon.asgi.Request
@@ -56,7 +56,8 @@ class IndexFiles:
         key = c or b
         if index_path(key) != "/".join(filter(None, (a, b, c))):
             raise NoSuchPackage(key)
-        await self._context.check_access(req, CARGO, key)
+        name = name_of(self._context.sparse_index.db(), key) or key
+        await self._context.check_access(req, CARGO, name)
         document = self._documents.cached(key)
         if document is None:
             document = await asyncio.to_thread(self._documents.load, key)
@@ -74,8 +75,9 @@ class Downloads:
 
     async def on_get(self, req: Request, resp: Response, crate: str, version: str) -> None:
         """Answer the file that was uploaded."""
-        await self._context.check_access(req, CARGO, crate)
         found = crate_file_of(self._context.sparse_index.db(), crate, version)
+        # Any case of letters finds the crate; the hook is asked about its own name.
+        await self._context.check_access(req, CARGO, found.name if found else crate)
         if found is None:
             raise NoSuchVersion(crate, version)
         if found.purged:

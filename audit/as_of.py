@@ -34,6 +34,7 @@ from packledger.projections.sparse_index import (
     SparseIndex,
     crate_file_of,
     index_file_of,
+    name_of,
 )
 
 PAGE_EVENTS = 500
@@ -113,6 +114,10 @@ class PastCrate:
     def index_file(self) -> bytes | None:
         """Return the index file, None if the crate had no version yet."""
         return index_file_of(self._db, self._key)
+
+    def name(self) -> str | None:
+        """Return the crate's own name, None if it did not exist yet."""
+        return name_of(self._db, self._key)
 
     def file(self, version: str) -> CrateFile | None:
         """Return where a version's bytes are, None if it was not published yet."""

@@ -153,6 +153,12 @@ def index_file_of(db: sqlite3.Connection, name: str) -> bytes | None:
     return index_file(rows) if rows else None
 
 
+def name_of(db: sqlite3.Connection, key: str) -> str | None:
+    """Return a crate's own name, None if there is no such crate. key: in lower case."""
+    row = db.execute("SELECT head ->> 'name' FROM crates WHERE name = ?", (key,)).fetchone()
+    return row[0] if row else None
+
+
 def head_of(db: sqlite3.Connection, name: str) -> CrateHead | None:
     """Return a crate's head by its exact name."""
     row = db.execute("SELECT head FROM crates WHERE name = ?", (name.lower(),)).fetchone()

@@ -83,8 +83,14 @@ def test_what_a_caller_may_not_see_does_not_exist_for_him(embedded: RunningRegis
 def test_no_other_spelling_shows_what_a_caller_may_not_see(embedded: RunningRegistry) -> None:
     assert publish_npm(embedded, "secret-spelt", ANNA) == 201
     assert publish_crate(embedded, "secret-spelt-too", ANNA) == 200
+    assert publish_crate(embedded, "Secret-capital", ANNA) == 200
     position = embedded.http.get("/health").json()["position"]
+    capital = "cargo/index/se/cr/secret-capital"
+    for path in (f"/{capital}", f"/as-of/{position}/{capital}"):
+        answer = embedded.http.get(path, headers=BEN)
+        assert answer.status_code == 200, "its own name, which the rule is about, is another"
     for path in (
+        "/cargo/crates/SECRET-spelt-too/1.0.0/download",
         "/audit/cargo/secret-spelt-too",
         "/audit/cargo/SECRET_spelt_too",
         "/audit/npm/SECRET-spelt",
