@@ -210,7 +210,8 @@ class Search(FragmentProjection[SearchHead]):
         while some := list(islice(keys, WRITTEN_TOGETHER)):
             self._show(db, some)
         db.executemany("INSERT INTO names (rowid, folded) VALUES (?, ?)", self._registered)
-        db.execute(_NEWEST, (self._newest,))
+        if self._newest:
+            db.execute(_NEWEST, (self._newest,))
         self._registered.clear()
         self._touched.clear()
         super().flush(db)
