@@ -18,6 +18,7 @@ from cargo_client import Cargo, consumer, library
 from fronted_registry import FrontedRegistry
 from npm_client import NpmClient, npm_project
 from npm_verbs import ALL, install, publish
+from process_tree import wait_until
 from uploads import npm_body, tarball
 
 ABBREVIATED = "application/vnd.npm.install-v1+json"
@@ -266,11 +267,18 @@ def test_projector_and_writer_may_be_killed_while_packages_are_published(
         thread.join()
     assert wrong == []
     assert len(answered) >= 24
+    # Who publishes while the projector is dead is not waited for.
+    wait_until(lambda: caught_up(fronted), "every projection has caught up")
     fronted.wait_for("npm/hunted.full.json.gz", "npm/hunted.abbreviated.json.gz")
     for accept in (NPM_ACCEPT, "*/*"):
         assert not asked_of_the_app(fronted, "/npm/hunted", accept=accept)
     checked = fronted.cli("rebuild", "static-tree", "--check")
     assert "differ" not in checked
+
+
+def caught_up(fronted: FrontedRegistry) -> bool:
+    health = fronted.direct.get("/health").json()
+    return all(one["lag_events"] == 0 for one in health["projections"].values())
 
 
 def _newest(client: httpx.Client) -> int:
