@@ -94,14 +94,14 @@ class Process:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def stop(self) -> None:
-        """Ask it to end, and require that it does, in order."""
+    def stop(self, *codes: int) -> None:
+        """Ask it to end, and require that it does, in order or with one of these codes."""
         self._unwanted()
         if self.lives():
             assert self._process is not None
             self._process.terminate()
             code = self.ended_with()
-            assert code == 0, f"{self._command[0]} ended with {code}:\n{self.said()}"
+            assert code in {0, *codes}, f"{self._command[0]} ended with {code}:\n{self.said()}"
 
     def children(self) -> list[int]:
         return [one.pid for one in session(self.pid) if one.parent == self.pid]
