@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import os
 import re
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from packledger.eventstore.blobs import (
     disk_errors_as_refusals,
     sync_directory,
 )
-from packledger.eventstore.spool import Spool, sweep
+from packledger.eventstore.spool import Spool, SpooledWriter, sweep
 
 _NAME = re.compile("[0-9a-f]{62}")
 
@@ -46,9 +45,18 @@ class DiskBlobs:
         """Remove uploads that a killed process left a day ago or longer; return how many."""
         return sweep(self.spool_folder)
 
-    def writer(self) -> "DiskBlobWriter":
+    def writer(self) -> SpooledWriter:
         """Begin an upload."""
-        return DiskBlobWriter(Spool(self.spool_folder), self._final)
+        return SpooledWriter(Spool(self.spool_folder), self._place)
+
+    def _place(self, spool: Spool) -> None:
+        """Rename an upload into place once it is on the disk."""
+        folder = self._final / spool.digest[:2]
+        os.utime(spool.fileno())
+        os.fdatasync(spool.fileno())
+        with _locked(folder, fcntl.LOCK_SH) as fd:
+            spool.path.rename(folder / spool.digest[2:])
+            os.fsync(fd)
 
     def put(self, content: bytes) -> str:
         """Store a small blob durably, if it is not there already, and return its digest."""
@@ -166,7 +174,7 @@ class DiskBlobs:
             DamagedBlob: the pieces do not have the digest; nothing was changed.
         """
         spool = Spool(self.spool_folder)
-        writer = DiskBlobWriter(spool, self._final)
+        writer = SpooledWriter(spool, self._place)
         try:
             spool.fill(digest, pieces)
             writer.commit()  # by a rename, whatever is there
@@ -189,47 +197,3 @@ def _locked(folder: Path, how: int) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-class DiskBlobWriter:
-    """An upload in a file of its own, renamed into place when it is whole and on the disk."""
-
-    def __init__(self, spool: Spool, final: Path) -> None:
-        self._spool, self._final = spool, final
-        self._digest: str | None = None
-        # A client that goes away discards its upload while another thread may still commit it.
-        self._lock = threading.Lock()
-
-    @property
-    def size_bytes(self) -> int:
-        """How much was written so far."""
-        return self._spool.size_bytes
-
-    def write(self, chunk: bytes) -> int:
-        """Add bytes."""
-        return self._spool.write(chunk)
-
-    def reader(self) -> BinaryIO:
-        """Return what was written so far, from its start."""
-        return self._spool.reader()
-
-    def commit(self) -> str:
-        """Make the blob durable and visible, and return its digest."""
-        with self._lock:
-            if self._digest is None:
-                digest = self._spool.digest
-                folder = self._final / digest[:2]
-                with self._spool.all_or_nothing():
-                    os.utime(self._spool.fileno())
-                    os.fdatasync(self._spool.fileno())
-                    with _locked(folder, fcntl.LOCK_SH) as fd:
-                        self._spool.path.rename(folder / digest[2:])
-                        os.fsync(fd)
-                self._digest = digest
-                self._spool.close()
-            return self._digest
-
-    def discard(self) -> None:
-        """Forget the upload; does nothing after `commit`."""
-        with self._lock:
-            self._spool.discard()

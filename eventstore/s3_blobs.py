@@ -8,7 +8,6 @@ import base64
 import hashlib
 import io
 import re
-import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,7 +26,7 @@ from packledger.eventstore.s3_client import (
     s3_errors_as_refusals,
 )
 from packledger.eventstore.s3_reader import VerifiedReader
-from packledger.eventstore.spool import Spool, sweep
+from packledger.eventstore.spool import Spool, SpooledWriter, sweep
 
 RENEW_S = 60
 """An object of this age is stored again when its bytes are: it may be an orphan, and be removed by
@@ -84,9 +83,13 @@ class S3Blobs:
         """Remove uploads that a killed process left a day ago or longer; return how many."""
         return sweep(self.spool_folder)
 
-    def writer(self) -> "S3BlobWriter":
+    def writer(self) -> SpooledWriter:
         """Begin an upload."""
-        return S3BlobWriter(self, Spool(self.spool_folder))
+        return SpooledWriter(Spool(self.spool_folder), self._send)
+
+    def _send(self, spool: Spool) -> None:
+        with spool.reader() as file:
+            self.store(spool.digest, file, spool.size_bytes)
 
     def put(self, content: bytes) -> str:
         """Store a small blob durably, or make the one that is there young; return its digest."""
@@ -264,42 +267,3 @@ def _age_s(answer: Any, modified: datetime) -> float:
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     now = parsedate_to_datetime(date) if date else datetime.now(UTC)
     return (now - modified).total_seconds()
-
-
-class S3BlobWriter:
-    """An upload in a file of this machine, sent when it is whole and its digest known."""
-
-    def __init__(self, blobs: S3Blobs, spool: Spool) -> None:
-        self._blobs, self._spool = blobs, spool
-        self._digest: str | None = None
-        # A client that goes away discards its upload while another thread may still commit it.
-        self._lock = threading.Lock()
-
-    @property
-    def size_bytes(self) -> int:
-        """How much was written so far."""
-        return self._spool.size_bytes
-
-    def write(self, chunk: bytes) -> int:
-        """Add bytes."""
-        return self._spool.write(chunk)
-
-    def reader(self) -> BinaryIO:
-        """Return what was written so far, from its start."""
-        return self._spool.reader()
-
-    def commit(self) -> str:
-        """Make the blob durable and visible, and return its digest."""
-        with self._lock:
-            if self._digest is None:
-                digest = self._spool.digest
-                with self._spool.all_or_nothing(), self._spool.reader() as file:
-                    self._blobs.store(digest, file, self._spool.size_bytes)
-                self._digest = digest
-                self._spool.discard()
-            return self._digest
-
-    def discard(self) -> None:
-        """Forget the upload; does nothing after `commit`."""
-        with self._lock:
-            self._spool.discard()

@@ -2,8 +2,9 @@
 
 import hashlib
 import secrets
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -74,14 +75,52 @@ class Spool:
         """Return the file's descriptor, to sync it."""
         return self._file.fileno()
 
-    def close(self) -> None:
-        """Close the file and leave it where it is."""
-        self._file.close()
-
     def discard(self) -> None:
         """Close the file and remove it, if it is still there."""
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+class SpooledWriter:
+    """A blob's way in: collected in a spool, stored when it is whole and its digest known.
+
+    store: makes the spool's bytes a blob, durable and visible.
+    """
+
+    def __init__(self, spool: Spool, store: Callable[[Spool], None]) -> None:
+        self._spool, self._store = spool, store
+        self._digest: str | None = None
+        # A client that goes away discards its upload while another thread may still commit it.
+        self._lock = threading.Lock()
+
+    @property
+    def size_bytes(self) -> int:
+        """How much was written so far."""
+        return self._spool.size_bytes
+
+    def write(self, chunk: bytes) -> int:
+        """Add bytes."""
+        return self._spool.write(chunk)
+
+    def reader(self) -> BinaryIO:
+        """Return what was written so far, from its start."""
+        return self._spool.reader()
+
+    def commit(self) -> str:
+        """Make the blob durable and visible, and return its digest."""
+        with self._lock:
+            if self._digest is None:
+                digest = self._spool.digest
+                with self._spool.all_or_nothing():
+                    self._store(self._spool)
+                self._digest = digest
+                self._spool.discard()
+            return self._digest
+
+    def discard(self) -> None:
+        """Forget the upload; does nothing after `commit`."""
+        with self._lock:
+            self._spool.discard()
 
 
 def sweep(folder: Path) -> int:
