@@ -183,7 +183,7 @@ def _first(event: RegistryConfigured) -> Recorded:
 def _folded(projection: Projection, events: Sequence[Recorded]) -> sqlite3.Connection:
     """Return a projection's tables of just these events, in memory."""
     db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    db.executescript(projection.tables)
+    db.executescript(f"{projection.tables};{projection.indexes}")
     db.execute("BEGIN")
     projection.apply(db, events)
     projection.flush(db)

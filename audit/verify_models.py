@@ -70,7 +70,7 @@ def _position(model: Path) -> int:
 def _foreign(model: Path, kind: Projection) -> str:
     """Return how a file's tables are not those of a projection, empty when they are."""
     with closing(open_live(model)) as db, closing(sqlite3.connect(":memory:")) as ours:
-        ours.executescript(kind.tables)
+        ours.executescript(f"{kind.tables};{kind.indexes}")
         try:
             meta = dict(db.execute("SELECT key, value FROM meta"))
             missing = _tables(ours) - _tables(db)

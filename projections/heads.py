@@ -5,11 +5,12 @@ A head is read once, changed in memory by the events of a page, and written once
 
 import sqlite3
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, TypeVarTuple
 
 import msgspec
 
 Head = TypeVar("Head", bound=msgspec.Struct)
+What = TypeVarTuple("What")
 
 CACHED_HEADS = 4_096
 """Kept after they were written: about 1 KB each."""
@@ -75,21 +76,33 @@ class Heads(Generic[Head]):
 class FragmentProjection(Generic[Head]):
     """What projections with heads and one row per version have in common.
 
-    Rows of a page are inserted together: one statement for many rows costs a third.
+    Rows of a page are inserted together: one statement for many rows costs a third. What changes
+    rows that are there waits for `flush`: it looks them up in an index that a rebuild has not made.
     """
 
     def __init__(self, heads: Heads[Head], insert: str) -> None:
         self._heads, self._insert = heads, insert
         self._published: list[tuple[object, ...]] = []
+        self._changes: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
-    def _flush_published(self, db: sqlite3.Connection) -> None:
-        """Insert the page's rows: at its end, and before one of them may be changed."""
+    def _insert_published(self, db: sqlite3.Connection) -> None:
+        """Insert the page's rows; call it at the end of each."""
         db.executemany(self._insert, self._published)
         self._published.clear()
 
+    def _later(self, change: Callable[[sqlite3.Connection, *What], None], *what: *What) -> None:
+        """Change rows when `flush` comes; rows of later events may be there by then."""
+        self._changes.append((change, what))
+
+    def _change_rows(self, db: sqlite3.Connection) -> None:
+        """Change rows as the events said, in their order."""
+        for change, what in self._changes:
+            change(db, *what)
+        self._changes.clear()
+
     def spill(self, db: sqlite3.Connection) -> None:
-        """Write the rows and heads."""
-        self._flush_published(db)
+        """Change rows, and write the heads."""
+        self._change_rows(db)
         self._heads.flush(db)
 
     def flush(self, db: sqlite3.Connection) -> None:
@@ -98,9 +111,10 @@ class FragmentProjection(Generic[Head]):
 
     def kept(self) -> int:
         """Return how many rows wait to be written."""
-        return self._heads.kept()
+        return self._heads.kept() + len(self._changes)
 
     def forget(self) -> None:
         """Drop what was kept and cached."""
         self._heads.forget()
         self._published.clear()
+        self._changes.clear()

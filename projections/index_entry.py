@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import msgspec
 
 from packledger.domain.crate_dependencies import CrateDependency
-from packledger.domain.crate_manifest import CrateManifest
 from packledger.domain.events import encode
 
 Features = dict[str, tuple[str, ...]]
@@ -18,46 +17,65 @@ Features = dict[str, tuple[str, ...]]
 _YANKED = {False: b',"yanked":false}\n', True: b',"yanked":true}\n'}
 
 
+_Json = msgspec.Raw | msgspec.UnsetType
+
+
+class _Said(msgspec.Struct, gc=False):
+    """What an entry has from a `CrateManifest`: JSON that is copied as it stands."""
+
+    name: msgspec.Raw
+    version: msgspec.Raw
+    deps: msgspec.Raw = msgspec.Raw(b"[]")
+    features: msgspec.Raw = msgspec.Raw(b"{}")
+    links: _Json = msgspec.UNSET
+    rust_version: _Json = msgspec.UNSET
+
+
 class _Entry(msgspec.Struct, omit_defaults=True, gc=False):
-    name: str
-    vers: str
-    deps: tuple[CrateDependency, ...]
+    name: msgspec.Raw
+    vers: msgspec.Raw
+    deps: msgspec.Raw
     cksum: str
-    features: Features
+    features: msgspec.Raw | Features
     features2: Features | None = None
-    links: str | None = None
-    rust_version: str | None = None
+    links: _Json = msgspec.UNSET
+    rust_version: _Json = msgspec.UNSET
     pubtime: str | None = None
     v: int | None = None
 
 
-def render_entry(manifest: CrateManifest, cksum: str, published_at: str) -> bytes:
+_read = msgspec.json.Decoder(_Said).decode
+_read_features = msgspec.json.Decoder(Features).decode
+_read_deps = msgspec.json.Decoder(tuple[CrateDependency, ...]).decode
+
+
+def render_entry(manifest: bytes | msgspec.Raw, cksum: str, published_at: str) -> bytes:
     """Return a version's index entry without its end, which says whether it is yanked.
 
-    cksum: SHA-256 of the `.crate`, lower-case hex; published_at: RFC 3339.
+    manifest: a `CrateManifest` as its event stores it; cksum: SHA-256 of the `.crate`, lower-case
+    hex; published_at: RFC 3339.
     """
+    said = _read(manifest)
     entry = _Entry(
-        manifest.name,
-        manifest.version,
-        manifest.deps,
+        said.name,
+        said.version,
+        said.deps,
         cksum,
-        manifest.features,
+        said.features,
         None,
-        manifest.links,
-        manifest.rust_version,
+        said.links,
+        said.rust_version,
         _whole_seconds(published_at),
     )
-    line = encode(entry)
-    # one search of the bytes spares most entries the look at every feature
-    if b'"dep:' in line or b"?/" in line:
-        entry.features, entry.features2 = split_features(manifest.features)
-        entry.features2 = entry.features2 or None
-        entry.v = 2 if entry.features2 else None
-        line = encode(entry)
-    if b'"artifact":' in line and any(dep.artifact for dep in manifest.deps):
+    # a search of the bytes spares most entries the look at every feature
+    features = bytes(said.features)
+    if b"dep:" in features or b"?/" in features:
+        entry.features, features2 = split_features(_read_features(features))
+        entry.features2 = features2 or None
+        entry.v = 2 if features2 else None
+    if b'"artifact":' in bytes(said.deps) and any(dep.artifact for dep in _read_deps(said.deps)):
         entry.v = 3
-        line = encode(entry)
-    return line[:-1]
+    return encode(entry)[:-1]
 
 
 def index_file(rows: Iterable[tuple[bytes, bool]]) -> bytes:

@@ -34,6 +34,7 @@ class LogTiles:
         ) WITHOUT ROWID;
         CREATE TABLE times (tile INTEGER PRIMARY KEY, latest TEXT NOT NULL)
     """
+    indexes = ""
 
     def __init__(self) -> None:
         self._edge: Edge | None = None

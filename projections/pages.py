@@ -61,11 +61,11 @@ class Pages(FragmentProjection[PageHead]):
             version TEXT NOT NULL, published_at TEXT NOT NULL, published_by TEXT NOT NULL,
             size_bytes INTEGER NOT NULL, readme TEXT NOT NULL, state INTEGER NOT NULL,
             deprecated TEXT NOT NULL, details BLOB NOT NULL, purged TEXT NOT NULL);
-        CREATE UNIQUE INDEX versions_by_key ON versions (key, version);
         CREATE TABLE totals (ecosystem TEXT PRIMARY KEY, packages INTEGER NOT NULL,
             versions INTEGER NOT NULL);
         INSERT INTO totals VALUES ('cargo', 0, 0), ('npm', 0, 0)
     """
+    indexes = "CREATE UNIQUE INDEX versions_by_key ON versions (key, version)"
 
     def __init__(self) -> None:
         super().__init__(
@@ -93,8 +93,8 @@ class Pages(FragmentProjection[PageHead]):
                 case NpmRegistered(name=name, owner=owner, at=at):
                     self._heads.add(f"npm:{name}", PageHead(name, at, [owner]))
                 case _:
-                    self._change(db, event)
-        self._flush_published(db)
+                    self._change(db, event, recorded.position)
+        self._insert_published(db)
 
     def _head(self, db: sqlite3.Connection, key: str) -> PageHead:
         head = self._heads.get(db, key)
@@ -115,7 +115,7 @@ class Pages(FragmentProjection[PageHead]):
             tags.pop(tag)
         self._totals[NPM][0] -= counted and not tags
 
-    def _change(self, db: sqlite3.Connection, event: Event) -> None:
+    def _change(self, db: sqlite3.Connection, event: Event, position: int) -> None:
         match event:
             case NpmDistTagRemoved(name=name, dist_tag=tag):
                 self._remove_tags(db, name, tag)
@@ -128,39 +128,30 @@ class Pages(FragmentProjection[PageHead]):
             case NpmOwnerRemoved(name=name, owner=owner):
                 self._head(db, f"npm:{name}").owners.remove(owner)
             case _:
-                self._change_versions(db, event)
+                self._change_versions(db, event, position)
 
-    def _change_versions(self, db: sqlite3.Connection, event: Event) -> None:
+    def _change_versions(self, db: sqlite3.Connection, event: Event, position: int) -> None:
         match event:
             case CrateVersionYanked() | CrateVersionUnyanked():
-                self._flush_published(db)
-                _set_state(db, event)
+                self._later(_set_state, event)
             case NpmVersionDeprecated(name=name, version=version, message=message):
-                self._deprecate(db, name, version, message)
+                self._later(_deprecate, name, version, message)
             case NpmVersionUndeprecated(name=name, version=version):
-                self._deprecate(db, name, version, "")
+                self._later(_deprecate, name, version, "")
             case NpmVersionUnpublished(name=name, version=version):
-                self._unpublish(db, name, " AND version = ?", version)
+                self._later(self._unpublish, name, "version = ?", version)
             case BlobPurged(ecosystem=ecosystem, name=name, version=version, reason=reason):
-                self._flush_published(db)
                 key = f"{ecosystem}:{name if ecosystem == NPM else name.lower()}"
-                db.execute(_PURGE, (reason, key, version))
+                self._later(_purge, key, version, reason)
             case NpmUnpublished(name=name):
                 self._remove_tags(db, name)
-                self._unpublish(db, name, "")
+                self._later(self._unpublish, name, "position < ?", position)
             case _:
                 pass
 
-    def _deprecate(self, db: sqlite3.Connection, name: str, version: str, message: str) -> None:
-        self._flush_published(db)
-        statement = "UPDATE versions SET deprecated = ? WHERE key = ? AND version = ?"
-        db.execute(statement, (message, f"npm:{name}", version))
-
-    def _unpublish(self, db: sqlite3.Connection, name: str, which: str, *versions: str) -> None:
-        self._flush_published(db)
-        statement = _UNPUBLISH + which
-        values = (UNPUBLISHED, f"npm:{name}", UNPUBLISHED, *versions)
-        self._totals[NPM][1] -= db.execute(statement, values).rowcount
+    def _unpublish(self, db: sqlite3.Connection, name: str, which: str, value: str | int) -> None:
+        values = (UNPUBLISHED, f"npm:{name}", UNPUBLISHED, value)
+        self._totals[NPM][1] -= db.execute(_UNPUBLISH + which, values).rowcount
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Write what was kept."""
@@ -187,11 +178,18 @@ class Pages(FragmentProjection[PageHead]):
 
 _UNPUBLISH = (
     "UPDATE versions SET state = ?, deprecated = '', readme = '', details = x'7b7d'"
-    " WHERE key = ? AND state <> ?"
+    " WHERE key = ? AND state <> ? AND "
 )
 
 
-_PURGE = "UPDATE versions SET purged = ?, readme = '' WHERE key = ? AND version = ?"
+def _deprecate(db: sqlite3.Connection, name: str, version: str, message: str) -> None:
+    statement = "UPDATE versions SET deprecated = ? WHERE key = ? AND version = ?"
+    db.execute(statement, (message, f"npm:{name}", version))
+
+
+def _purge(db: sqlite3.Connection, key: str, version: str, reason: str) -> None:
+    statement = "UPDATE versions SET purged = ?, readme = '' WHERE key = ? AND version = ?"
+    db.execute(statement, (reason, key, version))
 
 
 def _no_totals() -> dict[str, list[int]]:

@@ -19,12 +19,14 @@ class Projection(Protocol):
     """How one read model is folded from the log. Belongs to one thread.
 
     `renderer` changes when the same events shall give other bytes, `schema` when the tables change.
+    `indexes` are those that only `flush` and readers need, not `apply`.
     """
 
     name: str
     schema: int
     renderer: int
     tables: str
+    indexes: str
 
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
         """Fold a page of events. May keep rows in memory until `flush`."""
@@ -51,9 +53,10 @@ class Projection(Protocol):
         ...
 
 
-KEEP_ROWS = 250_000
-"""Head rows that a private read model keeps in memory before they are written: about 0.5 KB each.
-From there on each event reads and writes one again, which doubles what it costs."""
+KEEP_ROWS = 500_000
+"""Rows and changes that a private read model keeps in memory before they are written: about 0.5 KB
+each. From there on indexes are kept up, and each event reads and writes a head again, which doubles
+what it costs."""
 _PRIVATE = ("journal_mode=OFF", "synchronous=OFF", "cache_size=-65536")
 """The keys of two million versions come in any order, and their index has 70 MB."""
 _SHARED = (
@@ -63,6 +66,12 @@ _SHARED = (
     # 16 MB instead of 4: whoever publishes waits for a checkpoint's two syncs, one in 30 did
     "wal_autocheckpoint=4000",
 )
+
+
+def run_script(db: sqlite3.Connection, script: str) -> None:
+    """Run statements inside the transaction that there is, which `executescript` would end."""
+    for statement in filter(str.strip, script.split(";")):
+        db.execute(statement)
 
 
 class Gap(Exception):
@@ -83,9 +92,9 @@ class ReadModel:
             self.db.execute(f"PRAGMA {pragma}")
         with self._transaction():
             self.db.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER)")
-            if self._meta("position") is None:
-                for statement in filter(str.strip, projection.tables.split(";")):
-                    self.db.execute(statement)
+            self._indexed = self._meta("position") is not None
+            if not self._indexed:
+                run_script(self.db, projection.tables)
                 rows = {
                     "position": 0,
                     "schema": projection.schema,
@@ -93,7 +102,15 @@ class ReadModel:
                     "built": 0,
                 }
                 self.db.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
+            if not private:
+                self._make_indexes()
         self._expected = self.position()
+
+    def _make_indexes(self) -> None:
+        """Make the indexes unless they are there: of many rows at once for a third of the time."""
+        if not self._indexed:
+            run_script(self.db, self._projection.indexes)
+            self._indexed = True
 
     def _meta(self, key: str) -> int | None:
         row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -156,6 +173,7 @@ class ReadModel:
                 if not self._private:
                     self._projection.flush(self.db)
                 elif self._projection.kept() >= KEEP_ROWS:
+                    self._make_indexes()
                     self._projection.spill(self.db)
                 self.db.execute("UPDATE meta SET value = ? WHERE key = 'position'", (position,))
         self._expected = position
@@ -165,6 +183,7 @@ class ReadModel:
         """Write what is kept and commit: nothing more comes into a private file."""
         self._private = False
         with self._transaction():
+            self._make_indexes()
             self._projection.flush(self.db)
 
     def share(self) -> None:

@@ -14,7 +14,7 @@ from packledger.projections.comparison import differences, digest_of, digest_or_
 from packledger.projections.generation import Generations
 from packledger.projections.read_model import Projection, ReadModel
 
-PAGE_EVENTS = 2_000
+PAGE_EVENTS = 500
 _LEVEL = frozenset({STATIC_TREE})
 """Rebuilt no further than the live generation is: files beside it were removed for its events."""
 

@@ -100,12 +100,12 @@ class Search(FragmentProjection[SearchHead]):
     """Folds both ecosystems into searchable documents."""
 
     name = SEARCH
-    schema = 1
+    schema = 2
     renderer = 1
     tables = """
         CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL);
         CREATE TABLE versions (key TEXT NOT NULL, version TEXT NOT NULL, hidden INTEGER NOT NULL,
-            summary BLOB NOT NULL, PRIMARY KEY (key, version));
+            summary BLOB NOT NULL);
         CREATE TABLE found (id INTEGER PRIMARY KEY, ecosystem TEXT NOT NULL, name TEXT NOT NULL,
             folded TEXT NOT NULL, scope TEXT NOT NULL, unstable INTEGER NOT NULL,
             date TEXT NOT NULL, owners BLOB NOT NULL, summary BLOB NOT NULL);
@@ -117,11 +117,13 @@ class Search(FragmentProjection[SearchHead]):
         CREATE VIRTUAL TABLE words USING fts5 (name, keywords, description,
             tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')
     """
+    indexes = "CREATE UNIQUE INDEX versions_by_key ON versions (key, version)"
 
     def __init__(self) -> None:
         super().__init__(Heads("packages", SearchHead), "INSERT INTO versions VALUES (?, ?, 0, ?)")
         self._touched: dict[str, int] = {}
         self._registered: list[tuple[int, str]] = []
+        self._unshown: dict[str, None] = {}
         self._newest = ""
 
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
@@ -129,19 +131,20 @@ class Search(FragmentProjection[SearchHead]):
         for recorded in page:
             event = recorded.event
             match event:
-                case CrateRegistered(name=name, owner=owner):
-                    self._register(f"cargo:{name}", SearchHead(recorded.position, name, [owner]))
-                case NpmRegistered(name=name, owner=owner):
-                    self._register(f"npm:{name}", SearchHead(recorded.position, name, [owner]))
                 case CrateVersionPublished():
                     self._publish_crate(db, event)
                 case NpmVersionPublished():
                     self._keep(f"npm:{event.name}", event.version, _npm_summary(event))
-                case CrateVersionYanked() | CrateVersionUnyanked():
-                    self._set_yanked(db, event)
+                case NpmDistTagSet(name=name, dist_tag=tag, version=version):
+                    if tag == LATEST:
+                        self._head(db, f"npm:{name}").shown = version
+                case CrateRegistered(name=name, owner=owner):
+                    self._register(f"cargo:{name}", SearchHead(recorded.position, name, [owner]))
+                case NpmRegistered(name=name, owner=owner):
+                    self._register(f"npm:{name}", SearchHead(recorded.position, name, [owner]))
                 case _:
                     self._change(db, event)
-        self._flush_published(db)
+        self._insert_published(db)
         self._newest = max(self._newest, max(recorded.event.at for recorded in page))
 
     def _register(self, key: str, head: SearchHead) -> None:
@@ -166,24 +169,18 @@ class Search(FragmentProjection[SearchHead]):
     def _set_yanked(
         self, db: sqlite3.Connection, event: CrateVersionYanked | CrateVersionUnyanked
     ) -> None:
-        self._flush_published(db)
         key = f"cargo:{event.name}"
-        db.execute(
-            "UPDATE versions SET hidden = ? WHERE key = ? AND version = ?",
-            (isinstance(event, CrateVersionYanked), key, event.version),
-        )
+        self._later(_set_hidden, key, event.version, isinstance(event, CrateVersionYanked))
         head = self._head(db, key)
         if isinstance(event, CrateVersionUnyanked):
             head.shown = highest([event.version, head.shown]) if head.shown else event.version
         elif head.shown == event.version:
-            rows = db.execute("SELECT version FROM versions WHERE key = ? AND NOT hidden", (key,))
-            visible = [row[0] for row in rows]
-            head.shown = highest(visible) if visible else ""
+            self._unshown[key] = None
 
     def _change(self, db: sqlite3.Connection, event: Event) -> None:
         match event:
-            case NpmDistTagSet(name=name, dist_tag=tag, version=version) if tag == LATEST:
-                self._head(db, f"npm:{name}").shown = version
+            case CrateVersionYanked() | CrateVersionUnyanked():
+                self._set_yanked(db, event)
             case NpmUnpublished(name=name):
                 self._head(db, f"npm:{name}").shown = ""
             case CrateOwnerAdded(name=name, owner=owner):
@@ -199,8 +196,17 @@ class Search(FragmentProjection[SearchHead]):
             case _:
                 pass
 
+    def _change_rows(self, db: sqlite3.Connection) -> None:
+        super()._change_rows(db)
+        for key in self._unshown:
+            rows = db.execute("SELECT version FROM versions WHERE key = ? AND NOT hidden", (key,))
+            visible = [row[0] for row in rows]
+            self._head(db, key).shown = highest(visible) if visible else ""
+        self._unshown.clear()
+
     def flush(self, db: sqlite3.Connection) -> None:
         """Write the changed documents."""
+        self._change_rows(db)
         new = {row for row, _ in self._registered}
         ids = sorted(set(self._touched.values()) - new)
         db.executemany("DELETE FROM words WHERE rowid = ?", zip(ids))
@@ -232,6 +238,7 @@ class Search(FragmentProjection[SearchHead]):
         super().forget()
         self._touched.clear()
         self._registered.clear()
+        self._unshown.clear()
         self._newest = ""
 
     def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
@@ -245,6 +252,11 @@ class Search(FragmentProjection[SearchHead]):
         )
         for key, owners, summary, columns in rows:
             yield key, b"\n".join((owners, summary, columns.encode()))
+
+
+def _set_hidden(db: sqlite3.Connection, key: str, version: str, hidden: bool) -> None:
+    statement = "UPDATE versions SET hidden = ? WHERE key = ? AND version = ?"
+    db.execute(statement, (hidden, key, version))
 
 
 def _count_downloads(db: sqlite3.Connection, counts: Mapping[str, int]) -> None:

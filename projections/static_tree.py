@@ -16,8 +16,8 @@ from datetime import datetime
 from packledger.domain.events import Event, NpmRegistered, RegistryConfigured
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import STATIC_TREE
-from packledger.projections.packuments import changed_by
-from packledger.projections.sparse_index import OF_CRATES
+from packledger.projections.packuments import package_changed_by
+from packledger.projections.sparse_index import crate_changed_by
 from packledger.projections.static_files import CARGO, NPM, StaticFiles
 
 _Row = tuple[str, str, int, int]
@@ -46,6 +46,7 @@ class StaticTree:
         CREATE INDEX dirty_documents ON documents (id) WHERE dirty = 1;
         CREATE TABLE configuration (id INTEGER PRIMARY KEY, position INTEGER NOT NULL)
     """
+    indexes = ""
 
     def __init__(self, files: StaticFiles | None = None) -> None:
         self._files = files
@@ -55,8 +56,8 @@ class StaticTree:
         rows: list[_Row] = []
         for recorded in page:
             event = recorded.event
-            if isinstance(event, OF_CRATES):
-                rows.append((CARGO, event.name.lower(), recorded.position, _second(event.at)))
+            if (crate := crate_changed_by(event)) is not None:
+                rows.append((CARGO, crate.lower(), recorded.position, _second(event.at)))
             elif (name := _package_of(event)) is not None:
                 rows.append((NPM, name, recorded.version, _second(event.at)))
             elif isinstance(event, RegistryConfigured):
@@ -98,7 +99,7 @@ class StaticTree:
 
 
 def _package_of(event: Event) -> str | None:
-    return event.name if isinstance(event, NpmRegistered) else changed_by(event)
+    return event.name if isinstance(event, NpmRegistered) else package_changed_by(event)
 
 
 def _second(at: str) -> int:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from packledger.domain.crate_manifest import CrateManifest, read_cargo_toml
 from packledger.domain.errors import Invalid
+from packledger.domain.events import encode
 from packledger.projections.index_entry import index_file, render_entry, split_features
 
 OWN = "sparse+http://127.0.0.1:8765/cargo/index/"
@@ -169,7 +170,7 @@ def manifest_of(toml: str) -> CrateManifest:
 
 
 def line_of(manifest: CrateManifest, yanked: bool = False) -> bytes:
-    return index_file([(render_entry(manifest, CKSUM, AT), yanked)])
+    return index_file([(render_entry(encode(manifest), CKSUM, AT), yanked)])
 
 
 @given(manifests(), st.booleans())
@@ -219,7 +220,7 @@ def test_a_feature_of_something_absent_never_gets_into_the_index(
 @given(st.lists(st.tuples(manifests(), st.booleans()), max_size=5))
 def test_an_index_file_has_a_line_per_version(versions: list[tuple[Manifest, bool]]) -> None:
     rows = [
-        (render_entry(manifest_of(as_normalised_toml(said)), CKSUM, AT), yanked)
+        (render_entry(encode(manifest_of(as_normalised_toml(said))), CKSUM, AT), yanked)
         for said, yanked in versions
     ]
     lines = index_file(rows).splitlines(keepends=True)
@@ -263,7 +264,7 @@ def test_a_dependency_on_an_artifact_needs_index_version_3() -> None:
 )
 def test_the_time_of_publication_is_in_whole_seconds_of_utc(at: str, pubtime: str) -> None:
     manifest = manifest_of('[package]\nname = "foo"\nversion = "1.0.0"\n')
-    assert json.loads(render_entry(manifest, CKSUM, at) + b"}")["pubtime"] == pubtime
+    assert json.loads(render_entry(encode(manifest), CKSUM, at) + b"}")["pubtime"] == pubtime
 
 
 def test_a_chain_of_many_features_is_split_in_one_go() -> None:
