@@ -13,7 +13,7 @@ from packledger.audit.tile_paths import tile_path
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Recorded
 from packledger.eventstore.mapper import UnknownEvent
-from packledger.projections.log_entry import entries_in, entry_of
+from packledger.projections.log_entry import entries_in, entry_of, framed
 from packledger.projections.log_tiles import bundle_of, tile_of
 from packledger.projections.merkle import EMPTY_ROOT, HASH_BYTES, TILE_WIDTH, leaf_hash
 
@@ -43,13 +43,15 @@ class Leaves:
         """Compare store, bundle and hashes, which end at `last` and `size`."""
         before = self._tile * TILE_WIDTH
         width = max(0, min(self._count, size - before))
-        bundle = _bundle(tiles, self._tile, width)
-        hashes = split_hashes(tile_of(tiles, 0, self._tile, width) if width else b"")
+        body = bundle_of(tiles, self._tile, width) if width else b""
+        tile = tile_of(tiles, 0, self._tile, width) if width else b""
         stored = _stored(log, before, self._count)
         leaves = [leaf_hash(entry) if entry else b"" for entry in stored]
-        if width == self._count == len(leaves) and leaves == hashes and bundle == stored:
+        whole = width == self._count
+        if whole and tile == b"".join(leaves) and body == b"".join(map(framed, stored)):
             self.believed = leaves
             return
+        bundle, hashes = _split_bundle(body), split_hashes(tile)
         logged = [leaf_hash(entry) for entry in bundle or ()]
         yield from self._compare(_padded(leaves, self._count), logged, hashes, last, width)
         path = tile_path(self._tile, width or TILE_WIDTH)
@@ -92,11 +94,10 @@ def _stored(log: ReadableLog, after: int, count: int) -> list[bytes]:
     return [found.get(position, b"") for position in range(after + 1, after + count + 1)]
 
 
-def _bundle(tiles: sqlite3.Connection, tile: int, width: int) -> list[bytes] | None:
-    """Return the first entries of a bundle, None if it is missing or cut."""
+def _split_bundle(body: bytes | None) -> list[bytes] | None:
+    """Return the entries of a bundle, None if it is missing or cut."""
     try:
-        bundle = bundle_of(tiles, tile, width) if width else b""
-        return None if bundle is None else entries_in(bundle)
+        return None if body is None else entries_in(body)
     except ValueError:
         return None
 

@@ -1,7 +1,7 @@
 """Compare the event store, the tiles and the signed checkpoint with each other."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -94,14 +94,19 @@ class _Check:
         for tile in range(first_tile, -(-until // TILE_WIDTH)):
             leaves = Leaves(tile, min(TILE_WIDTH, until - tile * TILE_WIDTH))
             yield from leaves.faults(self._log, self._tiles, self._last, self._size)
-            for leaf in leaves.believed:
-                for full in edge.append(leaf):
-                    yield from self._hashes(full)
-                if edge.size in self._wanted:
-                    yield from self._roots(edge)
+            yield from self._grow(edge, leaves.believed)
             self._progress(edge.size, until)
         if edge.size == self._size:
             yield from self._partial(edge)
+
+    def _grow(self, edge: Edge, leaves: Sequence[bytes]) -> Iterator[Fault]:
+        """Add the leaves of a tile; look at the tiles that they fill, and at the roots wanted."""
+        begin, end = edge.size, edge.size + len(leaves)
+        for size in sorted({*(one for one in self._wanted if begin < one < end), end}):
+            for full in edge.extend(leaves[edge.size - begin : size - begin]):
+                yield from self._hashes(full)
+            if size in self._wanted:
+                yield from self._roots(edge)
 
     def _ends(self) -> Iterator[Fault]:
         """Yield what shows in the sizes alone."""

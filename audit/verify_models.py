@@ -1,14 +1,15 @@
 """Compare read models with a replay of the log, row by row, while they are served and written.
 
 A replay is kept in a file of its own up to the very position that the live model had when it was
-looked at. Rows are compared by the sum of their hashes, which costs a fourth of putting documents
-together; only where that differs are documents looked at, to name them.
+looked at. SQLite compares the rows; only where they differ are documents looked at, to name them.
 """
 
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.mapper import UnknownEvent
 from packledger.feeds.feed import Feed
 from packledger.projections.board import STATIC_TREE
-from packledger.projections.comparison import differences
+from packledger.projections.comparison import differences, open_beside, tables_that_differ
 from packledger.projections.damage import damage_of, open_live
 from packledger.projections.generation import Generations
 from packledger.projections.read_model import Projection, ReadModel
 
-PAGE_EVENTS = 2_000
+PAGE_EVENTS = 250
 SHOWN_KEYS = 5
 AFFECTS = {
     "sparse-index": "cargo: which versions there are, and their digests",
@@ -43,17 +44,14 @@ def look_at(root: Path, kinds: Sequence[Projection], last_position: int) -> Iter
     One that is ahead of the log is damaged; if all are, the log is.
     """
     ahead = []
-    for kind in kinds:
-        generations = Generations(root, kind.name)
-        live = generations.live()
-        damage = "it is missing"
-        if live and generations.model(live).exists():
-            model = generations.model(live)
-            damage = damage_of(model, sys.maxsize, every_index=True) or _foreign(model, kind)
-            if not damage and _position(model) > last_position:
-                ahead.append(kind.name)
+    # SQLite lets go of the interpreter while it checks a file.
+    with ThreadPoolExecutor(len(kinds), thread_name_prefix="look") as pool:
+        looked = list(pool.map(partial(_look, root), kinds))
+    for kind, (damage, position) in zip(kinds, looked, strict=True):
         if damage:
             yield fault_of(kind.name, f"is damaged: {damage}")
+        elif position > last_position:
+            ahead.append(kind.name)
     if len(ahead) == len(kinds):
         what = f"the event store ends at position {last_position}, every read model is ahead of it"
         yield Fault(f"{what}: it lost events", EVERYBODY, RESTORE)
@@ -62,9 +60,18 @@ def look_at(root: Path, kinds: Sequence[Projection], last_position: int) -> Iter
         yield fault_of(name, "is damaged: it is ahead of the log")
 
 
-def _position(model: Path) -> int:
+def _look(root: Path, kind: Projection) -> tuple[str, int]:
+    """Return what is wrong with a read model as a file, empty when nothing is, and its position."""
+    generations = Generations(root, kind.name)
+    model = generations.model(generations.live())
+    if not generations.live() or not model.exists():
+        return "it is missing", 0
+    damage = damage_of(model, sys.maxsize, every_index=True) or _foreign(model, kind)
+    if damage:
+        return damage, 0
     with closing(open_live(model)) as db:
-        return int(db.execute("SELECT value FROM meta WHERE key = 'position'").fetchone()[0])
+        position = db.execute("SELECT value FROM meta WHERE key = 'position'").fetchone()[0]
+    return "", int(position)
 
 
 def _foreign(model: Path, kind: Projection) -> str:
@@ -99,8 +106,7 @@ def verify_models(
     with ExitStack() as stack:
         pairs = []
         for projection in projections:
-            live = stack.enter_context(closing(_live(root, projection.name)))
-            pairs.append(stack.enter_context(closing(_Pair(projection, live, scratch))))
+            pairs.append(stack.enter_context(closing(_Pair(projection, root, scratch))))
         try:
             _replay(feed, pairs, progress)
         except (DamagedLog, UnknownEvent) as error:
@@ -133,15 +139,14 @@ def _replay(feed: Feed, pairs: Sequence["_Pair"], progress: Progress) -> None:
 class _Pair:
     """A live read model as it was at one moment, and its replay. position: of that moment."""
 
-    def __init__(self, projection: Projection, live: sqlite3.Connection, scratch: Path) -> None:
-        self.projection, self._live, self._error = projection, live, ""
-        self._scratch = scratch
-        live.execute("BEGIN")
-        found = "SELECT value FROM meta WHERE key = 'position'"
-        self.position = int(live.execute(found).fetchone()[0])
-        path = scratch / f"{projection.name}.sqlite"
+    def __init__(self, projection: Projection, root: Path, scratch: Path) -> None:
+        self.projection, self._scratch, self._error = projection, scratch, ""
+        generations, path = Generations(root, projection.name), scratch / projection.name
+        self._live = open_beside(generations.model(generations.live()), path)
+        self._live.execute("BEGIN")
+        found = "SELECT value FROM main.meta WHERE key = 'position'"
+        self.position = int(self._live.execute(found).fetchone()[0])
         self._model = ReadModel(path, projection, private=True)
-        path.unlink()  # so that nothing is left, however this ends
 
     def apply(self, page: Sequence[object]) -> None:
         """Apply a page, if the log can be applied at all."""
@@ -162,7 +167,7 @@ class _Pair:
         where = f"differs from a replay up to position {self.position}"
         tables = []
         if self.projection.name != STATIC_TREE:  # it keeps what is about to be written, too
-            tables = _tables_that_differ(self._model.db, self._live, self._scratch)
+            tables = tables_that_differ(self._live) or self._broken_indexes()
             if not tables:
                 return ""
         keys = differences(self.projection, self._model.db, self._live)
@@ -176,53 +181,22 @@ class _Pair:
     def close(self) -> None:
         """Forget the replay."""
         self._model.close()
+        self._live.close()
 
+    def _broken_indexes(self) -> list[str]:
+        """Return the full-text indexes that do not fit the texts, of a copy: a check writes.
 
-def _live(root: Path, name: str) -> sqlite3.Connection:
-    generations = Generations(root, name)
-    return open_live(generations.model(generations.live()))
-
-
-def _tables_that_differ(
-    ours: sqlite3.Connection, theirs: sqlite3.Connection, scratch: Path
-) -> list[str]:
-    """Return the tables whose rows are not the same, in whatever order, and broken indexes."""
-    kinds = {name: kind for schema, name, kind, *_ in _listed(ours) if schema == "main"}
-    full_text = [name for name, kind in kinds.items() if kind == "virtual"]
-    rows = [name for name, kind in kinds.items() if kind == "table" and name[:7] != "sqlite_"]
-    sources = {name: f"main.{name}" for name in rows if name != "meta"}
-    # The ids of texts are those of other tables' rows.
-    sources |= {name: f"(SELECT rowid, * FROM main.{name})" for name in full_text}  # noqa: S608
-    wrong = [name for name, one in sources.items() if _sum_of(ours, one) != _sum_of(theirs, one)]
-    return wrong or (_broken_indexes(theirs, full_text, scratch) if full_text else [])
-
-
-def _listed(db: sqlite3.Connection) -> list[tuple[str, ...]]:
-    return db.execute("PRAGMA table_list").fetchall()
-
-
-def _sum_of(db: sqlite3.Connection, source: str) -> int | None:
-    """Return a sum over the rows of a table or query, None if they cannot be read.
-
-    Python's hashes of texts and bytes are keyed anew in every process.
-    """
-    try:
-        return sum(map(hash, db.execute(f"SELECT * FROM {source}")))  # noqa: S608 - our own tables
-    except (sqlite3.DatabaseError, ValueError):
-        return None
-
-
-def _broken_indexes(live: sqlite3.Connection, names: Sequence[str], scratch: Path) -> list[str]:
-    """Return the full-text indexes that do not fit the texts, of a copy: it takes the write lock.
-
-    Source: https://www.sqlite.org/fts5.html#the_integrity_check_command
-    """
-    broken = []
-    with closing(sqlite3.connect(scratch / "copy.sqlite")) as copy:
-        live.backup(copy)
-        for name in names:
-            try:
-                copy.execute(f"INSERT INTO {name} ({name}) VALUES ('integrity-check')")  # noqa: S608
-            except sqlite3.DatabaseError:
-                broken.append(name)
-    return broken
+        Source: https://www.sqlite.org/fts5.html#the_integrity_check_command
+        """
+        listed = self._model.db.execute("PRAGMA table_list")
+        names = [name for _, name, kind, *_ in listed if kind == "virtual"]
+        broken = []
+        with closing(sqlite3.connect(self._scratch / "copy")) as copy:
+            if names:
+                self._live.backup(copy)
+            for name in names:
+                try:
+                    copy.execute(f"INSERT INTO {name} ({name}) VALUES ('integrity-check')")  # noqa: S608
+                except sqlite3.DatabaseError:
+                    broken.append(name)
+        return broken

@@ -7,13 +7,12 @@ versions of each stream are 1, 2, 3, … in the order of positions.
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 from uuid import NAMESPACE_URL
 
 from packledger.audit.faults import EVERYBODY, REBUILD, RESTORE, Fault
 from packledger.domain.crate_names import canonical_crate_name
-from packledger.domain.events import BlobPurged, Event, tag_of
+from packledger.domain.events import EVENTS, Event
 from packledger.domain.npm_names import canonical_npm_name
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log, Recorded
@@ -23,7 +22,7 @@ from packledger.projections.merkle import TILE_WIDTH
 
 PAGE_EVENTS = 2_000
 _NAMESPACE = NAMESPACE_URL.bytes
-_sha1 = partial(hashlib.sha1, usedforsecurity=False)
+_sha1 = hashlib.sha1
 Progress = Callable[[int, int], None]
 """Called with (position reached, position wanted)."""
 
@@ -114,23 +113,21 @@ def _is_of(event: Event, stream: str) -> bool:
 
     As `stream_id`, in a third of its time; what differs is the version that each UUID carries.
     """
-    kind = tag_of(type(event)).partition(".")[0]
-    if isinstance(event, BlobPurged):
-        kind = "crate" if event.ecosystem == "cargo" else "npm"
-    name_of = _NAMES.get(kind)
-    name = name_of(event) if name_of else ""
-    kind = "account" if kind == "token" else kind
-    digest = _sha1(_NAMESPACE + f"packledger:{kind}/{name}".encode()).hexdigest()
+    text = f"packledger:{_SUBJECT_OF[type(event)](event)}"
+    digest = _sha1(_NAMESPACE + text.encode(), usedforsecurity=False).hexdigest()
     return (digest[:12], digest[13:16], digest[17:32]) == (stream[:12], stream[13:16], stream[17:])
 
 
-_NAMES: dict[str, Callable[[Any], str]] = {
-    "crate": lambda event: canonical_crate_name(event.name),
-    "npm": lambda event: canonical_npm_name(event.name),
-    "account": lambda event: str(event.name),
-    "token": lambda event: str(event.account),
-    "downloads": lambda event: str(event.node),
+_SUBJECTS: dict[str, Callable[[Any], str]] = {
+    "crate": lambda event: f"crate/{canonical_crate_name(event.name)}",
+    "npm": lambda event: f"npm/{canonical_npm_name(event.name)}",
+    "blob": lambda event: _SUBJECTS["crate" if event.ecosystem == "cargo" else "npm"](event),
+    "account": lambda event: f"account/{event.name}",
+    "token": lambda event: f"account/{event.account}",
+    "downloads": lambda event: f"downloads/{event.node}",
+    "registry": lambda event: "registry/",
 }
+_SUBJECT_OF = {kind: _SUBJECTS[tag.partition(".")[0]] for tag, kind in EVENTS.items()}
 
 
 def _streams(log: Log, since: int) -> Iterator[Fault]:

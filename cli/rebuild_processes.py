@@ -4,6 +4,7 @@ Folding is bound by the interpreter, so a second core halves the time; a process
 would read and decode the log more often than that is worth.
 """
 
+import gc
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
@@ -99,6 +100,8 @@ def in_processes(
 def _begin(slots: Any, parent: int) -> None:
     # Else it would wait for ever for more to do.
     die_with(parent)
+    # A fold keeps hundreds of thousands of objects without a cycle; looking for one is a twentieth.
+    gc.disable()
     global _slots
     _slots = slots
 

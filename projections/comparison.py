@@ -3,10 +3,12 @@
 import hashlib
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from packledger.projections.damage import open_live
 from packledger.projections.read_model import Projection
 
 ROWS_TOGETHER = 200
@@ -27,7 +29,7 @@ def digest_of(db: sqlite3.Connection) -> Digest:
     documents together instead costs three times as much.
     """
     count, digest = 0, hashlib.sha256()
-    for name, kind in sorted(_tables(db)):
+    for name, kind in sorted(_tables(db, "main")):
         digest.update(name.encode() + b"\0")
         columns = "rowid, *" if kind == "virtual" else "*"
         rows = db.execute(f"SELECT {columns} FROM main.{name}")  # noqa: S608 - our own tables
@@ -37,24 +39,55 @@ def digest_of(db: sqlite3.Connection) -> Digest:
     return Digest(count, digest.hexdigest())
 
 
-def _tables(db: sqlite3.Connection) -> list[tuple[str, str]]:
+def _tables(db: sqlite3.Connection, schema: str) -> list[tuple[str, str]]:
     """Return the names and kinds of the tables; what FTS5 keeps for itself is not among them."""
     return [
         (name, kind)
-        for schema, name, kind, *_ in db.execute("PRAGMA table_list")
-        if schema == "main"
+        for its_schema, name, kind, *_ in db.execute("PRAGMA table_list")
+        if its_schema == schema
         and kind in {"table", "virtual"}
         and name != "meta"
         and not name.startswith("sqlite_")
     ]
 
 
-def digest_or_none(live: sqlite3.Connection) -> Digest | None:
-    """Return the digest of a read model that may be damaged, None if its rows cannot be read."""
+def open_beside(live: Path, replay: Path) -> sqlite3.Connection:
+    """Return a connection to a read model that is there, with its replay as the schema `replay`.
+
+    Raises:
+        sqlite3.DatabaseError: the live one is not there.
+    """
+    db = open_live(live)
+    db.execute("ATTACH ? AS replay", (str(replay),))
+    return db
+
+
+def tables_that_differ(db: sqlite3.Connection) -> list[str]:
+    """Return the tables whose rows are not those of the replay, in whatever order.
+
+    SQLite compares them, without a Python object for each value. db: as `open_beside` gives it.
+    """
+    return [name for name, kind in sorted(_tables(db, "replay")) if not _is_same(db, name, kind)]
+
+
+def _is_same(db: sqlite3.Connection, table: str, kind: str) -> bool:
+    """Return whether each row has its equal and no other is there; a damaged table is not."""
+    columns = db.execute(f"PRAGMA replay.table_info({table})").fetchall()
+    keys = [name for _, name, *_, in_key in columns if in_key] or ["rowid"]
+    where = " AND ".join(f"ours.{name} = theirs.{name}" for name in keys)
+    same = " AND ".join(f"ours.{name} IS theirs.{name}" for _, name, *_ in columns)
+    # An index may not be what its table is.
+    rows = "" if kind == "virtual" else "NOT INDEXED"
+    statement = (
+        f"SELECT (SELECT count(*) FROM replay.{table}), (SELECT count(*) FROM main.{table} {rows}),"  # noqa: S608
+        f" (SELECT count(*) FROM replay.{table} AS ours CROSS JOIN main.{table} AS theirs"
+        f" ON {where} WHERE {same})"
+    )
     try:
-        return digest_of(live)
-    except (sqlite3.DatabaseError, ValueError):
-        return None
+        ours, theirs, equal = db.execute(statement).fetchone()
+    except sqlite3.DatabaseError:
+        return False
+    return bool(ours == theirs == equal)
 
 
 def differences(

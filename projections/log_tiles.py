@@ -45,11 +45,13 @@ class LogTiles:
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
         """Add a page's entries; full tiles are written, the edge is kept until `flush`."""
         edge = self._edge or self._load(db, page[0].position - 1)
-        for recorded in page:
-            entry = entry_of(recorded)
-            self._entries.append(framed(entry))
-            self._latest = max(self._latest, recorded.event.at)
-            for tile in edge.append(leaf_hash(entry)):
+        done = 0
+        while some := page[done : done + edge.room()]:
+            done += len(some)
+            entries = [entry_of(recorded) for recorded in some]
+            self._entries += map(framed, entries)
+            self._latest = max(self._latest, max(recorded.event.at for recorded in some))
+            for tile in edge.extend([leaf_hash(entry) for entry in entries]):
                 self._empty(db, tile.level)
                 row = (tile.level, tile.index, tile.body)
                 db.execute("INSERT INTO tiles VALUES (?, ?, ?)", row)

@@ -55,20 +55,28 @@ class Edge:
         self.size = size
         self.levels: list[list[bytes]] = [list(hashes) for hashes in levels]
 
-    def append(self, leaf: bytes) -> Iterator[Tile]:
-        """Add a leaf's hash and yield the tiles that it fills, from level 0 up."""
-        self.size += 1
-        level, hash_ = 0, leaf
+    def room(self) -> int:
+        """Return how many leaves the tile at level 0 takes until it is full, 1 to 256."""
+        return TILE_WIDTH - self.size % TILE_WIDTH
+
+    def extend(self, leaves: Sequence[bytes]) -> Iterator[Tile]:
+        """Add the hashes of at most `room` leaves, and yield the tiles they fill, level 0 first.
+
+        Nothing is added before the first tile is asked for.
+        """
+        assert len(leaves) <= self.room(), "more than fit into a tile"
+        self.size += len(leaves)
+        level, added = 0, leaves
         while True:
             if level == len(self.levels):
                 self.levels.append([])
             hashes = self.levels[level]
-            hashes.append(hash_)
+            hashes += added
             if len(hashes) < TILE_WIDTH:
                 return
             index = (self.size >> TILE_HEIGHT * (level + 1)) - 1
             yield Tile(level, index, b"".join(hashes))
-            hash_ = root_of(hashes)
+            added = [root_of(hashes)]
             hashes.clear()
             level += 1
 

@@ -104,8 +104,8 @@ class Search(FragmentProjection[SearchHead]):
     renderer = 1
     tables = """
         CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL);
-        CREATE TABLE versions (key TEXT NOT NULL, version TEXT NOT NULL, hidden INTEGER NOT NULL,
-            summary BLOB NOT NULL);
+        CREATE TABLE versions (position INTEGER PRIMARY KEY, key TEXT NOT NULL,
+            version TEXT NOT NULL, hidden INTEGER NOT NULL, summary BLOB NOT NULL);
         CREATE TABLE found (id INTEGER PRIMARY KEY, ecosystem TEXT NOT NULL, name TEXT NOT NULL,
             folded TEXT NOT NULL, scope TEXT NOT NULL, unstable INTEGER NOT NULL,
             date TEXT NOT NULL, owners BLOB NOT NULL, summary BLOB NOT NULL);
@@ -120,7 +120,9 @@ class Search(FragmentProjection[SearchHead]):
     indexes = "CREATE UNIQUE INDEX versions_by_key ON versions (key, version)"
 
     def __init__(self) -> None:
-        super().__init__(Heads("packages", SearchHead), "INSERT INTO versions VALUES (?, ?, 0, ?)")
+        super().__init__(
+            Heads("packages", SearchHead), "INSERT INTO versions VALUES (?, ?, ?, 0, ?)"
+        )
         self._touched: dict[str, int] = {}
         self._registered: list[tuple[int, str]] = []
         self._unshown: dict[str, None] = {}
@@ -132,9 +134,10 @@ class Search(FragmentProjection[SearchHead]):
             event = recorded.event
             match event:
                 case CrateVersionPublished():
-                    self._publish_crate(db, event)
+                    self._publish_crate(db, recorded.position, event)
                 case NpmVersionPublished():
-                    self._keep(f"npm:{event.name}", event.version, _npm_summary(event))
+                    row = (recorded.position, f"npm:{event.name}", event.version)
+                    self._published.append((*row, _encode(_npm_summary(event))))
                 case NpmDistTagSet(name=name, dist_tag=tag, version=version):
                     if tag == LATEST:
                         self._head(db, f"npm:{name}").shown = version
@@ -151,18 +154,17 @@ class Search(FragmentProjection[SearchHead]):
         self._heads.add(key, head)
         self._registered.append((head.id, fold_name(head.name)))
 
-    def _keep(self, key: str, version: str, summary: Summary) -> None:
-        self._published.append((key, version, _encode(summary)))
-
     def _head(self, db: sqlite3.Connection, key: str) -> SearchHead:
         head = self._heads.get(db, key)
         assert head is not None, key
         self._touched[key] = head.id
         return head
 
-    def _publish_crate(self, db: sqlite3.Connection, event: CrateVersionPublished) -> None:
+    def _publish_crate(
+        self, db: sqlite3.Connection, position: int, event: CrateVersionPublished
+    ) -> None:
         key = f"cargo:{event.name}"
-        self._keep(key, event.version, _crate_summary(event))
+        self._published.append((position, key, event.version, _encode(_crate_summary(event))))
         head = self._head(db, key)
         head.shown = highest([event.version, head.shown]) if head.shown else event.version
 

@@ -28,7 +28,7 @@ AROUND = [0, 1, 255, 256, 257, 511, 512, 1000]
 def root_of(size: int) -> bytes:
     edge = Edge()
     for leaf in LEAVES[:size]:
-        for _ in edge.append(leaf):
+        for _ in edge.extend([leaf]):
             pass
     return edge.root()
 

@@ -34,7 +34,7 @@ class MemoryTiles:
             self.add(leaf)
 
     def add(self, leaf: bytes) -> None:
-        self.full |= {(t.level, t.index): t.body for t in self.edge.append(leaf)}
+        self.full |= {(t.level, t.index): t.body for t in self.edge.extend([leaf])}
 
     def read(self, level: int, tile: int, width: int) -> bytes | None:
         body = self.full.get((level, tile))
