@@ -14,9 +14,10 @@ from itertools import islice
 from pathlib import Path
 
 from packledger.audit.faults import EVERYBODY, RESTORE, Fault
+from packledger.audit.verify_leaves import ReadableLog
 from packledger.eventstore.damaged_log import DamagedLog
+from packledger.eventstore.log import Recorded
 from packledger.eventstore.mapper import UnknownEvent
-from packledger.feeds.feed import Feed
 from packledger.projections.board import STATIC_TREE
 from packledger.projections.comparison import differences, open_beside, tables_that_differ
 from packledger.projections.damage import damage_of, open_live
@@ -25,6 +26,8 @@ from packledger.projections.read_model import Projection, ReadModel
 
 PAGE_EVENTS = 250
 SHOWN_KEYS = 5
+FTS5_INDEX = ("data", "idx", "docsize", "config")
+"""The tables of a full-text index, behind its name. Source: https://www.sqlite.org/fts5.html"""
 AFFECTS = {
     "sparse-index": "cargo: which versions there are, and their digests",
     "packuments": "npm, pnpm, yarn and bun: which versions there are, and their digests",
@@ -99,25 +102,44 @@ def fault_of(name: str, what: str) -> Fault:
     return Fault(f"the read model `{name}` {what}", AFFECTS[name], f"packledger rebuild {name}")
 
 
-def verify_models(
-    feed: Feed, projections: Sequence[Projection], root: Path, scratch: Path, progress: Progress
-) -> Iterator[Fault]:
-    """Yield the read models that are not what the log gives. scratch: an empty folder."""
-    with ExitStack() as stack:
-        pairs = []
-        for projection in projections:
-            pairs.append(stack.enter_context(closing(_Pair(projection, root, scratch))))
+class Replays:
+    """Read models as they are now, each beside its replay. scratch: an empty folder."""
+
+    def __init__(self, projections: Sequence[Projection], root: Path, scratch: Path) -> None:
+        with ExitStack() as stack:
+            self._pairs = [
+                stack.enter_context(closing(_Pair(projection, root, scratch)))
+                for projection in projections
+            ]
+            self._opened = stack.pop_all()
+        self._until = max((pair.position for pair in self._pairs), default=0)
+        self._position = 0
+
+    def follow(self, page: Sequence[Recorded]) -> None:
+        """Apply the events that come next in the log."""
+        for pair in self._pairs:
+            pair.apply(page[: max(0, pair.position - self._position)])
+        self._position = page[-1].position
+
+    def faults(self, log: ReadableLog, progress: Progress) -> Iterator[Fault]:
+        """Follow the log to its end; yield the read models that are not what it gives."""
         try:
-            _replay(feed, pairs, progress)
+            while self._position < self._until:
+                limit = min(PAGE_EVENTS, self._until - self._position)
+                page = log.read(self._position, limit)
+                if not page:
+                    break
+                self.follow(page)
+                progress(self._position, self._until)
         except (DamagedLog, UnknownEvent) as error:
-            names = ", ".join(f"`{pair.projection.name}`" for pair in pairs)
+            names = ", ".join(f"`{pair.projection.name}`" for pair in self._pairs)
             yield Fault(
                 f"the read models {names} cannot be compared: {error}",
                 "nobody as long as they stay as they are",
                 "mend the event store before, and verify again",
             )
             return
-        for pair in pairs:
+        for pair in self._pairs:
             try:
                 what = pair.difference()
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
@@ -125,35 +147,29 @@ def verify_models(
             if what:
                 yield fault_of(pair.projection.name, what)
 
-
-def _replay(feed: Feed, pairs: Sequence["_Pair"], progress: Progress) -> None:
-    until = max((pair.position for pair in pairs), default=0)
-    position = 0
-    while position < until and (page := feed.read(position, min(PAGE_EVENTS, until - position))):
-        for pair in pairs:
-            pair.apply(page[: max(0, pair.position - position)])
-        position = page[-1].position
-        progress(position, until)
+    def close(self) -> None:
+        """Forget the replays."""
+        self._opened.close()
 
 
 class _Pair:
     """A live read model as it was at one moment, and its replay. position: of that moment."""
 
     def __init__(self, projection: Projection, root: Path, scratch: Path) -> None:
-        self.projection, self._scratch, self._error = projection, scratch, ""
-        generations, path = Generations(root, projection.name), scratch / projection.name
-        self._live = open_beside(generations.model(generations.live()), path)
+        self.projection, self._path, self._error = projection, scratch / projection.name, ""
+        generations = Generations(root, projection.name)
+        self._live = open_beside(generations.model(generations.live()), self._path)
         self._live.execute("BEGIN")
         found = "SELECT value FROM main.meta WHERE key = 'position'"
         self.position = int(self._live.execute(found).fetchone()[0])
-        self._model = ReadModel(path, projection, private=True)
+        self._model = ReadModel(self._path, projection, private=True)
 
-    def apply(self, page: Sequence[object]) -> None:
+    def apply(self, page: Sequence[Recorded]) -> None:
         """Apply a page, if the log can be applied at all."""
         if not page or self._error:
             return
         try:
-            self._model.apply(page)  # type: ignore[arg-type]
+            self._model.apply(page)
         except (DamagedLog, UnknownEvent):
             raise
         except Exception as error:
@@ -184,16 +200,19 @@ class _Pair:
         self._live.close()
 
     def _broken_indexes(self) -> list[str]:
-        """Return the full-text indexes that do not fit the texts, of a copy: a check writes.
+        """Return the full-text indexes that do not fit the texts, which are those of the replay.
 
+        It gets them, since the check writes.
         Source: https://www.sqlite.org/fts5.html#the_integrity_check_command
         """
         listed = self._model.db.execute("PRAGMA table_list")
         names = [name for _, name, kind, *_ in listed if kind == "virtual"]
+        for table in (f"{name}_{part}" for name in names for part in FTS5_INDEX):
+            self._live.execute(f"DELETE FROM replay.{table}")  # noqa: S608 - our own names
+            self._live.execute(f"INSERT INTO replay.{table} SELECT * FROM main.{table}")  # noqa: S608
+        self._live.execute("COMMIT")
         broken = []
-        with closing(sqlite3.connect(self._scratch / "copy")) as copy:
-            if names:
-                self._live.backup(copy)
+        with closing(sqlite3.connect(self._path)) as copy:
             for name in names:
                 try:
                     copy.execute(f"INSERT INTO {name} ({name}) VALUES ('integrity-check')")  # noqa: S608

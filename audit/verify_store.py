@@ -30,14 +30,20 @@ Progress = Callable[[int, int], None]
 class WatchedLog:
     """A log of which every event is checked when it is read, as long as it is read in order.
 
-    tiles: their table of times is compared, too; signed: what the log must reach. position: of the
-    last event checked; whoever reads on from there with `verify_store` misses nothing.
+    tiles: their table of times is compared, too; signed: what the log must reach; follow: is given
+    every page, so that nobody need read it again. position: of the last event checked; whoever
+    reads on from there with `verify_store` misses nothing.
     """
 
     def __init__(
-        self, log: Log, since: int, tiles: sqlite3.Connection, signed: Sequence[int]
+        self,
+        log: Log,
+        since: int,
+        tiles: sqlite3.Connection,
+        signed: Sequence[int],
+        follow: Callable[[Sequence[Recorded]], None] = lambda page: None,
     ) -> None:
-        self._log, self._tiles = log, tiles
+        self._log, self._tiles, self._follow = log, tiles, follow
         self._until = max(size_of(tiles), *signed, 0)
         tile = since // TILE_WIDTH
         self.position = tile * TILE_WIDTH
@@ -60,6 +66,7 @@ class WatchedLog:
                 if one.position % TILE_WIDTH == 0:
                     self._check_time(one.position // TILE_WIDTH - 1)
             self.position = page[-1].position
+            self._follow(page)
         return page
 
     def _check_time(self, tile: int) -> None:

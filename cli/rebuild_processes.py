@@ -21,6 +21,7 @@ from packledger.projections.board import (
     PAGES,
     SEARCH,
     SPARSE_INDEX,
+    STATIC_TREE,
 )
 from packledger.projections.rebuild import Outcome, Progress
 
@@ -30,6 +31,7 @@ _WEIGHTS = {
     PACKUMENTS: 6,
     SPARSE_INDEX: 6,
     LOG_TILES: 4,
+    STATIC_TREE: 3,
     ACCOUNTS: 1,
 }
 """Processor time of an event, in microseconds, as measured with a generated log of 2,000,000."""

@@ -61,12 +61,13 @@ def verify_all(settings: Settings, since: int, *, blobs: bool) -> Report:
     """Check everything and return what was found; progress is shown on a terminal."""
     first, sound, position = _look(settings)
     models = [] if since else [name for name in sound if name != LOG_TILES]
-    log: Task = (check_log, (settings, since, LOG_TILES in sound))
-    tasks: list[Task] = [log]
-    groups = groups_of([name for name in models if name != STATIC_TREE], CORES)
-    if STATIC_TREE in models:
-        groups = [*groups[:-1], [*(groups or [[]])[-1], STATIC_TREE]]
-    tasks += [(check_models, (settings, group)) for group in groups]
+    tasks: list[Task] = []
+    for group in groups_of([LOG_TILES, *models], CORES):
+        names = [name for name in group if name != LOG_TILES]
+        if LOG_TILES in group:  # which stands for the log itself
+            tasks.append((check_log, (settings, since, LOG_TILES in sound, names)))
+        else:
+            tasks.append((check_models, (settings, names)))
     if blobs:
         tasks.append((check_blobs, (settings, since)))
     parts = [first, *_run(tasks, position)]

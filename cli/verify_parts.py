@@ -3,8 +3,8 @@
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from packledger.audit.blob_references import BlobReferences
@@ -12,12 +12,12 @@ from packledger.audit.log_keys import LogKeys
 from packledger.audit.verify import Part, signed_log, sizes_of
 from packledger.audit.verify_blobs import BlobCheck
 from packledger.audit.verify_log import verify_log
-from packledger.audit.verify_models import fault_of, verify_models
+from packledger.audit.verify_models import Replays, fault_of
 from packledger.audit.verify_store import WatchedLog, verify_store
 from packledger.cli import wiring
 from packledger.cli.options import opened
 from packledger.cli.settings import Settings
-from packledger.cli.stores import opened_store_feed, places_of
+from packledger.cli.stores import places_of
 from packledger.commands.registry import Registry
 from packledger.projections.board import LOG_TILES, STATIC_TREE
 from packledger.projections.damage import open_live
@@ -29,29 +29,40 @@ CORES = os.cpu_count() or 1
 KINDS = {**wiring.ALL_PROJECTIONS, STATIC_TREE: StaticTree}
 
 
-def check_log(settings: Settings, since: int, tiles: bool, progress: Progress) -> Part:
-    """Check the event store, and with its tiles what was signed. tiles: they may be looked at."""
+def check_log(
+    settings: Settings, since: int, tiles: bool, names: Sequence[str], progress: Progress
+) -> Part:
+    """Check the event store, and with its tiles what was signed; compare read models on the way.
+
+    tiles: they may be looked at.
+    """
     part, checked = Part(), since
-    with part.guarded(), opened(settings) as registry:
+    with part.guarded(), opened(settings) as registry, _replays(settings, names) as replays:
         if tiles:
             try:
                 with part.guarded():
-                    checked = _check_tiles(settings, registry, since, part, progress)
+                    checked = _check_tiles(settings, registry, since, part, replays, progress)
             except (sqlite3.DatabaseError, ValueError, TypeError) as error:
                 part.add([fault_of(LOG_TILES, f"cannot be read: {error}")])
         part.add(verify_store(registry.log, since, checked, progress))
+        part.add(replays.faults(registry.log, progress))
     return part
 
 
 def _check_tiles(
-    settings: Settings, registry: Registry, since: int, part: Part, progress: Progress
+    settings: Settings,
+    registry: Registry,
+    since: int,
+    part: Part,
+    replays: Replays,
+    progress: Progress,
 ) -> int:
     """Return the position up to which the event store itself was checked, too."""
     signed = signed_log(registry.checkpoints, LogKeys(places_of(settings).data), part)
     generations = Generations(places_of(settings).read, LOG_TILES)
     with closing(open_live(generations.model(generations.live()))) as db:
         db.execute("BEGIN")
-        watched = WatchedLog(registry.log, since, db, sizes_of(signed))
+        watched = WatchedLog(registry.log, since, db, sizes_of(signed), replays.follow)
         part.add(verify_log(watched, db, signed, since + 1, progress))
     part.add(watched.faults)
     return watched.position
@@ -59,15 +70,21 @@ def _check_tiles(
 
 def check_models(settings: Settings, names: Sequence[str], progress: Progress) -> Part:
     """Compare read models with a replay."""
-    part, places = Part(), places_of(settings)
-    with (
-        part.guarded(),
-        opened_store_feed(settings) as feed,
-        tempfile.TemporaryDirectory(prefix="verify-", dir=places.run) as scratch,
-    ):
-        models = [KINDS[name]() for name in names]
-        part.add(verify_models(feed, models, places.read, Path(scratch), progress))
+    part = Part()
+    with part.guarded(), opened(settings) as registry, _replays(settings, names) as replays:
+        part.add(replays.faults(registry.log, progress))
     return part
+
+
+@contextmanager
+def _replays(settings: Settings, names: Sequence[str]) -> Iterator[Replays]:
+    places = places_of(settings)
+    models = [KINDS[name]() for name in names]
+    with (
+        tempfile.TemporaryDirectory(prefix="verify-", dir=places.run) as scratch,
+        closing(Replays(models, places.read, Path(scratch))) as replays,
+    ):
+        yield replays
 
 
 def check_blobs(settings: Settings, since: int, progress: Progress) -> Part:

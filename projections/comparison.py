@@ -29,7 +29,7 @@ def digest_of(db: sqlite3.Connection) -> Digest:
     documents together instead costs three times as much.
     """
     count, digest = 0, hashlib.sha256()
-    for name, kind in sorted(_tables(db, "main")):
+    for name, kind in _tables(db, "main"):
         digest.update(name.encode() + b"\0")
         columns = "rowid, *" if kind == "virtual" else "*"
         rows = db.execute(f"SELECT {columns} FROM main.{name}")  # noqa: S608 - our own tables
@@ -41,24 +41,25 @@ def digest_of(db: sqlite3.Connection) -> Digest:
 
 def _tables(db: sqlite3.Connection, schema: str) -> list[tuple[str, str]]:
     """Return the names and kinds of the tables; what FTS5 keeps for itself is not among them."""
-    return [
+    return sorted(
         (name, kind)
-        for its_schema, name, kind, *_ in db.execute("PRAGMA table_list")
-        if its_schema == schema
-        and kind in {"table", "virtual"}
-        and name != "meta"
-        and not name.startswith("sqlite_")
-    ]
+        for _, name, kind, *_ in db.execute(f"PRAGMA {schema}.table_list")
+        if kind in {"table", "virtual"} and name != "meta" and not name.startswith("sqlite_")
+    )
 
 
 def open_beside(live: Path, replay: Path) -> sqlite3.Connection:
     """Return a connection to a read model that is there, with its replay as the schema `replay`.
 
     Raises:
-        sqlite3.DatabaseError: the live one is not there.
+        sqlite3.DatabaseError: the live one is not there, or damaged.
     """
     db = open_live(live)
-    db.execute("ATTACH ? AS replay", (str(replay),))
+    try:
+        db.execute("ATTACH ? AS replay", (str(replay),))
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
@@ -67,25 +68,23 @@ def tables_that_differ(db: sqlite3.Connection) -> list[str]:
 
     SQLite compares them, without a Python object for each value. db: as `open_beside` gives it.
     """
-    return [name for name, kind in sorted(_tables(db, "replay")) if not _is_same(db, name, kind)]
+    return [name for name, _ in _tables(db, "replay") if not _is_same(db, name)]
 
 
-def _is_same(db: sqlite3.Connection, table: str, kind: str) -> bool:
+def _is_same(db: sqlite3.Connection, table: str) -> bool:
     """Return whether each row has its equal and no other is there; a damaged table is not."""
     columns = db.execute(f"PRAGMA replay.table_info({table})").fetchall()
     keys = [name for _, name, *_, in_key in columns if in_key] or ["rowid"]
     where = " AND ".join(f"ours.{name} = theirs.{name}" for name in keys)
     same = " AND ".join(f"ours.{name} IS theirs.{name}" for _, name, *_ in columns)
-    # An index may not be what its table is.
-    rows = "" if kind == "virtual" else "NOT INDEXED"
     statement = (
-        f"SELECT (SELECT count(*) FROM replay.{table}), (SELECT count(*) FROM main.{table} {rows}),"  # noqa: S608
-        f" (SELECT count(*) FROM replay.{table} AS ours CROSS JOIN main.{table} AS theirs"
-        f" ON {where} WHERE {same})"
+        f"SELECT (SELECT count(*) FROM replay.{table}), count(*),"  # noqa: S608 - our own names
+        f" count(CASE WHEN {where} AND {same} THEN 1 END)"
+        f" FROM main.{table} AS theirs LEFT JOIN replay.{table} AS ours ON {where}"
     )
     try:
         ours, theirs, equal = db.execute(statement).fetchone()
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, ValueError):  # what SQLite says may have damaged letters
         return False
     return bool(ours == theirs == equal)
 

@@ -174,16 +174,15 @@ def _building(projection: Projection, root: Path, board: Board, check: bool) -> 
 
 def _open_live(generations: Generations, replay: Path) -> sqlite3.Connection | None:
     """Return the live generation beside its replay, None if there is none or it is damaged."""
-    path = generations.model(generations.live())
-    if not path.exists():
-        return None
-    live = open_beside(path, replay)
-    try:
-        _meta(live)
-    except (sqlite3.DatabaseError, UnicodeDecodeError):
-        live.close()
-        return None
-    return live
+    with ExitStack() as stack:
+        try:
+            live = open_beside(generations.model(generations.live()), replay)
+            stack.callback(live.close)
+            _meta(live)
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
+            return None
+        stack.pop_all()
+        return live
 
 
 def stamp_of(generations: Generations) -> tuple[int, int]:
