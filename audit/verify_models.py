@@ -19,7 +19,12 @@ from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Recorded
 from packledger.eventstore.mapper import UnknownEvent
 from packledger.projections.board import STATIC_TREE
-from packledger.projections.comparison import differences, open_beside, tables_that_differ
+from packledger.projections.comparison import (
+    damage_of_indexes,
+    differences,
+    open_beside,
+    tables_that_differ,
+)
 from packledger.projections.damage import damage_of, open_live
 from packledger.projections.generation import Generations
 from packledger.projections.read_model import Projection, ReadModel
@@ -69,7 +74,7 @@ def _look(root: Path, kind: Projection) -> tuple[str, int]:
     model = generations.model(generations.live())
     if not generations.live() or not model.exists():
         return "it is missing", 0
-    damage = damage_of(model, sys.maxsize, every_index=True) or _foreign(model, kind)
+    damage = damage_of(model, sys.maxsize) or _foreign(model, kind)
     if damage:
         return damage, 0
     with closing(open_live(model)) as db:
@@ -183,9 +188,9 @@ class _Pair:
         where = f"differs from a replay up to position {self.position}"
         tables = []
         if self.projection.name != STATIC_TREE:  # it keeps what is about to be written, too
-            tables = tables_that_differ(self._live) or self._broken_indexes()
+            tables = tables_that_differ(self._live)
             if not tables:
-                return ""
+                return self._damage_of_indexes()
         keys = differences(self.projection, self._model.db, self._live)
         shown = list(islice(keys, SHOWN_KEYS))
         if shown:
@@ -199,7 +204,15 @@ class _Pair:
         self._model.close()
         self._live.close()
 
-    def _broken_indexes(self) -> list[str]:
+    def _damage_of_indexes(self) -> str:
+        """Return what is wrong with the indexes, whose tables are right."""
+        damage = damage_of_indexes(self._live)
+        if damage:
+            return f"is damaged: {damage}"
+        broken = self._broken_texts()
+        return f"is damaged: the full-text index of {', '.join(broken)}" if broken else ""
+
+    def _broken_texts(self) -> list[str]:
         """Return the full-text indexes that do not fit the texts, which are those of the replay.
 
         It gets them, since the check writes.

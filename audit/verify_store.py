@@ -77,12 +77,13 @@ class WatchedLog:
             self.faults.append(Fault(what, "views of the past", REBUILD))
 
 
-def verify_store(log: Log, since: int, checked: int, progress: Progress) -> Iterator[Fault]:
+def verify_store(
+    log: Log, since: int, checked: int, damage: str, progress: Progress
+) -> Iterator[Fault]:
     """Yield what is wrong with the events behind a position, in constant memory.
 
-    checked: the events up to here were looked at one by one.
+    checked: the events up to here were looked at one by one; damage: see `Log.damage`.
     """
-    damage = log.damage()
     if damage:
         yield _fault(f"is damaged: {damage}")
     yield from _rows(log, checked, progress)

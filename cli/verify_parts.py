@@ -4,6 +4,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -37,14 +38,20 @@ def check_log(
     tiles: they may be looked at.
     """
     part, checked = Part(), since
-    with part.guarded(), opened(settings) as registry, _replays(settings, names) as replays:
+    with (
+        part.guarded(),
+        opened(settings) as registry,
+        _replays(settings, names) as replays,
+        ThreadPoolExecutor(1, thread_name_prefix="store") as pool,
+    ):
+        damage = pool.submit(registry.log.damage)  # SQLite looks while Python folds
         if tiles:
             try:
                 with part.guarded():
                     checked = _check_tiles(settings, registry, since, part, replays, progress)
             except (sqlite3.DatabaseError, ValueError, TypeError) as error:
                 part.add([fault_of(LOG_TILES, f"cannot be read: {error}")])
-        part.add(verify_store(registry.log, since, checked, progress))
+        part.add(verify_store(registry.log, since, checked, damage.result(), progress))
         part.add(replays.faults(registry.log, progress))
     return part
 

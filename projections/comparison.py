@@ -71,16 +71,46 @@ def tables_that_differ(db: sqlite3.Connection) -> list[str]:
     return [name for name, _ in _tables(db, "replay") if not _is_same(db, name)]
 
 
-def _is_same(db: sqlite3.Connection, table: str) -> bool:
-    """Return whether each row has its equal and no other is there; a damaged table is not."""
-    columns = db.execute(f"PRAGMA replay.table_info({table})").fetchall()
-    keys = [name for _, name, *_, in_key in columns if in_key] or ["rowid"]
+def damage_of_indexes(db: sqlite3.Connection) -> str:
+    """Return how the live indexes do not fit their tables, whose rows are those of the replay.
+
+    They do where they are those of the replay; SQLite's own check, which looks every row up in
+    every index, takes three times as long.
+    """
+    if all(_is_same(db, table, index) for table, index in _indexes(db)):
+        return ""
+    (verdict,) = db.execute("PRAGMA main.integrity_check(1)").fetchone()
+    return "" if verdict == "ok" else str(verdict)
+
+
+def _indexes(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Return (table, index) of the replay's indexes that hold a rowid."""
+    return [
+        (table, index)
+        for _, table, kind, _, without_rowid, _ in db.execute("PRAGMA replay.table_list").fetchall()
+        if kind == "table" and not without_rowid and table != "meta"
+        for _, index, *_ in db.execute(f"PRAGMA replay.index_list({table})").fetchall()
+    ]
+
+
+def _is_same(db: sqlite3.Connection, table: str, index: str = "") -> bool:
+    """Return whether each row, or index entry, has its equal and no other is there.
+
+    What is damaged has not.
+    """
+    if index:
+        columns = [row[2] for row in db.execute(f"PRAGMA replay.index_info({index})")]
+        keys, by = [*columns, "rowid"], f"INDEXED BY {index}"
+    else:
+        listed = db.execute(f"PRAGMA replay.table_info({table})").fetchall()
+        columns, by = [name for _, name, *_ in listed], ""
+        keys = [name for _, name, *_, in_key in listed if in_key] or ["rowid"]
     where = " AND ".join(f"ours.{name} = theirs.{name}" for name in keys)
-    same = " AND ".join(f"ours.{name} IS theirs.{name}" for _, name, *_ in columns)
+    same = " AND ".join(f"ours.{name} IS theirs.{name}" for name in columns)
     statement = (
         f"SELECT (SELECT count(*) FROM replay.{table}), count(*),"  # noqa: S608 - our own names
         f" count(CASE WHEN {where} AND {same} THEN 1 END)"
-        f" FROM main.{table} AS theirs LEFT JOIN replay.{table} AS ours ON {where}"
+        f" FROM main.{table} AS theirs {by} LEFT JOIN replay.{table} AS ours {by} ON {where}"
     )
     try:
         ours, theirs, equal = db.execute(statement).fetchone()
