@@ -20,8 +20,8 @@ from packledger.eventstore.log import Recorded
 from packledger.eventstore.mapper import UnknownEvent
 from packledger.projections.board import STATIC_TREE
 from packledger.projections.comparison import (
-    damage_of_indexes,
     differences,
+    indexes_that_differ,
     open_beside,
     tables_that_differ,
 )
@@ -205,12 +205,14 @@ class _Pair:
         self._live.close()
 
     def _damage_of_indexes(self) -> str:
-        """Return what is wrong with the indexes, whose tables are right."""
-        damage = damage_of_indexes(self._live)
-        if damage:
-            return f"is damaged: {damage}"
-        broken = self._broken_texts()
-        return f"is damaged: the full-text index of {', '.join(broken)}" if broken else ""
+        """Return what is wrong with the indexes, whose tables are right; empty when nothing is."""
+        damage = "ok"
+        if indexes_that_differ(self._live):
+            (damage,) = self._live.execute("PRAGMA main.integrity_check(1)").fetchone()
+        broken = self._broken_texts() if damage == "ok" else []
+        if broken:
+            damage = f"the full-text index of {', '.join(broken)} does not fit it"
+        return "" if damage == "ok" else f"is damaged: {damage}"
 
     def _broken_texts(self) -> list[str]:
         """Return the full-text indexes that do not fit the texts, which are those of the replay.

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Show = Callable[[str, int, int | None], None]
 """Called with what is being done, how much is done, and how much there is, if that is known."""
@@ -33,16 +33,23 @@ class Shown:
             self._bar.console.out(line, highlight=False)
 
 
-@contextmanager
-def shown_progress() -> Iterator[Shown]:
-    """Give what shows progress on standard error, if that is a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns,
+def bars() -> Progress:
+    """Return bars on standard error, if that is a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,
         disable=not sys.stderr.isatty(),
-    ) as bar:
+    )
+
+
+@contextmanager
+def shown_progress() -> Iterator[Shown]:
+    """Give what shows progress in one bar, see `bars`."""
+    with bars() as bar:
         yield Shown(bar)

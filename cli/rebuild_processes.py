@@ -92,7 +92,9 @@ def in_processes(
             pool.submit(_numbered, function, arguments, number)
             for number, (function, arguments) in enumerate(tasks)
         ]
-        while wait(futures, timeout=_POLL_S).not_done:
+        running = True
+        while running:
+            running = bool(wait(futures, timeout=_POLL_S).not_done)
             for number, (done, total) in enumerate(zip(slots[::2], slots[1::2], strict=True)):
                 if total:
                     progress(number, done, total)

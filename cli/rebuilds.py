@@ -2,13 +2,15 @@
 
 import sys
 import time
+from collections.abc import Sequence
+from functools import partial
 
 import click
 import msgspec
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from packledger.cli import wiring
 from packledger.cli.options import common, opened
+from packledger.cli.progress import shown_progress
 from packledger.cli.rebuild_processes import rebuild_in_processes
 from packledger.cli.settings import Settings
 from packledger.projections.board import PROJECTIONS, STATIC_TREE
@@ -38,10 +40,7 @@ def rebuild(settings: Settings, projections: tuple[str, ...], check: bool, as_js
             wiring.catch_up(settings, registry)
     started_s = time.monotonic()
     names = list(dict.fromkeys(projections or wiring.projections_of(settings)))
-    outcomes = _rebuild(settings, [name for name in names if name != STATIC_TREE], check)
-    if STATIC_TREE in names:  # last: it is made from others
-        with opened(settings) as registry:
-            outcomes.append(wiring.rebuild_static_tree(settings, registry, check=check))
+    outcomes = rebuild_shown(settings, names, check)
     took_s = time.monotonic() - started_s
     for outcome in outcomes:
         if as_json:
@@ -55,23 +54,23 @@ def rebuild(settings: Settings, projections: tuple[str, ...], check: bool, as_js
         sys.exit(1)
 
 
-def _rebuild(settings: Settings, projections: list[str], check: bool) -> list[Outcome]:
-    if not projections:
-        return []
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("replaying the log", total=None)
-        return rebuild_in_processes(
-            settings,
-            projections,
-            check=check,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+def rebuild_shown(settings: Settings, names: Sequence[str], check: bool = False) -> list[Outcome]:
+    """Rebuild read models, and the static tree if it is among them, showing how far it is.
+
+    Raises:
+        Gap: the feed is not the whole log.
+        DamagedLog, UnknownEvent, Unavailable: the log cannot be read.
+    """
+    projections = [name for name in names if name != STATIC_TREE]
+    outcomes: list[Outcome] = []
+    if projections:
+        with shown_progress() as show:
+            progress = partial(show, "replaying the log")
+            outcomes = rebuild_in_processes(settings, projections, check=check, progress=progress)
+    if STATIC_TREE in names:  # last: it is made from others
+        with opened(settings) as registry:
+            outcomes.append(wiring.rebuild_static_tree(settings, registry, check=check))
+    return outcomes
 
 
 def _show(outcome: Outcome) -> None:

@@ -9,20 +9,22 @@ from typing import Any
 
 import click
 import msgspec
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from packledger.audit.faults import RESTORE
 from packledger.audit.verify import Part, Report
 from packledger.audit.verify_models import fault_of, look_at
 from packledger.cli import wiring
 from packledger.cli.options import common, opened
+from packledger.cli.progress import bars
 from packledger.cli.rebuild_processes import groups_of, in_processes
+from packledger.cli.rebuilds import rebuild_shown
 from packledger.cli.settings import Settings
 from packledger.cli.stores import places_of
 from packledger.cli.verify_parts import CORES, KINDS, check_blobs, check_log, check_models
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.mapper import UnknownEvent
 from packledger.projections.board import LOG_TILES, STATIC_TREE
+from packledger.projections.generation import Generations
 from packledger.projections.static_check import wrong_files
 
 MANY_EVENTS = 20_000
@@ -92,6 +94,9 @@ def _look(settings: Settings) -> tuple[Part, list[str], int]:
     part, names, position = Part(), wiring.projections_of(settings), 0
     with part.guarded(), opened(settings) as registry:
         position = registry.log.last_position()
+        if not any(Generations(places_of(settings).read, name).live() for name in names):
+            with suppress(Unavailable, UnknownEvent):  # after a restore nothing is there yet
+                rebuild_shown(settings, names)
         kinds = [KINDS[name]() for name in names]
         part.add(look_at(places_of(settings).read, kinds, position))
         if not part.faults:
@@ -116,18 +121,12 @@ def _files(settings: Settings) -> Part:
 
 
 def _run(tasks: list[Task], events: int) -> list[Part]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
     names = {check_log: "the log", check_models: "read models", check_blobs: "blobs"}
-    with Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as bars:
-        shown = [bars.add_task(names[task], total=None) for task, _ in tasks]
+    with bars() as bar:
+        shown = [bar.add_task(names[task], total=None) for task, _ in tasks]
 
         def show(number: int, done: int, total: int) -> None:
-            bars.update(shown[number], completed=done, total=total)
+            bar.update(shown[number], completed=done, total=total)
 
         if events >= MANY_EVENTS:
             return in_processes(tasks, show)

@@ -1,5 +1,6 @@
 """`packledger verify`: it finds nothing in a sound registry, and names each fault of another."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -51,6 +52,20 @@ def test_a_sound_registry_has_no_faults(verified: Verified) -> None:
     assert report.blobs == 6, "two crates, two tarballs, two READMEs"
     assert report.orphans == 0
     assert len(report.read_models) == 5
+
+
+def test_a_restored_registry_that_was_never_served_has_no_faults(verified: Verified) -> None:
+    shutil.rmtree(verified.data / "read")
+    report = verified.verify()
+    assert report.faults == []
+    assert len(report.read_models) == 5
+
+
+def test_what_was_built_before_the_first_check_hides_nothing(verified: Verified) -> None:
+    shutil.rmtree(verified.data / "read")
+    at = positions_of(verified, PUBLISHED)[0]
+    verified.change(f"DELETE FROM stored_events WHERE position = {at}")
+    assert any(f"position {at}" in what or f"positions {at}" in what for what in verified.whats())
 
 
 def faults_of(verified: Verified) -> list[str]:

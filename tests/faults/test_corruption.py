@@ -156,6 +156,34 @@ def test_a_search_index_that_does_not_fit_its_texts_is_named_and_mended(
     check_named_and_mended(original, stopped, {"search"})
 
 
+INDEXES = [
+    ("sparse-index", "versions_by_name", "versions", "version"),
+    ("packuments", "versions_by_name", "versions", "version"),
+    ("search", "found_by_name", "found", "name"),
+    ("pages", "versions_by_key", "versions", "key"),
+]
+
+
+@pytest.mark.parametrize(("name", "index", "table", "column"), INDEXES)
+def test_an_index_that_does_not_fit_its_table_is_named_and_mended(
+    original: Stopped, stopped: Stopped, name: str, index: str, table: str, column: str
+) -> None:
+    model = stopped.model(name)
+    with closing(sqlite3.connect(model)) as db, db:
+        first = db.execute(f"SELECT {column}, rowid FROM {table} ORDER BY rowid LIMIT 1")
+        value, rowid = first.fetchone()
+        change = f"UPDATE {table} SET {column} = ? WHERE rowid = {rowid}"
+        db.execute(change, ("something else",))
+        entry = db.execute("SELECT * FROM sqlite_master WHERE name = ?", (index,)).fetchone()
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("DELETE FROM sqlite_master WHERE name = ?", (index,))
+    with closing(sqlite3.connect(model)) as db, db:
+        db.execute(change, (value,))  # without the index
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", entry)
+    check_named_and_mended(original, stopped, {name})
+
+
 DELETIONS: dict[str, Callable[[Path], object]] = {
     "the file": lambda model: model.unlink(),
     "the generation": lambda model: shutil.rmtree(model.parent),

@@ -24,8 +24,11 @@ def converse(
     cwd: Path,
     env: Mapping[str, str],
     timeout_s: float = 60,
+    kind: str = "dumb",
 ) -> Finished:
     """Run `command` on a terminal, typing each answer once its prompt (a regex) was shown.
+
+    kind: of the terminal, as in `$TERM`.
 
     Raises: AssertionError with what was shown when it does not end in time.
     """
@@ -33,7 +36,7 @@ def converse(
     process = subprocess.Popen(
         command,
         cwd=cwd,
-        env={**env, "TERM": "dumb"},
+        env={**env, "TERM": kind},
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,

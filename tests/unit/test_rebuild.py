@@ -79,6 +79,8 @@ CHANGES = [
     ("search", "DELETE FROM found WHERE name = '@acme/tool'", ["npm:@acme/tool"]),
     ("search", "UPDATE found SET summary = '{}' WHERE name = 'demo' AND ecosystem = 'npm'",
      ["npm:demo"]),
+    ("search", "UPDATE versions SET summary = '{}' WHERE version = '1.0.0'",
+     ["the table versions"]),
     ("pages", "UPDATE versions SET state = 1 WHERE key = 'cargo:other'", ["cargo:other"]),
     ("pages", "UPDATE totals SET packages = 9 WHERE ecosystem = 'npm'", ["totals"]),
     ("accounts", "UPDATE accounts SET role = 'admin' WHERE name = 'bob'", ["account bob"]),
