@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import verifying
 from figures import Figure
 from generated_log import write_log
 from references import insert_and_encode_per_s, read_and_decode_per_s
@@ -52,22 +53,30 @@ def measure(folder: Path, events: int = EVENTS) -> list[Figure]:
 def measure_history(folder: Path, events: int = HISTORY) -> list[Figure]:
     """Return the figures of a rebuild from a log of years, which compares with what is live.
 
-    Processor time is that of one process, without what it takes to start.
+    And of a check of it all. Processor time is that of one process, without what it takes to start.
     """
     large, small = folder / "history", folder / "beginning"
-    _prepare(large, events)
+    state_bytes = _prepare(large, events)
     _prepare(small, BEGINNING)
+    read_s = events / read_and_decode_per_s(large / "events.sqlite")
     large_us, small_us = (
         _child("one-process", data)[0] * 1e6 / count
         for data, count in ((large, events), (small, BEGINNING))
     )
     wall_s, peak_mb = _child("every-core", large)
+    verified_s, verified_cpu_s, verified_mb = verifying.verify(large)
+    unit = f"{state_bytes} bytes each; a plain loop reads and decodes them in {read_s:.1f} s"
     seen = f"{large_us:.1f} µs and {small_us:.1f} µs, every projection together"
     what = f"CPU per event at {events:,} / at {BEGINNING:,}"
+    limit_s = 60 * events / HISTORY
     return [
-        Figure(f"rebuild from {events:,} events", "s", wall_s, 60 * events / HISTORY),
+        Figure(f"rebuild from {events:,} events", "s", wall_s, limit_s, unit),
         Figure(what, "times", large_us / small_us, 1.3, seen),
         Figure("memory of that rebuild, all processes", "MB", peak_mb, 1024),
+        Figure(
+            f"verify of {events:,} events", "s", verified_s, limit_s, f"{verified_cpu_s:.0f} s CPU"
+        ),
+        Figure("memory of that verify, all processes", "MB", verified_mb, 1024),
     ]
 
 

@@ -1,7 +1,7 @@
 """Look at read models before anything is served from them; what is damaged is built anew.
 
 Finds a file that is missing, cut, of broken structure, ahead of the log, or of another log. Changed
-bytes inside a row are found by `rebuild --check` alone: SQLite keeps no checksums of rows.
+bytes inside a row are found by `verify` and `rebuild --check`: SQLite keeps no checksums of rows.
 """
 
 import sqlite3
