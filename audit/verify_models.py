@@ -171,10 +171,14 @@ class _Pair:
 
     def apply(self, page: Sequence[Recorded]) -> None:
         """Apply a page, if the log can be applied at all."""
-        if not page or self._error:
+        if page:
+            self._attempt(partial(self._model.apply, page))
+
+    def _attempt(self, step: Callable[[], object]) -> None:
+        if self._error:
             return
         try:
-            self._model.apply(page)
+            step()
         except (DamagedLog, UnknownEvent):
             raise
         except Exception as error:
@@ -182,9 +186,9 @@ class _Pair:
 
     def difference(self) -> str:
         """Return what differs, empty when nothing does."""
+        self._attempt(self._model.end)
         if self._error:
             return self._error
-        self._model.end()
         where = f"differs from a replay up to position {self.position}"
         tables = []
         if self.projection.name != STATIC_TREE:  # it keeps what is about to be written, too
