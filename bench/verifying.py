@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from figures import Figure
@@ -59,7 +60,8 @@ def verify(data: Path) -> tuple[float, float, float]:
     peak_mb = 0.0
     while child.poll() is None:
         peak_mb = max(peak_mb, processes.pss_mb(processes.below(child.pid)))
-        time.sleep(SAMPLE_S)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(SAMPLE_S)
     output = child.stdout.read()
     child.stdout.close()
     faults = json.loads(output)["faults"]
