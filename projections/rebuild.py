@@ -122,9 +122,10 @@ class _Building:
         _catch_up(feed, self.model, self.target(feed))
         with self._generations.locked():
             _catch_up(feed, self.model, self.target(feed))
+            if not self._check:
+                self._refuse_less_than_live(feed, log_position)
             self._comparable = _begin_reading(self._live, self.model)
             if not self._check:
-                self._refuse_less_than_live(log_position)
                 self.model.set_built()
                 self._generations.swap(self.generation)
                 # In this order: a position says that whoever reads now sees it.
@@ -133,14 +134,18 @@ class _Building:
                 self._board.set_state(self.projection.name, RUNNING)
             self.model.hold()
 
-    def _refuse_less_than_live(self, log_position: Callable[[], int]) -> None:
+    def _refuse_less_than_live(self, feed: Feed, log_position: Callable[[], int]) -> None:
         """Take nothing from readers because a topic that was lost is still being published again.
 
         A live generation that is ahead of the log itself, which came from a backup, is replaced.
         """
         live = 0 if self._live is None else _meta(self._live)["position"]
+        if self.model.position() >= live:
+            return
+        logged = log_position()
+        _catch_up(feed, self.model, self.target(feed))  # as both may grow
         reached = self.model.position()
-        if reached < live and reached < log_position():
+        if reached < min(live, logged):
             raise Unavailable(
                 f"`{self.projection.name}` is not swapped: it would end at event {reached}, and "
                 f"what is served knows {live}; see that the relay runs, and rebuild once it has "
