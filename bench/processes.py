@@ -1,8 +1,12 @@
 """What a process and everything below it cost."""
 
 import os
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
+SAMPLE_S = 1.0
+"""Each look at memory walks all pages of all processes: 10 ms for each 100 MB."""
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -35,6 +39,16 @@ def pss_mb(pids: list[int]) -> float:
             continue  # it ended
         kib += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
     return kib / 1024
+
+
+def peak_mb(child: subprocess.Popen[str]) -> float:
+    """Wait until a process ends; return the most memory that it and its own had at a look."""
+    peak = 0.0
+    while child.poll() is None:
+        peak = max(peak, pss_mb(below(child.pid)))
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(SAMPLE_S)
+    return peak
 
 
 def _fields(status: Path) -> list[str]:

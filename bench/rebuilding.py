@@ -22,8 +22,6 @@ from packledger.projections.rebuild import no_progress
 EVENTS = 200_000
 HISTORY, BEGINNING = 2_000_000, 20_000
 REPEATS = 3
-SAMPLE_S = 1.0
-"""Each sample walks all pages of all processes: 10 ms for each 100 MB."""
 
 
 def measure(folder: Path, events: int = EVENTS) -> list[Figure]:
@@ -94,10 +92,7 @@ def _child(how: str, data: Path) -> tuple[float, float]:
     command = [sys.executable, __file__, how, str(data)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
-    peak_mb = 0.0
-    while child.poll() is None:
-        peak_mb = max(peak_mb, processes.pss_mb(processes.below(child.pid)))
-        time.sleep(SAMPLE_S)
+    peak_mb = processes.peak_mb(child)
     output = child.stdout.read()
     child.stdout.close()
     if child.returncode:

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from figures import Figure
@@ -20,7 +19,6 @@ from packledger.cli.verifies import MANY_EVENTS
 
 EVENTS = 200_000
 REPEATS = 2
-SAMPLE_S = 1.0
 LIMIT_US = 60
 """Two cores have 60 s each for 2,000,000 events."""
 PACKLEDGER = str(Path(sys.executable).with_name("packledger"))
@@ -57,11 +55,7 @@ def verify(data: Path) -> tuple[float, float, float]:
     command = [PACKLEDGER, "verify", "--no-blobs", "--json", "--data", str(data)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
-    peak_mb = 0.0
-    while child.poll() is None:
-        peak_mb = max(peak_mb, processes.pss_mb(processes.below(child.pid)))
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(SAMPLE_S)
+    peak_mb = processes.peak_mb(child)
     output = child.stdout.read()
     child.stdout.close()
     faults = json.loads(output)["faults"]
