@@ -28,8 +28,8 @@ from packledger.projections.comparison import (
 from packledger.projections.damage import damage_of, open_live
 from packledger.projections.generation import Generations
 from packledger.projections.read_model import Projection, ReadModel
+from packledger.projections.rebuild import PAGE_EVENTS
 
-PAGE_EVENTS = 250
 SHOWN_KEYS = 5
 FTS5_INDEX = ("data", "idx", "docsize", "config")
 """The tables of a full-text index, behind its name. Source: https://www.sqlite.org/fts5.html"""

@@ -78,12 +78,14 @@ class WatchedLog:
 
 
 def verify_store(
-    log: Log, since: int, checked: int, damage: str, progress: Progress
+    log: Log, since: int, checked: int, damage_of: Callable[[], str], progress: Progress
 ) -> Iterator[Fault]:
     """Yield what is wrong with the events behind a position, in constant memory.
 
-    checked: the events up to here were looked at one by one; damage: see `Log.damage`.
+    checked: the events up to here were looked at one by one; damage_of: what `Log.damage` returns
+    or raises.
     """
+    damage = damage_of()
     if damage:
         yield _fault(f"is damaged: {damage}")
     yield from _rows(log, checked, progress)

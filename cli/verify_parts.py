@@ -51,7 +51,7 @@ def check_log(
                     checked = _check_tiles(settings, registry, since, part, replays, progress)
             except (sqlite3.DatabaseError, ValueError, TypeError) as error:
                 part.add([fault_of(LOG_TILES, f"cannot be read: {error}")])
-        part.add(verify_store(registry.log, since, checked, damage.result(), progress))
+        part.add(verify_store(registry.log, since, checked, damage.result, progress))
         part.add(replays.faults(registry.log, progress))
     return part
 

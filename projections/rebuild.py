@@ -21,6 +21,7 @@ from packledger.projections.generation import Generations
 from packledger.projections.read_model import Projection, ReadModel
 
 PAGE_EVENTS = 250
+"""With what is made of them they fit the cache of a core: 2,000 cost a twentieth more."""
 _LEVEL = frozenset({STATIC_TREE})
 """Rebuilt no further than the live generation is: files beside it were removed for its events."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from packledger.domain.events import (
+    EVENTS,
     BlobPurged,
     CrateOwnerAdded,
     CrateOwnerRemoved,
@@ -24,16 +25,7 @@ from packledger.projections.board import SPARSE_INDEX
 from packledger.projections.heads import FragmentProjection, Heads
 from packledger.projections.index_entry import index_file, render_entry
 
-_OF_CRATES = frozenset(
-    {
-        CrateVersionPublished,
-        CrateRegistered,
-        CrateVersionYanked,
-        CrateVersionUnyanked,
-        CrateOwnerAdded,
-        CrateOwnerRemoved,
-    }
-)
+_OF_CRATES = frozenset(kind for tag, kind in EVENTS.items() if tag.startswith("crate."))
 """What moves a crate's revision. `isinstance` costs ten times as much where the answer is no."""
 CARGO = "cargo"
 
