@@ -16,6 +16,7 @@ from packledger.api.npm_reads import ABBREVIATED, FULL, VARY, NpmReads, wants_ab
 from packledger.api.past import Past, rendered
 from packledger.audit.as_of import PastCrate, PastPackage
 from packledger.domain.crate_names import index_path
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import (
     NoSuchPackage,
     NoSuchVersion,
@@ -26,7 +27,6 @@ from packledger.domain.errors import (
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import Download
 from packledger.projections.documents import render
-from packledger.projections.search import CARGO, NPM
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response

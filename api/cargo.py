@@ -16,12 +16,12 @@ from packledger.api.context import Context
 from packledger.api.downloads import CRATE_TYPE, answer_download
 from packledger.commands import crates
 from packledger.domain.crate_names import index_path
+from packledger.domain.ecosystems import CARGO
 from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion, VersionPurged
 from packledger.eventstore.blobs import Download
 from packledger.projections.accounts import account_of
 from packledger.projections.documents import render
 from packledger.projections.index_entry import index_config
-from packledger.projections.search import CARGO
 from packledger.projections.sparse_index import crate_file_of, head_of, name_of
 
 MAX_PER_PAGE = 100

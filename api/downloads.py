@@ -7,10 +7,10 @@ import falcon.asgi
 
 from packledger.api.answers import FOREVER
 from packledger.api.context import Context
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import BlobStore, Download
 from packledger.projections.packument_reads import tarball_of
-from packledger.projections.search import CARGO, NPM
 from packledger.projections.sparse_index import crate_file_of
 
 PIECE_BYTES = 1024 * 1024

@@ -10,12 +10,12 @@ from packledger.api.answers import REVALIDATE, answer_document
 from packledger.api.bodies import read_small
 from packledger.api.context import Context
 from packledger.api.downloads import TARBALL_TYPE, answer_download
+from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import Invalid, NoSuchPackage, NotFound, VersionPurged
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import Download
 from packledger.projections.documents import Documents, render
 from packledger.projections.packument_reads import head_of, signing_keys_of, tarball_of, version_of
-from packledger.projections.search import NPM
 from packledger.projections.search_engine import Found
 
 Request = falcon.asgi.Request

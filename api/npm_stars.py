@@ -16,10 +16,10 @@ from packledger.api.answers import PRIVATE
 from packledger.api.bodies import read_json
 from packledger.api.context import Context
 from packledger.commands import npm_edits
+from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import Invalid, NoSuchAccount
 from packledger.projections.accounts import account_of
 from packledger.projections.packument_reads import starred_by
-from packledger.projections.search import NPM
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response

@@ -7,8 +7,9 @@ import falcon.asgi
 from packledger.api.package_views import listed, read_package
 from packledger.api.site import Site
 from packledger.audit.history import Entry, entry_of, package_events
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import NoSuchPackage, Unavailable
-from packledger.projections.pages import CARGO, NPM, UNPUBLISHED, YANKED, PageHead
+from packledger.projections.pages import UNPUBLISHED, YANKED, PageHead
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response

@@ -7,6 +7,7 @@ import msgspec
 
 from packledger.api.page_words import package_path, safe_url
 from packledger.domain.crate_dependencies import CrateDependency
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import NoSuchPackage, NoSuchVersion
 from packledger.projections.page_details import CrateDetails, NpmDetails, read_crate, read_npm
 from packledger.projections.page_reads import (
@@ -18,7 +19,7 @@ from packledger.projections.page_reads import (
     versions_of,
     which_exist,
 )
-from packledger.projections.pages import CARGO, NPM, UNPUBLISHED, PageHead
+from packledger.projections.pages import UNPUBLISHED, PageHead
 
 REGISTRY = "packledger"
 """What the set-up instructions call this registry in cargo's configuration."""

@@ -11,9 +11,9 @@ from packledger.api.package_pages import PackagePages
 from packledger.api.page_words import package_path
 from packledger.api.site import Site, StaticFiles
 from packledger.api.token_pages import AccountPage
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.permissions import Identity
 from packledger.projections.page_reads import Newest, newest, totals_of
-from packledger.projections.pages import CARGO, NPM
 from packledger.projections.search_engine import Found
 
 Request = falcon.asgi.Request

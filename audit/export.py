@@ -23,6 +23,7 @@ from pathlib import Path
 import msgspec
 
 from packledger.domain.crate_names import index_path
+from packledger.domain.ecosystems import CARGO
 from packledger.domain.errors import Conflict, Unavailable
 from packledger.domain.events import BlobPurged
 from packledger.domain.npm_names import tarball_filename
@@ -32,7 +33,7 @@ from packledger.projections import packuments, sparse_index
 from packledger.projections.packument_reads import full_of
 from packledger.projections.packuments import Packuments
 from packledger.projections.read_model import ReadModel
-from packledger.projections.sparse_index import CARGO, SparseIndex, index_file_of
+from packledger.projections.sparse_index import SparseIndex, index_file_of
 
 PAGE_EVENTS = 2_000
 PIECE_BYTES = 1024 * 1024

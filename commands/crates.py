@@ -12,12 +12,11 @@ from packledger.commands.registry import Registry
 from packledger.domain import crate
 from packledger.domain.actor import Actor
 from packledger.domain.crate_names import canonical_crate_name, check_crate_name
+from packledger.domain.ecosystems import CARGO
 from packledger.domain.events import CrateVersionPublished, encode
 from packledger.domain.permissions import Identity
 from packledger.domain.versions import parse_version
 from packledger.eventstore.blobs import BlobWriter
-
-CARGO = "cargo"
 
 
 def publish(

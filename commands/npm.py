@@ -17,14 +17,13 @@ from packledger.commands.registry import Registry
 from packledger.commands.signing import sign
 from packledger.domain import npm_package
 from packledger.domain.actor import Actor
+from packledger.domain.ecosystems import NPM
 from packledger.domain.events import NpmVersionPublished
 from packledger.domain.npm_manifest import check_manifest, normalise_package_json
 from packledger.domain.npm_names import canonical_npm_name, check_new_npm_name
 from packledger.domain.npm_package import NpmPackage
 from packledger.domain.permissions import Identity
 from packledger.eventstore.blobs import BlobWriter
-
-NPM = "npm"
 
 
 def publish(

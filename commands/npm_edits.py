@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from packledger.commands.accounts import check_accounts_exist
-from packledger.commands.npm import NPM
 from packledger.commands.npm_body import NpmBody
 from packledger.commands.npm_upload import NpmEdit, read_edit
 from packledger.commands.registry import Registry
 from packledger.domain import npm_package
 from packledger.domain.actor import Actor
+from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import Conflict, Invalid, NotAllowed
 from packledger.domain.events import Event, NpmOwnerAdded
 from packledger.domain.npm_names import canonical_npm_name, check_dist_tag

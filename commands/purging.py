@@ -14,13 +14,13 @@ from packledger.commands.collecting import IN_FLIGHT_S
 from packledger.commands.registry import Registry
 from packledger.domain.actor import Actor
 from packledger.domain.crate_names import canonical_crate_name
+from packledger.domain.ecosystems import CARGO
 from packledger.domain.errors import NoSuchPackage, NoSuchVersion
 from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished
 from packledger.domain.npm_names import canonical_npm_name
 from packledger.domain.purge import check_reason, decide_purge
 from packledger.eventstore.blobs import MissingBlob
 
-CARGO = "cargo"
 POLL_S = 2.0
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from packledger.domain.ecosystems import NPM
 from packledger.domain.events import (
     EVENTS,
     BlobPurged,
@@ -52,7 +53,6 @@ _OF_NPM = frozenset(
 """What moves a package's revision; `NpmRegistered` begins it. `isinstance` costs ten times as much
 where the answer is no."""
 _OF_THE_REGISTRY = frozenset({RegistryConfigured, SigningKeyAdded, SigningKeyRetired})
-NPM = "npm"
 _encode = msgspec.json.Encoder().encode
 _decode_head = msgspec.json.Decoder(PackumentHead).decode
 
@@ -68,10 +68,10 @@ class Packuments(FragmentProjection[PackumentHead]):
     """Folds npm packages into heads and fragments."""
 
     name = PACKUMENTS
-    schema = 3
+    schema = 4
     renderer = 1
     tables = """
-        CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL);
+        CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL) WITHOUT ROWID;
         CREATE TABLE versions (position INTEGER PRIMARY KEY, name TEXT NOT NULL,
             version TEXT NOT NULL, published_at TEXT NOT NULL, deprecated TEXT NOT NULL,
             tarball TEXT NOT NULL, size_bytes INTEGER NOT NULL, readme TEXT NOT NULL,

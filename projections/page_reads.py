@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+from packledger.domain.ecosystems import NPM
 from packledger.domain.npm_package import LATEST, highest
-from packledger.projections.pages import LISTED, NPM, UNPUBLISHED, PageHead
+from packledger.projections.pages import LISTED, UNPUBLISHED, PageHead
 
 _decode_head = msgspec.json.Decoder(PageHead).decode
 

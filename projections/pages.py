@@ -4,10 +4,12 @@ A publish writes one row, however many versions there are; owners and dist-tags 
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import msgspec
 
+from packledger.domain.ecosystems import CARGO, NPM, ecosystem_of
 from packledger.domain.events import (
     BlobPurged,
     CrateOwnerAdded,
@@ -16,7 +18,6 @@ from packledger.domain.events import (
     CrateVersionPublished,
     CrateVersionUnyanked,
     CrateVersionYanked,
-    Event,
     NpmDistTagRemoved,
     NpmDistTagSet,
     NpmOwnerAdded,
@@ -28,12 +29,10 @@ from packledger.domain.events import (
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
 )
-from packledger.feeds.feed import Recorded
 from packledger.projections.board import PAGES
-from packledger.projections.heads import FragmentProjection, Heads
+from packledger.projections.heads import Folds, FragmentProjection, Heads
 from packledger.projections.page_details import crate_details, npm_details
 
-CARGO, NPM = "cargo", "npm"
 LISTED, YANKED, UNPUBLISHED = 0, 1, 2
 _encode = msgspec.json.Encoder().encode
 
@@ -53,10 +52,10 @@ class Pages(FragmentProjection[PageHead]):
     """Folds both ecosystems into rows for people."""
 
     name = PAGES
-    schema = 2
+    schema = 3
     renderer = 1
     tables = """
-        CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL);
+        CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL) WITHOUT ROWID;
         CREATE TABLE versions (position INTEGER PRIMARY KEY, key TEXT NOT NULL,
             version TEXT NOT NULL, published_at TEXT NOT NULL, published_by TEXT NOT NULL,
             size_bytes INTEGER NOT NULL, readme TEXT NOT NULL, state INTEGER NOT NULL,
@@ -74,84 +73,106 @@ class Pages(FragmentProjection[PageHead]):
         )
         self._totals = _no_totals()
 
-    def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
-        """Fold a page of events."""
-        for recorded in page:
-            event = recorded.event
-            match event:
-                case CrateVersionPublished():
-                    self._published.append(_crate_row(recorded.position, event))
-                    self._totals[CARGO][1] += 1
-                case NpmVersionPublished():
-                    self._published.append(_npm_row(recorded.position, event))
-                    self._totals[NPM][1] += 1
-                case NpmDistTagSet():
-                    self._set_tag(db, event)
-                case CrateRegistered(name=name, owner=owner, at=at):
-                    self._heads.add(f"cargo:{name.lower()}", PageHead(name, at, [owner]))
-                    self._totals[CARGO][0] += 1
-                case NpmRegistered(name=name, owner=owner, at=at):
-                    self._heads.add(f"npm:{name}", PageHead(name, at, [owner]))
-                case _:
-                    self._change(db, event, recorded.position)
-        self._insert_published(db)
-
     def _head(self, db: sqlite3.Connection, key: str) -> PageHead:
         head = self._heads.get(db, key)
         assert head is not None, key
         return head
 
-    def _set_tag(self, db: sqlite3.Connection, event: NpmDistTagSet) -> None:
+    def _register_crate(
+        self, db: sqlite3.Connection, position: int, event: CrateRegistered
+    ) -> None:
+        self._heads.add(_key_of(event), PageHead(event.name, event.at, [event.owner]))
+        self._totals[CARGO][0] += 1
+
+    def _register_npm(self, db: sqlite3.Connection, position: int, event: NpmRegistered) -> None:
+        self._heads.add(_key_of(event), PageHead(event.name, event.at, [event.owner]))
+
+    def _publish_crate(
+        self, db: sqlite3.Connection, position: int, event: CrateVersionPublished
+    ) -> None:
+        self._published.append(_row(position, event, crate_details(event.manifest)))
+        self._totals[CARGO][1] += 1
+
+    def _publish_npm(
+        self, db: sqlite3.Connection, position: int, event: NpmVersionPublished
+    ) -> None:
+        self._published.append(_row(position, event, npm_details(event.manifest)))
+        self._totals[NPM][1] += 1
+
+    def _set_tag(self, db: sqlite3.Connection, position: int, event: NpmDistTagSet) -> None:
         """Point a tag; a package is counted while it has any, since a listed one has `latest`."""
-        tags = self._head(db, f"npm:{event.name}").dist_tags
+        tags = self._head(db, _key_of(event)).dist_tags
         self._totals[NPM][0] += not tags
         tags[event.dist_tag] = event.version
 
-    def _remove_tags(self, db: sqlite3.Connection, name: str, *removed: str) -> None:
-        """Remove one tag, or all of them without a name."""
-        tags = self._head(db, f"npm:{name}").dist_tags
-        counted = bool(tags)
-        for tag in removed or [*tags]:
-            tags.pop(tag)
-        self._totals[NPM][0] -= counted and not tags
+    def _remove_tag(self, db: sqlite3.Connection, position: int, event: NpmDistTagRemoved) -> None:
+        tags = self._head(db, _key_of(event)).dist_tags
+        tags.pop(event.dist_tag)
+        self._totals[NPM][0] -= not tags
 
-    def _change(self, db: sqlite3.Connection, event: Event, position: int) -> None:
-        match event:
-            case NpmDistTagRemoved(name=name, dist_tag=tag):
-                self._remove_tags(db, name, tag)
-            case CrateOwnerAdded(name=name, owner=owner):
-                self._head(db, f"cargo:{name.lower()}").owners.append(owner)
-            case NpmOwnerAdded(name=name, owner=owner):
-                self._head(db, f"npm:{name}").owners.append(owner)
-            case CrateOwnerRemoved(name=name, owner=owner):
-                self._head(db, f"cargo:{name.lower()}").owners.remove(owner)
-            case NpmOwnerRemoved(name=name, owner=owner):
-                self._head(db, f"npm:{name}").owners.remove(owner)
-            case _:
-                self._change_versions(db, event, position)
+    def _add_owner(
+        self, db: sqlite3.Connection, position: int, event: CrateOwnerAdded | NpmOwnerAdded
+    ) -> None:
+        self._head(db, _key_of(event)).owners.append(event.owner)
 
-    def _change_versions(self, db: sqlite3.Connection, event: Event, position: int) -> None:
-        match event:
-            case CrateVersionYanked() | CrateVersionUnyanked():
-                self._later(_set_state, event)
-            case NpmVersionDeprecated(name=name, version=version, message=message):
-                self._later(_deprecate, name, version, message)
-            case NpmVersionUndeprecated(name=name, version=version):
-                self._later(_deprecate, name, version, "")
-            case NpmVersionUnpublished(name=name, version=version):
-                self._later(self._unpublish, name, "version = ?", version)
-            case BlobPurged(ecosystem=ecosystem, name=name, version=version, reason=reason):
-                key = f"{ecosystem}:{name if ecosystem == NPM else name.lower()}"
-                self._later(_purge, key, version, reason)
-            case NpmUnpublished(name=name):
-                self._remove_tags(db, name)
-                self._later(self._unpublish, name, "position < ?", position)
-            case _:
-                pass
+    def _remove_owner(
+        self, db: sqlite3.Connection, position: int, event: CrateOwnerRemoved | NpmOwnerRemoved
+    ) -> None:
+        self._head(db, _key_of(event)).owners.remove(event.owner)
 
-    def _unpublish(self, db: sqlite3.Connection, name: str, which: str, value: str | int) -> None:
-        values = (UNPUBLISHED, f"npm:{name}", UNPUBLISHED, value)
+    def _yank(self, db: sqlite3.Connection, position: int, event: CrateVersionYanked) -> None:
+        self._later(_set_state, _key_of(event), event.version, YANKED)
+
+    def _unyank(self, db: sqlite3.Connection, position: int, event: CrateVersionUnyanked) -> None:
+        self._later(_set_state, _key_of(event), event.version, LISTED)
+
+    def _deprecate(
+        self, db: sqlite3.Connection, position: int, event: NpmVersionDeprecated
+    ) -> None:
+        self._later(_set_deprecated, _key_of(event), event.version, event.message)
+
+    def _undeprecate(
+        self, db: sqlite3.Connection, position: int, event: NpmVersionUndeprecated
+    ) -> None:
+        self._later(_set_deprecated, _key_of(event), event.version, "")
+
+    def _purge(self, db: sqlite3.Connection, position: int, event: BlobPurged) -> None:
+        self._later(_set_purged, _key_of(event), event.version, event.reason)
+
+    def _unpublish_version(
+        self, db: sqlite3.Connection, position: int, event: NpmVersionUnpublished
+    ) -> None:
+        self._later(self._empty, _key_of(event), "version = ?", event.version)
+
+    def _unpublish(self, db: sqlite3.Connection, position: int, event: NpmUnpublished) -> None:
+        tags = self._head(db, _key_of(event)).dist_tags
+        self._totals[NPM][0] -= bool(tags)
+        tags.clear()
+        self._later(self._empty, _key_of(event), "position < ?", position)
+
+    def _empty(self, db: sqlite3.Connection, key: str, which: str, value: str | int) -> None:
+        values = (UNPUBLISHED, key, UNPUBLISHED, value)
         self._totals[NPM][1] -= db.execute(_UNPUBLISH + which, values).rowcount
+
+    _folds: ClassVar[Folds] = {
+        CrateRegistered: _register_crate,
+        CrateVersionPublished: _publish_crate,
+        CrateVersionYanked: _yank,
+        CrateVersionUnyanked: _unyank,
+        CrateOwnerAdded: _add_owner,
+        CrateOwnerRemoved: _remove_owner,
+        NpmRegistered: _register_npm,
+        NpmVersionPublished: _publish_npm,
+        NpmVersionDeprecated: _deprecate,
+        NpmVersionUndeprecated: _undeprecate,
+        NpmVersionUnpublished: _unpublish_version,
+        NpmUnpublished: _unpublish,
+        NpmDistTagSet: _set_tag,
+        NpmDistTagRemoved: _remove_tag,
+        NpmOwnerAdded: _add_owner,
+        NpmOwnerRemoved: _remove_owner,
+        BlobPurged: _purge,
+    }
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Write what was kept."""
@@ -182,14 +203,26 @@ _UNPUBLISH = (
 )
 
 
-def _deprecate(db: sqlite3.Connection, name: str, version: str, message: str) -> None:
+def _set_deprecated(db: sqlite3.Connection, key: str, version: str, message: str) -> None:
     statement = "UPDATE versions SET deprecated = ? WHERE key = ? AND version = ?"
-    db.execute(statement, (message, f"npm:{name}", version))
+    db.execute(statement, (message, key, version))
 
 
-def _purge(db: sqlite3.Connection, key: str, version: str, reason: str) -> None:
+def _set_purged(db: sqlite3.Connection, key: str, version: str, reason: str) -> None:
     statement = "UPDATE versions SET purged = ?, readme = '' WHERE key = ? AND version = ?"
     db.execute(statement, (reason, key, version))
+
+
+def _set_state(db: sqlite3.Connection, key: str, version: str, state: int) -> None:
+    statement = "UPDATE versions SET state = ? WHERE key = ? AND version = ?"
+    db.execute(statement, (state, key, version))
+
+
+def _key_of(event: Any) -> str:
+    """Return the key of an event's package, or of its crate, whatever the case of its letters."""
+    if ecosystem_of(event) == NPM:
+        return f"{NPM}:{event.name}"
+    return f"{CARGO}:{event.name.lower()}"
 
 
 def _no_totals() -> dict[str, list[int]]:
@@ -197,10 +230,10 @@ def _no_totals() -> dict[str, list[int]]:
     return {CARGO: [0, 0], NPM: [0, 0]}
 
 
-def _crate_row(position: int, event: CrateVersionPublished) -> Row:
+def _row(position: int, event: CrateVersionPublished | NpmVersionPublished, details: bytes) -> Row:
     return (
         position,
-        f"cargo:{event.name.lower()}",
+        _key_of(event),
         event.version,
         event.published_at or event.at,
         event.by,
@@ -208,26 +241,5 @@ def _crate_row(position: int, event: CrateVersionPublished) -> Row:
         event.readme,
         LISTED,
         "",
-        crate_details(event.manifest),
+        details,
     )
-
-
-def _npm_row(position: int, event: NpmVersionPublished) -> Row:
-    return (
-        position,
-        f"npm:{event.name}",
-        event.version,
-        event.published_at or event.at,
-        event.by,
-        event.size_bytes,
-        event.readme,
-        LISTED,
-        "",
-        npm_details(event.manifest),
-    )
-
-
-def _set_state(db: sqlite3.Connection, event: CrateVersionYanked | CrateVersionUnyanked) -> None:
-    state = YANKED if isinstance(event, CrateVersionYanked) else LISTED
-    statement = "UPDATE versions SET state = ? WHERE key = ? AND version = ?"
-    db.execute(statement, (state, f"cargo:{event.name.lower()}", event.version))

@@ -6,11 +6,13 @@ counting a download does not write one anew.
 
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any, ClassVar
 
 import msgspec
 
+from packledger.domain.ecosystems import ecosystem_of
 from packledger.domain.events import (
     CrateOwnerAdded,
     CrateOwnerRemoved,
@@ -19,7 +21,6 @@ from packledger.domain.events import (
     CrateVersionUnyanked,
     CrateVersionYanked,
     DownloadsCounted,
-    Event,
     NpmDistTagSet,
     NpmOwnerAdded,
     NpmOwnerRemoved,
@@ -30,9 +31,8 @@ from packledger.domain.events import (
 from packledger.domain.npm_package import LATEST, highest
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import SEARCH
-from packledger.projections.heads import FragmentProjection, Heads
+from packledger.projections.heads import Folds, FragmentProjection, Heads
 
-CARGO, NPM = "cargo", "npm"
 WRITTEN_TOGETHER = 1_000
 """Documents, each of about 1 KB: a rebuild writes all of them in one flush."""
 
@@ -86,7 +86,7 @@ _WordsRow = tuple[int, str, str, str]
 _decode_summary = msgspec.json.Decoder(Summary).decode
 
 
-_NEWEST = (
+_LATEST = (
     "INSERT INTO newest VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at = max(at, excluded.at)"
 )
 
@@ -100,11 +100,11 @@ class Search(FragmentProjection[SearchHead]):
     """Folds both ecosystems into searchable documents."""
 
     name = SEARCH
-    schema = 2
+    schema = 3
     renderer = 1
     tables = """
-        CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL);
-        CREATE TABLE versions (position INTEGER PRIMARY KEY, key TEXT NOT NULL,
+        CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL) WITHOUT ROWID;
+        CREATE TABLE versions (position INTEGER PRIMARY KEY, package INTEGER NOT NULL,
             version TEXT NOT NULL, hidden INTEGER NOT NULL, summary BLOB NOT NULL);
         CREATE TABLE found (id INTEGER PRIMARY KEY, ecosystem TEXT NOT NULL, name TEXT NOT NULL,
             folded TEXT NOT NULL, scope TEXT NOT NULL, unstable INTEGER NOT NULL,
@@ -117,116 +117,159 @@ class Search(FragmentProjection[SearchHead]):
         CREATE VIRTUAL TABLE words USING fts5 (name, keywords, description,
             tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')
     """
-    indexes = "CREATE UNIQUE INDEX versions_by_key ON versions (key, version)"
+    indexes = "CREATE UNIQUE INDEX versions_by_package ON versions (package, version)"
 
     def __init__(self) -> None:
         super().__init__(
             Heads("packages", SearchHead), "INSERT INTO versions VALUES (?, ?, ?, 0, ?)"
         )
-        self._touched: dict[str, int] = {}
-        self._registered: list[tuple[int, str]] = []
-        self._unshown: dict[str, None] = {}
-        self._newest = ""
+        self._registered: list[str] = []
+        self._spilled: dict[str, int] = {}
+        self._unshown: set[str] = set()
+        self._newest: dict[str, tuple[str, bytes]] = {}
+        self._latest = ""
 
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
         """Fold a page of events."""
-        for recorded in page:
-            event = recorded.event
-            match event:
-                case CrateVersionPublished():
-                    self._publish_crate(db, recorded.position, event)
-                case NpmVersionPublished():
-                    row = (recorded.position, f"npm:{event.name}", event.version)
-                    self._published.append((*row, _encode(_npm_summary(event))))
-                case NpmDistTagSet(name=name, dist_tag=tag, version=version):
-                    if tag == LATEST:
-                        self._head(db, f"npm:{name}").shown = version
-                case CrateRegistered(name=name, owner=owner):
-                    self._register(f"cargo:{name}", SearchHead(recorded.position, name, [owner]))
-                case NpmRegistered(name=name, owner=owner):
-                    self._register(f"npm:{name}", SearchHead(recorded.position, name, [owner]))
-                case _:
-                    self._change(db, event)
-        self._insert_published(db)
-        self._newest = max(self._newest, max(recorded.event.at for recorded in page))
-
-    def _register(self, key: str, head: SearchHead) -> None:
-        self._heads.add(key, head)
-        self._registered.append((head.id, fold_name(head.name)))
+        super().apply(db, page)
+        self._latest = max(self._latest, max([recorded.event.at for recorded in page]))
 
     def _head(self, db: sqlite3.Connection, key: str) -> SearchHead:
         head = self._heads.get(db, key)
         assert head is not None, key
-        self._touched[key] = head.id
         return head
+
+    def _register(
+        self, db: sqlite3.Connection, position: int, event: CrateRegistered | NpmRegistered
+    ) -> None:
+        key = _key_of(event)
+        self._heads.add(key, SearchHead(position, event.name, [event.owner]))
+        self._registered.append(key)
 
     def _publish_crate(
         self, db: sqlite3.Connection, position: int, event: CrateVersionPublished
     ) -> None:
-        key = f"cargo:{event.name}"
-        self._published.append((position, key, event.version, _encode(_crate_summary(event))))
-        head = self._head(db, key)
-        head.shown = highest([event.version, head.shown]) if head.shown else event.version
+        head = self._publish(db, position, event, _crate_summary(event))
+        _show_highest(head, event.version)
 
-    def _set_yanked(
-        self, db: sqlite3.Connection, event: CrateVersionYanked | CrateVersionUnyanked
+    def _publish_npm(
+        self, db: sqlite3.Connection, position: int, event: NpmVersionPublished
     ) -> None:
-        key = f"cargo:{event.name}"
-        self._later(_set_hidden, key, event.version, isinstance(event, CrateVersionYanked))
-        head = self._head(db, key)
-        if isinstance(event, CrateVersionUnyanked):
-            head.shown = highest([event.version, head.shown]) if head.shown else event.version
-        elif head.shown == event.version:
-            self._unshown[key] = None
+        self._publish(db, position, event, _npm_summary(event))
 
-    def _change(self, db: sqlite3.Connection, event: Event) -> None:
-        match event:
-            case CrateVersionYanked() | CrateVersionUnyanked():
-                self._set_yanked(db, event)
-            case NpmUnpublished(name=name):
-                self._head(db, f"npm:{name}").shown = ""
-            case CrateOwnerAdded(name=name, owner=owner):
-                self._head(db, f"cargo:{name}").owners.append(owner)
-            case NpmOwnerAdded(name=name, owner=owner):
-                self._head(db, f"npm:{name}").owners.append(owner)
-            case CrateOwnerRemoved(name=name, owner=owner):
-                self._head(db, f"cargo:{name}").owners.remove(owner)
-            case NpmOwnerRemoved(name=name, owner=owner):
-                self._head(db, f"npm:{name}").owners.remove(owner)
-            case DownloadsCounted(counts=counts):
-                _count_downloads(db, counts)
-            case _:
-                pass
+    def _publish(
+        self,
+        db: sqlite3.Connection,
+        position: int,
+        event: CrateVersionPublished | NpmVersionPublished,
+        summary: Summary,
+    ) -> SearchHead:
+        key, packed = _key_of(event), _encode(summary)
+        head = self._head(db, key)
+        self._published.append((position, head.id, event.version, packed))
+        self._newest[key] = event.version, packed
+        return head
+
+    def _yank(self, db: sqlite3.Connection, position: int, event: CrateVersionYanked) -> None:
+        key = _key_of(event)
+        head = self._head(db, key)
+        self._later(_set_hidden, head.id, event.version, True)
+        if head.shown == event.version:
+            self._unshown.add(key)
+
+    def _unyank(self, db: sqlite3.Connection, position: int, event: CrateVersionUnyanked) -> None:
+        head = self._head(db, _key_of(event))
+        self._later(_set_hidden, head.id, event.version, False)
+        _show_highest(head, event.version)
+
+    def _set_tag(self, db: sqlite3.Connection, position: int, event: NpmDistTagSet) -> None:
+        if event.dist_tag == LATEST:
+            self._head(db, _key_of(event)).shown = event.version
+
+    def _unpublish(self, db: sqlite3.Connection, position: int, event: NpmUnpublished) -> None:
+        self._head(db, _key_of(event)).shown = ""
+
+    def _add_owner(
+        self, db: sqlite3.Connection, position: int, event: CrateOwnerAdded | NpmOwnerAdded
+    ) -> None:
+        self._head(db, _key_of(event)).owners.append(event.owner)
+
+    def _remove_owner(
+        self, db: sqlite3.Connection, position: int, event: CrateOwnerRemoved | NpmOwnerRemoved
+    ) -> None:
+        self._head(db, _key_of(event)).owners.remove(event.owner)
+
+    def _count_downloads(
+        self, db: sqlite3.Connection, position: int, event: DownloadsCounted
+    ) -> None:
+        for key, count in event.counts.items():
+            row = db.execute("SELECT total FROM downloads WHERE key = ?", (key,)).fetchone()
+            total = count + (row[0] if row else 0)
+            values = (key, total, math.log2(1 + total))
+            db.execute("INSERT OR REPLACE INTO downloads VALUES (?, ?, ?)", values)
+
+    _folds: ClassVar[Folds] = {
+        CrateRegistered: _register,
+        CrateVersionPublished: _publish_crate,
+        CrateVersionYanked: _yank,
+        CrateVersionUnyanked: _unyank,
+        CrateOwnerAdded: _add_owner,
+        CrateOwnerRemoved: _remove_owner,
+        NpmRegistered: _register,
+        NpmVersionPublished: _publish_npm,
+        NpmDistTagSet: _set_tag,
+        NpmUnpublished: _unpublish,
+        NpmOwnerAdded: _add_owner,
+        NpmOwnerRemoved: _remove_owner,
+        DownloadsCounted: _count_downloads,
+    }
 
     def _change_rows(self, db: sqlite3.Connection) -> None:
         super()._change_rows(db)
         for key in self._unshown:
-            rows = db.execute("SELECT version FROM versions WHERE key = ? AND NOT hidden", (key,))
+            head = self._head(db, key)
+            rows = db.execute(
+                "SELECT version FROM versions WHERE package = ? AND NOT hidden", (head.id,)
+            )
             visible = [row[0] for row in rows]
-            self._head(db, key).shown = highest(visible) if visible else ""
+            head.shown = highest(visible) if visible else ""
         self._unshown.clear()
+
+    def spill(self, db: sqlite3.Connection) -> None:
+        """Change rows, and write the heads; their documents wait for `flush`."""
+        self._change_rows(db)
+        self._spilled = self._changed()
+        self._newest.clear()
+        self._heads.flush(db)
+
+    def _changed(self) -> dict[str, int]:
+        """Return the keys and ids of the documents to write."""
+        changed = self._heads.changed().items()
+        return self._spilled | {key: head.id for key, head in changed}
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Write the changed documents."""
         self._change_rows(db)
-        new = {row for row, _ in self._registered}
-        ids = sorted(set(self._touched.values()) - new)
-        db.executemany("DELETE FROM words WHERE rowid = ?", zip(ids))
-        db.executemany("DELETE FROM found WHERE id = ?", zip(ids))
+        changed, new = self._changed(), set(self._registered)
+        old = sorted((row,) for key, row in changed.items() if key not in new)
+        db.executemany("DELETE FROM words WHERE rowid = ?", old)
+        db.executemany("DELETE FROM found WHERE id = ?", old)
         # FTS5 writes out what it gathered when ids go back.
-        keys = iter(sorted(self._touched, key=self._touched.__getitem__))
+        keys = iter(sorted(changed, key=changed.__getitem__))
         while some := list(islice(keys, WRITTEN_TOGETHER)):
             self._show(db, some)
-        db.executemany("INSERT INTO names (rowid, folded) VALUES (?, ?)", self._registered)
-        if self._newest:
-            db.execute(_NEWEST, (self._newest,))
-        self._registered.clear()
-        self._touched.clear()
-        super().flush(db)
+        names = ((changed[key], fold_name(key.partition(":")[2])) for key in self._registered)
+        db.executemany("INSERT INTO names (rowid, folded) VALUES (?, ?)", names)
+        if self._latest:
+            db.execute(_LATEST, (self._latest,))
+        self._heads.flush(db)
+        self._drop_changes()
 
     def _show(self, db: sqlite3.Connection, keys: Sequence[str]) -> None:
         heads = [(key, self._heads.look(db, key)) for key in keys]
-        shown = [_shown(db, key, head) for key, head in heads if head.shown]
+        shown = [
+            _shown(key, head, self._summary(db, key, head)) for key, head in heads if head.shown
+        ]
         db.executemany(
             "INSERT INTO found VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [row for row, _ in shown]
         )
@@ -235,13 +278,25 @@ class Search(FragmentProjection[SearchHead]):
             [words for _, words in shown],
         )
 
+    def _summary(self, db: sqlite3.Connection, key: str, head: SearchHead) -> bytes:
+        """Return the summary of the version shown: mostly the newest, which need not be read."""
+        version, packed = self._newest.get(key, ("", b""))
+        if version != head.shown:
+            found = "SELECT summary FROM versions WHERE package = ? AND version = ?"
+            (packed,) = db.execute(found, (head.id, head.shown)).fetchone()
+        return packed
+
     def forget(self) -> None:
         """Drop what was kept and cached."""
         super().forget()
-        self._touched.clear()
+        self._drop_changes()
+
+    def _drop_changes(self) -> None:
         self._registered.clear()
+        self._spilled.clear()
         self._unshown.clear()
-        self._newest = ""
+        self._newest.clear()
+        self._latest = ""
 
     def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
         """Yield every hit that a search could give, by ecosystem and name, and its words."""
@@ -256,24 +311,21 @@ class Search(FragmentProjection[SearchHead]):
             yield key, b"\n".join((owners, summary, columns.encode()))
 
 
-def _set_hidden(db: sqlite3.Connection, key: str, version: str, hidden: bool) -> None:
-    statement = "UPDATE versions SET hidden = ? WHERE key = ? AND version = ?"
-    db.execute(statement, (hidden, key, version))
+def _set_hidden(db: sqlite3.Connection, package: int, version: str, hidden: bool) -> None:
+    statement = "UPDATE versions SET hidden = ? WHERE package = ? AND version = ?"
+    db.execute(statement, (hidden, package, version))
 
 
-def _count_downloads(db: sqlite3.Connection, counts: Mapping[str, int]) -> None:
-    for key, count in counts.items():
-        row = db.execute("SELECT total FROM downloads WHERE key = ?", (key,)).fetchone()
-        total = count + (row[0] if row else 0)
-        values = (key, total, math.log2(1 + total))
-        db.execute("INSERT OR REPLACE INTO downloads VALUES (?, ?, ?)", values)
+def _show_highest(head: SearchHead, version: str) -> None:
+    head.shown = highest([version, head.shown]) if head.shown else version
 
 
-def _shown(db: sqlite3.Connection, key: str, head: SearchHead) -> tuple[_FoundRow, _WordsRow]:
-    """Return a document's rows, from the version that stands for it."""
-    (packed,) = db.execute(
-        "SELECT summary FROM versions WHERE key = ? AND version = ?", (key, head.shown)
-    ).fetchone()
+def _key_of(event: Any) -> str:
+    return f"{ecosystem_of(event)}:{event.name}"
+
+
+def _shown(key: str, head: SearchHead, packed: bytes) -> tuple[_FoundRow, _WordsRow]:
+    """Return a document's rows. packed: the summary of the version that stands for it."""
     summary = _decode_summary(packed)
     found = (
         head.id,

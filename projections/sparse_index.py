@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from packledger.domain.ecosystems import CARGO
 from packledger.domain.events import (
     EVENTS,
     BlobPurged,
@@ -27,7 +28,6 @@ from packledger.projections.index_entry import index_file, render_entry
 
 _OF_CRATES = frozenset(kind for tag, kind in EVENTS.items() if tag.startswith("crate."))
 """What moves a crate's revision. `isinstance` costs ten times as much where the answer is no."""
-CARGO = "cargo"
 
 
 def crate_changed_by(event: Event) -> str | None:
@@ -56,10 +56,10 @@ class SparseIndex(FragmentProjection[CrateHead]):
     """Folds crates into heads and fragments."""
 
     name = SPARSE_INDEX
-    schema = 2
+    schema = 3
     renderer = 1
     tables = """
-        CREATE TABLE crates (name TEXT PRIMARY KEY, head BLOB NOT NULL);
+        CREATE TABLE crates (name TEXT PRIMARY KEY, head BLOB NOT NULL) WITHOUT ROWID;
         CREATE TABLE versions (position INTEGER PRIMARY KEY, name TEXT NOT NULL,
             version TEXT NOT NULL, cksum TEXT NOT NULL, yanked INTEGER NOT NULL,
             fragment BLOB NOT NULL, purged TEXT NOT NULL)

@@ -20,10 +20,10 @@ from pathlib import Path
 import msgspec
 
 from packledger.domain.crate_names import index_path
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import Unavailable
 from packledger.projections.documents import Document
 
-CARGO, NPM = "cargo", "npm"
 CONFIG = "cargo/index/config.json"
 FORMS = {CARGO: ("",), NPM: (".full.json", ".abbreviated.json")}
 """How the file names of a document's forms end."""

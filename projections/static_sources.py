@@ -6,13 +6,14 @@ from contextlib import closing, contextmanager
 
 import msgspec
 
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.eventstore.blobs import BlobStore
 from packledger.projections import packument_reads, sparse_index
 from packledger.projections.board import PACKUMENTS, SPARSE_INDEX
 from packledger.projections.documents import Revision
 from packledger.projections.generation import Generations, database_uri
 from packledger.projections.model_reader import ModelReader
-from packledger.projections.static_files import CARGO, NPM, paths_of
+from packledger.projections.static_files import paths_of
 
 BATCH = 16
 

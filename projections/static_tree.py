@@ -13,12 +13,13 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.events import Event, NpmRegistered, RegistryConfigured
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import STATIC_TREE
 from packledger.projections.packuments import package_changed_by
 from packledger.projections.sparse_index import crate_changed_by
-from packledger.projections.static_files import CARGO, NPM, StaticFiles
+from packledger.projections.static_files import StaticFiles
 
 _Row = tuple[str, str, int, int]
 _CHANGE = (

@@ -6,6 +6,7 @@ from collections import defaultdict
 from hypothesis import given, settings
 
 from histories import histories
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.events import (
     CrateVersionPublished,
     CrateVersionUnyanked,
@@ -23,7 +24,7 @@ from packledger.projections.page_reads import (
     versions_of,
     which_exist,
 )
-from packledger.projections.pages import CARGO, NPM, UNPUBLISHED, YANKED, Pages
+from packledger.projections.pages import UNPUBLISHED, YANKED, Pages
 from packledger.projections.read_model import ReadModel
 from small_registry import memory_folder
 

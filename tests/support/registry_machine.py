@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from packledger.commands import accounts, crates, npm_edits
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import Conflict, RegistryError
 from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished, tag_of
 from packledger.domain.permissions import Identity
@@ -22,7 +23,6 @@ from packledger.eventstore.blobs import MissingBlob
 from packledger.eventstore.log import Recorded
 from packledger.projections.board import PROJECTIONS, SEARCH
 from packledger.projections.packument_reads import tarball_of
-from packledger.projections.search import CARGO, NPM
 from packledger.projections.search_engine import search
 from packledger.projections.sparse_index import crate_file_of
 from registry_model import (

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.feeds.feed import Recorded
 from packledger.projections import packument_reads, sparse_index
 from packledger.projections.board import PACKUMENTS, SPARSE_INDEX, STATIC_TREE, Board
@@ -16,7 +17,7 @@ from packledger.projections.read_model import ReadModel
 from packledger.projections.rebuild import Outcome, rebuild
 from packledger.projections.sparse_index import SparseIndex
 from packledger.projections.static_check import wrong_files
-from packledger.projections.static_files import CARGO, NPM, StaticFiles, paths_of
+from packledger.projections.static_files import StaticFiles, paths_of
 from packledger.projections.static_sources import sources_of
 from packledger.projections.static_tree import StaticTree
 from packledger.projections.static_writer import StaticWriter

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from event_stores import recorded
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.events import (
     CrateRegistered,
     CrateVersionPublished,
@@ -21,7 +22,7 @@ from packledger.domain.events import (
     NpmVersionPublished,
 )
 from packledger.projections.read_model import ReadModel
-from packledger.projections.search import CARGO, NPM, Search
+from packledger.projections.search import Search
 from packledger.projections.search_engine import search
 from packledger.projections.search_query import close_enough, parse_query
 
