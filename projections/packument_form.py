@@ -19,18 +19,11 @@ VersionRow = tuple[str, str, bytes, str]
 """A version, when it was published (RFC 3339, milliseconds), its fragment (empty: unpublished) and
 its deprecation (empty: none); rows are in the order of publishing."""
 
-_ABBREVIATED = frozenset(
-    """name version dependencies acceptDependencies optionalDependencies devDependencies
-    bundleDependencies bundledDependencies peerDependencies peerDependenciesMeta bin directories
-    engines _hasShrinkwrap hasInstallScript funding cpu os libc""".split()  # noqa: SIM905
-)
-"""The documented fields, and `libc`, by which clients choose between optional packages."""
-
 _TARBALL = b',"tarball":"'
 """What every fragment ends with."""
 
 _encode = msgspec.json.Encoder().encode
-_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_Some = msgspec.Raw | msgspec.UnsetType
 
 
 class PackumentHead(msgspec.Struct):
@@ -61,17 +54,42 @@ class _Person(msgspec.Struct):
 class _Described(msgspec.Struct, omit_defaults=True):
     """What the document's root repeats of the version that `latest` names."""
 
-    description: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    keywords: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    license: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    author: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    contributors: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    homepage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    bugs: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    repository: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    description: _Some = msgspec.UNSET
+    keywords: _Some = msgspec.UNSET
+    license: _Some = msgspec.UNSET
+    author: _Some = msgspec.UNSET
+    contributors: _Some = msgspec.UNSET
+    homepage: _Some = msgspec.UNSET
+    bugs: _Some = msgspec.UNSET
+    repository: _Some = msgspec.UNSET
+
+
+class _Abbreviated(msgspec.Struct, omit_defaults=True, rename="camel"):
+    """The documented fields, and `libc`, by which clients choose between optional packages."""
+
+    name: _Some = msgspec.UNSET
+    version: _Some = msgspec.UNSET
+    dependencies: _Some = msgspec.UNSET
+    accept_dependencies: _Some = msgspec.UNSET
+    optional_dependencies: _Some = msgspec.UNSET
+    dev_dependencies: _Some = msgspec.UNSET
+    bundle_dependencies: _Some = msgspec.UNSET
+    bundled_dependencies: _Some = msgspec.UNSET
+    peer_dependencies: _Some = msgspec.UNSET
+    peer_dependencies_meta: _Some = msgspec.UNSET
+    bin: _Some = msgspec.UNSET
+    directories: _Some = msgspec.UNSET
+    engines: _Some = msgspec.UNSET
+    has_shrinkwrap: _Some = msgspec.field(default=msgspec.UNSET, name="_hasShrinkwrap")
+    has_install_script: _Some = msgspec.UNSET
+    funding: _Some = msgspec.UNSET
+    cpu: _Some = msgspec.UNSET
+    os: _Some = msgspec.UNSET
+    libc: _Some = msgspec.UNSET
 
 
 _described = msgspec.json.Decoder(_Described).decode
+_abbreviated = msgspec.json.Decoder(_Abbreviated).decode
 
 
 class _Dist(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -90,19 +108,17 @@ def revision_text(head: PackumentHead) -> str:
     return f"{head.revision}-{digest[:16]}"
 
 
-def full_fragment(event: NpmVersionPublished) -> bytes:
-    """Return a version's fragment for the full form and for `GET /<package>/<version>`."""
-    fields = bytes(event.manifest)[1:-1]
+def fragments(event: NpmVersionPublished) -> tuple[bytes, bytes]:
+    """Return a version's fragments.
+
+    The first is for the full form and for `GET /<package>/<version>`; the second for the
+    abbreviated form has only the documented fields.
+    """
     people = b',"maintainers":%b' % _encode([_Person(name) for name in event.maintainers])
     user = b',"_npmUser":%b' % _encode(_Person(event.by)) if event.by else b""
-    return fields + user + people + _open_dist(event)
-
-
-def abbreviated_fragment(event: NpmVersionPublished) -> bytes:
-    """Return a version's fragment for the abbreviated form: only the documented fields."""
-    fields = _decode_fields(event.manifest)
-    kept = {field: value for field, value in fields.items() if field in _ABBREVIATED}
-    return _encode(kept)[1:-1] + _open_dist(event)
+    dist = _open_dist(event)
+    full = bytes(event.manifest)[1:-1] + user + people + dist
+    return full, _encode(_abbreviated(event.manifest))[1:-1] + dist
 
 
 def assemble_full(

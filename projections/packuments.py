@@ -38,10 +38,9 @@ from packledger.projections.board import PACKUMENTS
 from packledger.projections.heads import FragmentProjection, Heads
 from packledger.projections.packument_form import (
     PackumentHead,
-    abbreviated_fragment,
     assemble_abbreviated,
     assemble_full,
-    full_fragment,
+    fragments,
     signed,
     version_object,
 )
@@ -69,7 +68,7 @@ class Packuments(FragmentProjection[PackumentHead]):
 
     name = PACKUMENTS
     schema = 4
-    renderer = 1
+    renderer = 2
     tables = """
         CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL) WITHOUT ROWID;
         CREATE TABLE versions (position INTEGER PRIMARY KEY, name TEXT NOT NULL,
@@ -178,8 +177,7 @@ def _row(position: int, event: NpmVersionPublished) -> tuple[str | int | bytes, 
         event.size_bytes,
         event.readme,
         event.readme_filename,
-        full_fragment(event),
-        abbreviated_fragment(event),
+        *fragments(event),
     )
 
 

@@ -11,10 +11,9 @@ from packledger.domain.events import NpmVersionPublished
 from packledger.domain.npm_manifest import ArchiveFacts, normalise_package_json
 from packledger.projections.packument_form import (
     PackumentHead,
-    abbreviated_fragment,
     assemble_abbreviated,
     assemble_full,
-    full_fragment,
+    fragments,
     version_object,
 )
 
@@ -92,10 +91,10 @@ def test_documents_say_what_the_events_say(
     head = PackumentHead("@s/n", 5, AT, AT, tags, owners, stars)
     full_rows, short_rows = (
         [
-            (event.version, AT, b"" if row[2] else fragment(event), row[1])
+            (event.version, AT, b"" if row[2] else fragments(event)[form], row[1])
             for event, row in zip(events, versions, strict=True)
         ]
-        for fragment in (full_fragment, abbreviated_fragment)
+        for form in (0, 1)
     )
     latest = bytes(listed[-1][0].manifest) if listed else None
 

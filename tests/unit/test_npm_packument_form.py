@@ -8,10 +8,9 @@ from packledger.domain.npm_manifest import ArchiveFacts, normalise_package_json
 from packledger.projections.packument_form import (
     PackumentHead,
     VersionRow,
-    abbreviated_fragment,
     assemble_abbreviated,
     assemble_full,
-    full_fragment,
+    fragments,
     revision_text,
     version_object,
 )
@@ -49,11 +48,11 @@ HEAD = PackumentHead(
 
 
 def rows(full: bool) -> list[VersionRow]:
-    fragment = full_fragment if full else abbreviated_fragment
+    one, two = (fragments(event)[0 if full else 1] for event in (ONE, TWO))
     return [
-        ("1.0.0", AT, fragment(ONE), 'use "2"'),
+        ("1.0.0", AT, one, 'use "2"'),
         ("1.5.0", AT, b"", ""),
-        ("2.0.0", LATER, fragment(TWO), ""),
+        ("2.0.0", LATER, two, ""),
     ]
 
 

@@ -28,9 +28,10 @@ if OTHER_RELEASE:
 if OTHER_RELEASE in {"renderer", "schema"}:
     sparse_index.SparseIndex.renderer += 1
 
-    full, abbreviated = packuments.full_fragment, packuments.abbreviated_fragment
-    packuments.full_fragment = lambda event: b'"release":"other",' + full(event)
-    packuments.abbreviated_fragment = lambda event: b'"release":"other",' + abbreviated(event)
+    fragments = packuments.fragments
+    packuments.fragments = lambda event: tuple(
+        b'"release":"other",' + fragment for fragment in fragments(event)
+    )
     packuments.Packuments.renderer += 1
 
     if OTHER_RELEASE == "schema":
