@@ -6,6 +6,7 @@ read. The public URL is part of every document, so it is folded from the log lik
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from sys import intern
 
 import msgspec
 
@@ -98,7 +99,8 @@ class Packuments(FragmentProjection[PackumentHead]):
                 head.revision, head.modified = recorded.version, event.at
                 self._fold(head, event, recorded.position)
             elif type(event) is NpmRegistered:
-                head = PackumentHead(event.name, 1, event.at, event.at, {}, [event.owner], [])
+                owners = [intern(event.owner)]
+                head = PackumentHead(event.name, 1, event.at, event.at, {}, owners)
                 self._heads.add(event.name, head)
             elif type(event) in _OF_THE_REGISTRY:
                 _configure(db, event, recorded.position)
@@ -110,7 +112,7 @@ class Packuments(FragmentProjection[PackumentHead]):
                 head.unpublished_at = head.unpublished_by = ""
                 self._published.append(_row(position, event))
             case NpmDistTagSet(dist_tag=tag, version=version):
-                head.dist_tags[tag] = version
+                head.dist_tags[intern(tag)] = intern(version)
             case NpmVersionDeprecated(version=version, message=message):
                 self._later(_deprecate, head.name, version, message)
             case NpmVersionUndeprecated(version=version):
@@ -129,11 +131,11 @@ class Packuments(FragmentProjection[PackumentHead]):
             case NpmDistTagRemoved(dist_tag=tag):
                 head.dist_tags.pop(tag)
             case NpmOwnerAdded(owner=owner):
-                head.maintainers.append(owner)
+                head.maintainers.append(intern(owner))
             case NpmOwnerRemoved(owner=owner):
                 head.maintainers.remove(owner)
             case NpmStarred(by=account):
-                head.stars.append(account)
+                head.stars.append(intern(account))
             case NpmUnstarred(by=account):
                 head.stars.remove(account)
             case NpmUnpublished(at=at, by=by):

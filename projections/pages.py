@@ -5,6 +5,7 @@ A publish writes one row, however many versions there are; owners and dist-tags 
 
 import sqlite3
 from collections.abc import Iterator
+from sys import intern
 from typing import Any, ClassVar
 
 import msgspec
@@ -81,11 +82,11 @@ class Pages(FragmentProjection[PageHead]):
     def _register_crate(
         self, db: sqlite3.Connection, position: int, event: CrateRegistered
     ) -> None:
-        self._heads.add(_key_of(event), PageHead(event.name, event.at, [event.owner]))
+        self._heads.add(_key_of(event), PageHead(event.name, event.at, [intern(event.owner)]))
         self._totals[CARGO][0] += 1
 
     def _register_npm(self, db: sqlite3.Connection, position: int, event: NpmRegistered) -> None:
-        self._heads.add(_key_of(event), PageHead(event.name, event.at, [event.owner]))
+        self._heads.add(_key_of(event), PageHead(event.name, event.at, [intern(event.owner)]))
 
     def _publish_crate(
         self, db: sqlite3.Connection, position: int, event: CrateVersionPublished
@@ -103,7 +104,7 @@ class Pages(FragmentProjection[PageHead]):
         """Point a tag; a package is counted while it has any, since a listed one has `latest`."""
         tags = self._head(db, _key_of(event)).dist_tags
         self._totals[NPM][0] += not tags
-        tags[event.dist_tag] = event.version
+        tags[intern(event.dist_tag)] = intern(event.version)
 
     def _remove_tag(self, db: sqlite3.Connection, position: int, event: NpmDistTagRemoved) -> None:
         tags = self._head(db, _key_of(event)).dist_tags
@@ -113,7 +114,7 @@ class Pages(FragmentProjection[PageHead]):
     def _add_owner(
         self, db: sqlite3.Connection, position: int, event: CrateOwnerAdded | NpmOwnerAdded
     ) -> None:
-        self._head(db, _key_of(event)).owners.append(event.owner)
+        self._head(db, _key_of(event)).owners.append(intern(event.owner))
 
     def _remove_owner(
         self, db: sqlite3.Connection, position: int, event: CrateOwnerRemoved | NpmOwnerRemoved

@@ -8,6 +8,7 @@ import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from sys import intern
 from typing import Any, ClassVar
 
 import msgspec
@@ -126,7 +127,6 @@ class Search(FragmentProjection[SearchHead]):
         self._registered: list[str] = []
         self._spilled: dict[str, int] = {}
         self._unshown: set[str] = set()
-        self._newest: dict[str, tuple[str, bytes]] = {}
         self._latest = ""
 
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
@@ -143,7 +143,7 @@ class Search(FragmentProjection[SearchHead]):
         self, db: sqlite3.Connection, position: int, event: CrateRegistered | NpmRegistered
     ) -> None:
         key = _key_of(event)
-        self._heads.add(key, SearchHead(position, event.name, [event.owner]))
+        self._heads.add(key, SearchHead(position, event.name, [intern(event.owner)]))
         self._registered.append(key)
 
     def _publish_crate(
@@ -164,10 +164,8 @@ class Search(FragmentProjection[SearchHead]):
         event: CrateVersionPublished | NpmVersionPublished,
         summary: Summary,
     ) -> SearchHead:
-        key, packed = _key_of(event), _encode(summary)
-        head = self._head(db, key)
-        self._published.append((position, head.id, event.version, packed))
-        self._newest[key] = event.version, packed
+        head = self._head(db, _key_of(event))
+        self._published.append((position, head.id, event.version, _encode(summary)))
         return head
 
     def _yank(self, db: sqlite3.Connection, position: int, event: CrateVersionYanked) -> None:
@@ -184,7 +182,7 @@ class Search(FragmentProjection[SearchHead]):
 
     def _set_tag(self, db: sqlite3.Connection, position: int, event: NpmDistTagSet) -> None:
         if event.dist_tag == LATEST:
-            self._head(db, _key_of(event)).shown = event.version
+            self._head(db, _key_of(event)).shown = intern(event.version)
 
     def _unpublish(self, db: sqlite3.Connection, position: int, event: NpmUnpublished) -> None:
         self._head(db, _key_of(event)).shown = ""
@@ -192,7 +190,7 @@ class Search(FragmentProjection[SearchHead]):
     def _add_owner(
         self, db: sqlite3.Connection, position: int, event: CrateOwnerAdded | NpmOwnerAdded
     ) -> None:
-        self._head(db, _key_of(event)).owners.append(event.owner)
+        self._head(db, _key_of(event)).owners.append(intern(event.owner))
 
     def _remove_owner(
         self, db: sqlite3.Connection, position: int, event: CrateOwnerRemoved | NpmOwnerRemoved
@@ -239,7 +237,6 @@ class Search(FragmentProjection[SearchHead]):
         """Change rows, and write the heads; their documents wait for `flush`."""
         self._change_rows(db)
         self._spilled = self._changed()
-        self._newest.clear()
         self._heads.flush(db)
 
     def _changed(self) -> dict[str, int]:
@@ -267,9 +264,7 @@ class Search(FragmentProjection[SearchHead]):
 
     def _show(self, db: sqlite3.Connection, keys: Sequence[str]) -> None:
         heads = [(key, self._heads.look(db, key)) for key in keys]
-        shown = [
-            _shown(key, head, self._summary(db, key, head)) for key, head in heads if head.shown
-        ]
+        shown = [_shown(key, head, _summary_of(db, head)) for key, head in heads if head.shown]
         db.executemany(
             "INSERT INTO found VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [row for row, _ in shown]
         )
@@ -277,14 +272,6 @@ class Search(FragmentProjection[SearchHead]):
             "INSERT INTO words (rowid, name, keywords, description) VALUES (?, ?, ?, ?)",
             [words for _, words in shown],
         )
-
-    def _summary(self, db: sqlite3.Connection, key: str, head: SearchHead) -> bytes:
-        """Return the summary of the version shown: mostly the newest, which need not be read."""
-        version, packed = self._newest.get(key, ("", b""))
-        if version != head.shown:
-            found = "SELECT summary FROM versions WHERE package = ? AND version = ?"
-            (packed,) = db.execute(found, (head.id, head.shown)).fetchone()
-        return packed
 
     def forget(self) -> None:
         """Drop what was kept and cached."""
@@ -295,7 +282,6 @@ class Search(FragmentProjection[SearchHead]):
         self._registered.clear()
         self._spilled.clear()
         self._unshown.clear()
-        self._newest.clear()
         self._latest = ""
 
     def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
@@ -317,11 +303,18 @@ def _set_hidden(db: sqlite3.Connection, package: int, version: str, hidden: bool
 
 
 def _show_highest(head: SearchHead, version: str) -> None:
-    head.shown = highest([version, head.shown]) if head.shown else version
+    head.shown = intern(highest([version, head.shown]) if head.shown else version)
 
 
 def _key_of(event: Any) -> str:
     return f"{ecosystem_of(event)}:{event.name}"
+
+
+def _summary_of(db: sqlite3.Connection, head: SearchHead) -> bytes:
+    """Return the summary of the version that stands for a document."""
+    found = "SELECT summary FROM versions WHERE package = ? AND version = ?"
+    summary: bytes = db.execute(found, (head.id, head.shown)).fetchone()[0]
+    return summary
 
 
 def _shown(key: str, head: SearchHead, packed: bytes) -> tuple[_FoundRow, _WordsRow]:

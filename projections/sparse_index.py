@@ -6,6 +6,7 @@ is read. Source: https://doc.rust-lang.org/cargo/reference/registry-index.html
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from sys import intern
 
 import msgspec
 
@@ -36,7 +37,7 @@ def crate_changed_by(event: Event) -> str | None:
 
 
 class CrateHead(msgspec.Struct):
-    """What changes about a crate. revision: position of the last event that touched it."""
+    """What changes about a crate. revision: number of events in its stream."""
 
     name: str
     owners: list[str]
@@ -83,14 +84,14 @@ class SparseIndex(FragmentProjection[CrateHead]):
                 case CrateVersionPublished():
                     self._publish(recorded.position, event)
                 case CrateRegistered(name=name, owner=owner):
-                    self._heads.add(name.lower(), CrateHead(name, [owner], 0))
+                    self._heads.add(name.lower(), CrateHead(name, [intern(owner)], 0))
                 case CrateVersionYanked() | CrateVersionUnyanked():
                     self._later(_set_yanked, event)
                 case CrateOwnerAdded(name=name, owner=owner):
-                    self._head(db, name).owners.append(owner)
+                    self._head(db, name).owners.append(intern(owner))
                 case CrateOwnerRemoved(name=name, owner=owner):
                     self._head(db, name).owners.remove(owner)
-            self._head(db, changed).revision = recorded.position
+            self._head(db, changed).revision = recorded.version
         self._insert_published(db)
 
     def _head(self, db: sqlite3.Connection, name: str) -> CrateHead:
@@ -130,7 +131,7 @@ def set_purged(db: sqlite3.Connection, name: str, version: str, reason: str) -> 
 
 
 def revision_of(db: sqlite3.Connection, name: str) -> int | None:
-    """Return the position of the last event of a crate, None if there is no such crate.
+    """Return the number of a crate's events, None if there is no such crate.
 
     name: in lower case, as index paths are.
     """

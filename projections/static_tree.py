@@ -39,7 +39,7 @@ class StaticTree:
 
     name = STATIC_TREE
     schema = 1
-    renderer = 1
+    renderer = 2
     tables = """
         CREATE TABLE documents (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL,
             revision INTEGER NOT NULL, seconds INTEGER NOT NULL, dirty INTEGER NOT NULL);
@@ -58,7 +58,7 @@ class StaticTree:
         for recorded in page:
             event = recorded.event
             if (crate := crate_changed_by(event)) is not None:
-                rows.append((CARGO, crate.lower(), recorded.position, _second(event.at)))
+                rows.append((CARGO, crate.lower(), recorded.version, _second(event.at)))
             elif (name := _package_of(event)) is not None:
                 rows.append((NPM, name, recorded.version, _second(event.at)))
             elif isinstance(event, RegistryConfigured):
