@@ -90,5 +90,5 @@ def _rebuild_stale(settings: Settings) -> None:
         if wiring.is_stale(settings, name):
             log.info("rendering has changed: rebuilding", extra={"projection": name})
             outcome = wiring.run_rebuild(settings, registry, name)
-            log.info("rebuilt", extra={"projection": name, "rows": outcome.rows})
+            log.info("rebuilt", extra={"projection": name, "position": outcome.position})
     wiring.close_registry(registry)

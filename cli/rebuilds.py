@@ -75,10 +75,8 @@ def rebuild_shown(settings: Settings, names: Sequence[str], check: bool = False)
 
 def _show(outcome: Outcome) -> None:
     done = "rebuilt" if outcome.swapped else "checked"
-    click.echo(
-        f"{outcome.projection}: {done} at position {outcome.position}, {outcome.rows} "
-        f"rows, sha256 {outcome.digest[:16]}"
-    )
+    digest = f", {outcome.rows} rows, sha256 {outcome.digest[:16]}" if outcome.digest else ""
+    click.echo(f"{outcome.projection}: {done} at position {outcome.position}{digest}")
     if not outcome.differences:
         return
     was = "differed, and are mended" if outcome.swapped else "differ from a rebuild"

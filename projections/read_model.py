@@ -57,12 +57,15 @@ KEEP_ROWS = 500_000
 """Rows and changes that a private read model keeps in memory before they are written: about 0.5 KB
 each. From there on indexes are kept up, and each event reads and writes a head again, which doubles
 what it costs."""
-_PRIVATE = ("journal_mode=OFF", "synchronous=OFF", "cache_size=-65536")
+_CACHE = "cache_size=-2000"
+"""2 MB: enough for rows that are added at the end of their table."""
+_CACHE_OF_INDEXES = "cache_size=-65536"
 """The keys of two million versions come in any order, and their index has 70 MB."""
+_PRIVATE = ("journal_mode=OFF", "synchronous=OFF", _CACHE)
 _SHARED = (
     "journal_mode=WAL",
     "synchronous=NORMAL",
-    "cache_size=-2000",
+    _CACHE,
     # 16 MB instead of 4: whoever publishes waits for a checkpoint's two syncs, one in 30 did
     "wal_autocheckpoint=4000",
 )
@@ -88,8 +91,7 @@ class ReadModel:
     def __init__(self, path: Path, projection: Projection, *, private: bool = False) -> None:
         self._projection, self._path, self._private = projection, path, private
         self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-        for pragma in _PRIVATE if private else _SHARED:
-            self.db.execute(f"PRAGMA {pragma}")
+        self._pragmas(_PRIVATE if private else _SHARED)
         with self._transaction():
             self.db.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER)")
             self._indexed = self._meta("position") is not None
@@ -104,11 +106,17 @@ class ReadModel:
                 self.db.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
             if not private:
                 self._make_indexes()
-        self._expected = self.position()
+        self._expected = self._meta("position") or 0
+
+    def _pragmas(self, pragmas: Sequence[str]) -> None:
+        for pragma in pragmas:
+            self.db.execute(f"PRAGMA {pragma}")
 
     def _make_indexes(self) -> None:
         """Make the indexes unless they are there: of many rows at once for a third of the time."""
         if not self._indexed:
+            if self._private:
+                self._pragmas([_CACHE_OF_INDEXES])
             run_script(self.db, self._projection.indexes)
             self._indexed = True
 
@@ -118,7 +126,10 @@ class ReadModel:
 
     def position(self) -> int:
         """Return the checkpoint: the last position applied."""
-        return self._meta("position") or 0
+        return self._expected if self._private else self._meta("position") or 0
+
+    def _set_position(self, position: int) -> None:
+        self.db.execute("UPDATE meta SET value = ? WHERE key = 'position'", (position,))
 
     def stamp(self) -> tuple[int, int]:
         """Return the schema and renderer versions that the file was written with."""
@@ -172,25 +183,27 @@ class ReadModel:
                 self._projection.apply(self.db, fresh)
                 if not self._private:
                     self._projection.flush(self.db)
+                    self._set_position(position)
                 elif self._projection.kept() >= KEEP_ROWS:
                     self._make_indexes()
                     self._projection.spill(self.db)
-                self.db.execute("UPDATE meta SET value = ? WHERE key = 'position'", (position,))
         self._expected = position
         return position
 
     def end(self) -> None:
         """Write what is kept and commit: nothing more comes into a private file."""
-        self._private = False
         with self._transaction():
             self._make_indexes()
             self._projection.flush(self.db)
+            self._set_position(self._expected)
+        self.db.execute("COMMIT")
+        self._private = False
+        self._pragmas([_CACHE, "shrink_memory"])
 
     def share(self) -> None:
         """Make a private file one that may be read and followed: whole, and on the disk."""
         self.end()
-        for pragma in _SHARED:
-            self.db.execute(f"PRAGMA {pragma}")
+        self._pragmas(_SHARED)
         with self._path.open("rb") as file:
             os.fsync(file.fileno())
         sync_directory(self._path.parent)
