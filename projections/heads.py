@@ -69,9 +69,8 @@ class Heads(Generic[Head]):
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Write the changed heads: in the order of the table, which a rebuild fills at once."""
-        encode = self._encode
-        ordered = sorted(self._dirty.items())
-        db.executemany(self._upsert, ((name, encode(head)) for name, head in ordered))
+        encode, dirty = self._encode, self._dirty
+        db.executemany(self._upsert, ((name, encode(dirty[name])) for name in sorted(dirty)))
         if len(self._clean) + len(self._dirty) > CACHED_HEADS:
             self._clean.clear()
         if len(self._dirty) <= CACHED_HEADS:

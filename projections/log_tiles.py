@@ -50,7 +50,7 @@ class LogTiles:
             done += len(some)
             entries = [entry_of(recorded) for recorded in some]
             self._entries += map(framed, entries)
-            self._latest = max(self._latest, max(recorded.event.at for recorded in some))
+            self._latest = max(self._latest, *[recorded.event.at for recorded in some])
             for tile in edge.extend([leaf_hash(entry) for entry in entries]):
                 self._empty(db, tile.level)
                 row = (tile.level, tile.index, tile.body)

@@ -132,7 +132,7 @@ class Search(FragmentProjection[SearchHead]):
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
         """Fold a page of events."""
         super().apply(db, page)
-        self._latest = max(self._latest, max([recorded.event.at for recorded in page]))
+        self._latest = max(self._latest, *[recorded.event.at for recorded in page])
 
     def _head(self, db: sqlite3.Connection, key: str) -> SearchHead:
         head = self._heads.get(db, key)
