@@ -14,7 +14,7 @@ from packledger.audit.verify import Part, signed_log, sizes_of
 from packledger.audit.verify_blobs import BlobCheck
 from packledger.audit.verify_log import verify_log
 from packledger.audit.verify_models import Replays, fault_of
-from packledger.audit.verify_store import WatchedLog, verify_store
+from packledger.audit.verify_store import Checked, WatchedLog, verify_store
 from packledger.cli import wiring
 from packledger.cli.options import opened
 from packledger.cli.settings import Settings
@@ -37,7 +37,7 @@ def check_log(
 
     tiles: they may be looked at.
     """
-    part, checked = Part(), since
+    part, checked = Part(), Checked(since)
     with (
         part.guarded(),
         opened(settings) as registry,
@@ -63,8 +63,8 @@ def _check_tiles(
     part: Part,
     replays: Replays,
     progress: Progress,
-) -> int:
-    """Return the position up to which the event store itself was checked, too."""
+) -> Checked:
+    """Return how far the event store itself was checked, too."""
     signed = signed_log(registry.checkpoints, LogKeys(places_of(settings).data), part)
     generations = Generations(places_of(settings).read, LOG_TILES)
     with closing(open_live(generations.model(generations.live()))) as db:
@@ -72,7 +72,7 @@ def _check_tiles(
         watched = WatchedLog(registry.log, since, db, sizes_of(signed), replays.follow)
         part.add(verify_log(watched, db, signed, since + 1, progress))
     part.add(watched.faults)
-    return watched.position
+    return watched.checked
 
 
 def check_models(settings: Settings, names: Sequence[str], progress: Progress) -> Part:

@@ -9,6 +9,8 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from operator import lt
 from typing import Any, Protocol, cast
 from uuid import UUID
 
@@ -255,16 +257,19 @@ class Log(Application[UUID]):
         """Yield the (stream, version, position) of every event, in that order; whatever it is.
 
         Raises:
-            DamagedLog, Unavailable: the store cannot be read.
+            DamagedLog: the store cannot be read, or its index is out of order.
+            Unavailable: the store cannot be read.
         """
-        stream, version = "0" * 32, 0
+        last = ("0" * 32, 0, 0)
         while True:
             with disk_errors_as_refusals(), damage_as_refusal():
-                page = self._recorder.select_places(stream, version, PLACES)
+                page = self._recorder.select_places(last[0], last[1], PLACES)
             if not page:
                 return
+            if not _ascend([last, *page]):  # from there on it could lead back, for ever
+                raise DamagedLog("its index of streams is out of order")
             yield from page
-            stream, version, _ = page[-1]
+            last = page[-1]
 
     def damage(self) -> str:
         """Return what the database itself finds wrong with its files, empty when nothing.
@@ -321,6 +326,14 @@ class Log(Application[UUID]):
     @property
     def _recorder(self) -> LogRecorder:
         return cast(LogRecorder, self.recorder)
+
+
+def _ascend(places: Sequence[tuple[str, int, int]]) -> bool:
+    """Return whether each is more than the one before, and can be compared with it at all."""
+    try:
+        return all(map(lt, places, islice(places, 1, None)))
+    except TypeError:  # a damaged index has values of any type
+        return False
 
 
 def _recorded(rows: Sequence[LogRow]) -> list[Recorded]:

@@ -154,7 +154,10 @@ class PostgresLogRecorder(_Streams, ApplicationRecorder):
         return [(found.hex, *place) for found, *place in rows]
 
     def damage(self) -> str:
-        """Return that nothing is known: PostgreSQL checks its pages when it reads them."""
+        """Return that nothing is known: PostgreSQL checks its pages when it reads them.
+
+        Whether an index fits its table is for its own `amcheck` to say.
+        """
         return ""
 
     def select_notifications(

@@ -10,6 +10,7 @@ import pytest
 
 import event_stores
 from event_stores import AT, STORES, add_owner, add_owners, execute_sql, new_place, open_store
+from packledger.audit.verify_store import Checked, verify_store
 from packledger.domain import crate
 from packledger.domain.actor import Actor
 from packledger.domain.errors import NotOwner, TooLarge, Unavailable
@@ -336,11 +337,13 @@ def test_every_place_is_listed_by_stream_and_version(open_log: OpenLog) -> None:
     log = open_log()
     for name in ("demo", "other", "third"):
         grow(log, name, 40)
-    listed = [tuple(place) for place in log.places()]
+    listed = list(log.places())
     stored = [(one.stream, one.version, one.position) for one in log.read(0, 1_000)]
     assert listed == sorted(stored)
     assert len(listed) == 120
     assert log.damage() == ""
+    assert list(verify_store(log, 0, Checked(0), log.damage, lambda done, total: None)) == []
+    assert list(verify_store(log, 70, Checked(70), log.damage, lambda done, total: None)) == []
     assert [row[0] for row in log.read_rows(10, 5)] == [11, 12, 13, 14, 15]
 
 
