@@ -68,12 +68,12 @@ def render_entry(manifest: bytes | msgspec.Raw, cksum: str, published_at: str) -
         _whole_seconds(published_at),
     )
     # a search of the bytes spares most entries the look at every feature
-    text = bytes(manifest)
-    if b"dep:" in text or b"?/" in text:
-        entry.features, features2 = split_features(_read_features(said.features))
+    features = bytes(said.features)
+    if b"dep:" in features or b"?/" in features:
+        entry.features, features2 = split_features(_read_features(features))
         entry.features2 = features2 or None
         entry.v = 2 if features2 else None
-    if b'"artifact":' in text and any(dep.artifact for dep in _read_deps(said.deps)):
+    if b'"artifact":' in bytes(said.deps) and any(dep.artifact for dep in _read_deps(said.deps)):
         entry.v = 3
     return encode(entry)[:-1]
 
