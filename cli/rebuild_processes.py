@@ -7,7 +7,7 @@ would read and decode the log more often than that is worth.
 import gc
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from typing import Any, TypeVar
 
@@ -25,9 +25,9 @@ from packledger.projections.board import (
 )
 from packledger.projections.rebuild import Outcome, Progress
 
-_WEIGHTS = {
-    SEARCH: 10,
-    PAGES: 9,
+WEIGHTS = {
+    SEARCH: 12,
+    PAGES: 8,
     PACKUMENTS: 6,
     SPARSE_INDEX: 6,
     LOG_TILES: 4,
@@ -43,13 +43,28 @@ _slots: Any = None
 """In a child: (reached, wanted) of every task, shared with the parent."""
 
 
-def groups_of(projections: Sequence[str], processes: int) -> list[list[str]]:
-    """Deal projections to at most so many groups of about the same weight."""
-    groups: list[list[str]] = [[] for _ in range(min(processes, len(projections)))]
-    for name in sorted(projections, key=lambda name: -_WEIGHTS[name]):
-        lightest = min(groups, key=lambda group: sum(_WEIGHTS[one] for one in group))
-        lightest.append(name)
-    return groups
+def groups_of(
+    projections: Sequence[str], processes: int, weights: Mapping[str, int] = WEIGHTS
+) -> list[list[str]]:
+    """Deal projections to at most so many groups, the heaviest of them as light as can be."""
+
+    def heaviest(groups: list[list[str]]) -> tuple[int, int]:
+        return max(sum(weights[name] for name in group) for group in groups), len(groups)
+
+    return min(_dealt(projections, processes), key=heaviest)
+
+
+def _dealt(projections: Sequence[str], most: int) -> Iterator[list[list[str]]]:
+    """Yield every way to deal projections to at most so many groups: 877 for seven."""
+    if not projections:
+        yield []
+        return
+    first, *others = projections
+    for groups in _dealt(others, most):
+        for at, group in enumerate(groups):
+            yield [*groups[:at], [first, *group], *groups[at + 1 :]]
+        if len(groups) < most:
+            yield [[first], *groups]
 
 
 def rebuild_in_processes(

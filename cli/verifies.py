@@ -16,7 +16,7 @@ from packledger.audit.verify_models import fault_of, look_at
 from packledger.cli import wiring
 from packledger.cli.options import common, opened
 from packledger.cli.progress import bars
-from packledger.cli.rebuild_processes import groups_of, in_processes
+from packledger.cli.rebuild_processes import WEIGHTS, groups_of, in_processes
 from packledger.cli.rebuilds import rebuild_shown
 from packledger.cli.settings import Settings
 from packledger.cli.stores import places_of
@@ -29,6 +29,8 @@ from packledger.projections.static_check import wrong_files
 
 MANY_EVENTS = 20_000
 """From here on, starting processes costs less than they save."""
+_WEIGHTS = {**WEIGHTS, LOG_TILES: 10}
+"""As of a rebuild; beside the tiles the event store is checked."""
 Task = tuple[Callable[..., Part], tuple[Any, ...]]
 
 
@@ -64,7 +66,7 @@ def verify_all(settings: Settings, since: int, *, blobs: bool) -> Report:
     first, sound, position = _look(settings)
     models = [] if since else [name for name in sound if name != LOG_TILES]
     tasks: list[Task] = []
-    for group in groups_of([LOG_TILES, *models], CORES):
+    for group in groups_of([LOG_TILES, *models], CORES, _WEIGHTS):
         names = [name for name in group if name != LOG_TILES]
         if LOG_TILES in group:  # which stands for the log itself
             tasks.append((check_log, (settings, since, LOG_TILES in sound, names)))

@@ -1,6 +1,10 @@
 """How a rebuild of several read models is dealt to processes."""
 
+from itertools import product
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from packledger.cli.rebuild_processes import groups_of
 from packledger.projections.board import PROJECTIONS
@@ -9,10 +13,18 @@ from packledger.projections.board import PROJECTIONS
 @pytest.mark.parametrize("processes", [1, 2, 3, 8])
 def test_every_projection_is_rebuilt_by_exactly_one_process(processes: int) -> None:
     groups = groups_of(PROJECTIONS, processes)
-    assert len(groups) == min(processes, len(PROJECTIONS))
+    assert 1 <= len(groups) <= processes
     assert sorted(name for group in groups for name in group) == sorted(PROJECTIONS)
     assert all(groups)
 
 
-def test_the_two_heaviest_never_share_a_process() -> None:
-    assert not any({"search", "pages"} <= set(group) for group in groups_of(PROJECTIONS, 2))
+@given(st.dictionaries(st.text("abcdefg", min_size=1, max_size=1), st.integers(1, 20), min_size=1))
+def test_no_way_to_deal_to_two_processes_has_a_lighter_heaviest(weights: dict[str, int]) -> None:
+    found = max(sum(weights[name] for name in one) for one in groups_of([*weights], 2, weights))
+    for chosen in product((True, False), repeat=len(weights)):
+        left = sum(weight for weight, here in zip(weights.values(), chosen, strict=True) if here)
+        assert found <= max(left, sum(weights.values()) - left)
+
+
+def test_no_more_processes_are_used_than_make_it_faster() -> None:
+    assert groups_of("abc", 3, {"a": 4, "b": 2, "c": 2}) == [["a"], ["b", "c"]]
