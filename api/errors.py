@@ -27,6 +27,7 @@ from packledger.domain.errors import (
     Unavailable,
     WrongPassword,
 )
+from packledger.eventstore.mapper import UnknownEvent
 
 log = logging.getLogger("packledger.api")
 
@@ -39,6 +40,7 @@ STATUS: dict[type[RegistryError], int] = {
     TooLarge: 413,
     TooMany: 429,
     Unavailable: 503,
+    UnknownEvent: 503,
 }
 RETRY_AFTER_S = "5"
 Page = Callable[[falcon.asgi.Request, falcon.asgi.Response, int, str], bool]

@@ -5,6 +5,7 @@ Whoever writes names the row that it continues, so a second signer is harmless: 
 
 import msgspec
 
+from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.store import CredentialsTable
 
 
@@ -33,13 +34,18 @@ class Checkpoints:
         """Return what is there; number 0 before anything is.
 
         Raises:
+            DamagedLog: it cannot be what was written.
             Unavailable: the database cannot be read.
         """
         row = self._table.one(
             "SELECT number, signed, published, vkey, refusal FROM log_checkpoint WHERE log = ?",
             "log",
         )
-        return CheckpointRow(int(row[0]), *row[1:]) if row else CheckpointRow(0)
+        if row is None:
+            return CheckpointRow(0)
+        if not (row[0].isascii() and row[0].isdigit()):
+            raise DamagedLog("the number of the log's checkpoint is none")
+        return CheckpointRow(int(row[0]), *row[1:])
 
     def replace(self, row: CheckpointRow) -> bool:
         """Store the row that follows the one with the number before; return whether it did.

@@ -9,7 +9,7 @@ import secrets
 
 import argon2
 
-from packledger.domain.errors import Invalid, WrongPassword
+from packledger.domain.errors import Invalid, Unavailable, WrongPassword
 from packledger.eventstore.store import CredentialsTable
 
 _HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -64,6 +64,7 @@ class Credentials:
         """Refuse a wrong password; takes about 20 ms, so not for the event loop.
 
         Raises:
+            Unavailable: what is stored is no hash.
             WrongPassword: unknown account or wrong password; the sentence does not say which.
         """
         row = self._table.one("SELECT password_hash FROM credentials WHERE account = ?", account)
@@ -71,6 +72,11 @@ class Credentials:
             _HASHER.verify(row[0] if row else _NOBODY, password)
         except argon2.exceptions.VerificationError as error:
             raise WrongPassword from error
+        except (argon2.exceptions.InvalidHashError, UnicodeEncodeError) as error:
+            raise Unavailable(
+                f"the password of `{account}` is damaged in the registry; ask its operator to run "
+                f"`packledger user password {account}`"
+            ) from error
         if row is None:
             raise WrongPassword
 

@@ -9,12 +9,27 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import msgspec
 from eventsourcing.persistence import PersistenceError
 
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.store import LogRow
 
 _MALFORMED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_NO_TEXT = "Could not decode to UTF-8"
+_OTHER_TABLES = ("no such table", "no such column", "no such index")
+"""What Python and SQLite say, without a code of their own. Every statement fits our tables."""
+_MISFITS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    msgspec.MsgspecError,
+    sqlite3.IntegrityError,
+)
+"""Not what says that a disk is full."""
 
 
 class DamagedLog(Unavailable):
@@ -29,18 +44,51 @@ class DamagedLog(Unavailable):
 
 @contextmanager
 def damage_as_refusal() -> Iterator[None]:
-    """Say what it means when SQLite says that its file is `malformed`, or none at all.
+    """Say what it means when SQLite's file is `malformed`, none at all, or has other tables.
+
+    Texts in it that are not UTF-8 are damage, too, even those that SQLite names in an error.
 
     Raises:
-        DamagedLog: it says so.
+        DamagedLog: it is so.
     """
     try:
         yield
-    except (PersistenceError, sqlite3.DatabaseError) as error:
+    except (PersistenceError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
         cause = error.__cause__ if isinstance(error, PersistenceError) else error
-        if getattr(cause, "sqlite_errorcode", 0) & 0xFF not in _MALFORMED:
+        if not _is_damage(cause):
             raise
-        raise DamagedLog(str(error)) from error
+        raise DamagedLog(_said(error)) from error
+
+
+@contextmanager
+def misfits_as_damage(whose: str) -> Iterator[None]:
+    """Take it for damage when events cannot be folded, which trusts them.
+
+    Raises:
+        DamagedLog: they are not what commands have decided.
+    """
+    try:
+        yield
+    except _MISFITS as error:
+        raise DamagedLog(
+            f"the events of {whose} do not follow from each other "
+            f"({type(error).__name__}: {_printable(error)})"
+        ) from error
+
+
+def _is_damage(error: BaseException | None) -> bool:
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith((_NO_TEXT, *_OTHER_TABLES)):
+        return True
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _MALFORMED
+
+
+def _said(error: Exception) -> str:
+    """Return what is said, on one line, without the text itself: it may be a private key."""
+    return _printable(str(error).partition(" with text ")[0])
+
+
+def _printable(said: object) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in str(said))
 
 
 def check_page(rows: Sequence[LogRow], after: int) -> None:

@@ -33,6 +33,7 @@ from packledger.eventstore.damaged_log import (
     check_page,
     check_stream,
     damage_as_refusal,
+    misfits_as_damage,
 )
 from packledger.eventstore.mapper import (
     EventMapper,
@@ -99,7 +100,8 @@ class Log(Application[UUID]):
         self._clock_s, self._sleep = clock_s, sleep
         self._cache: OrderedDict[UUID, Loaded] = OrderedDict()
         self._cache_lock = threading.Lock()
-        super().__init__()
+        with disk_errors_as_refusals(), damage_as_refusal():
+            super().__init__()
 
     def construct_env(self, name: str, env: Any = None) -> Environment:
         """Return the library's settings: ours alone, nothing from the process's environment."""
@@ -140,7 +142,8 @@ class Log(Application[UUID]):
         version = start.version + len(tail)
         if tail[-1].originator_version != version:
             raise DamagedLog(f"the stream `{stream.hex}` lacks an event before version {version}")
-        loaded = Loaded(version, fold(start.state, [saved.event for saved in tail]))
+        with misfits_as_damage(f"the stream `{stream.hex}`"):
+            loaded = Loaded(version, fold(start.state, [saved.event for saved in tail]))
         self._remember(stream, loaded)
         return loaded
 
@@ -149,12 +152,13 @@ class Log(Application[UUID]):
 
     def _snapshot(self, kind: str, stream: UUID) -> Loaded:
         assert self.snapshots is not None
-        newest = self.snapshots.recorder.select_events(stream, desc=True, limit=1)
-        if not newest or newest[0].topic != snapshot_tag(kind):
-            return Loaded(0, None)
         try:
+            with damage_as_refusal():
+                newest = self.snapshots.recorder.select_events(stream, desc=True, limit=1)
+            if not newest or newest[0].topic != snapshot_tag(kind):
+                return Loaded(0, None)
             snapshot = self.mapper.to_domain_event(newest[0])
-        except msgspec.DecodeError:  # it is only a snapshot
+        except DamagedLog:  # it is only a snapshot
             return Loaded(0, None)
         assert isinstance(snapshot, StreamSnapshot)
         return Loaded(snapshot.originator_version, snapshot.state)
@@ -211,7 +215,8 @@ class Log(Application[UUID]):
                     f"`{canonical_name}`: its metadata takes {len(row.state)} bytes, "
                     f"the limit is {STATE_LIMIT_BYTES}; shorten the manifest"
                 )
-        positions = self._recorder.insert_events(rows)
+        with damage_as_refusal():
+            positions = self._recorder.insert_events(rows)
         assert positions is not None
         after = Loaded(loaded.version + len(events), fold(loaded.state, events))
         self._remember(stream, after)
@@ -242,7 +247,7 @@ class Log(Application[UUID]):
         """
         rows = self.read_rows(after, limit, until)
         check_page(rows, after)
-        return _recorded(rows)
+        return list(map(recorded_of, rows))
 
     def read_rows(self, after: int, limit: int, until: int | None = None) -> list[LogRow]:
         """Return what is stored of at most `limit` events in (after, until], whatever it is.
@@ -299,8 +304,9 @@ class Log(Application[UUID]):
         stream = stream_id(kind, canonical_name)
         with disk_errors_as_refusals(), damage_as_refusal():
             rows = self._recorder.select_stream_rows(stream, until, newest)
+        recorded = list(map(recorded_of, rows))  # before: what is no number cannot be compared
         check_stream(rows, canonical_name, None if newest else 1)
-        return _recorded(rows)
+        return recorded
 
     def stream(self, kind: str, canonical_name: str = "") -> list[Event]:
         """Return every event of one stream, oldest first.
@@ -321,7 +327,8 @@ class Log(Application[UUID]):
 
     def watch(self) -> Watch:
         """Return a watch on appends by others; it belongs to the caller, who closes it."""
-        return self._store.watch()
+        with disk_errors_as_refusals(), damage_as_refusal():
+            return self._store.watch()
 
     @property
     def _recorder(self) -> LogRecorder:
@@ -336,8 +343,14 @@ def _ascend(places: Sequence[tuple[str, int, int]]) -> bool:
         return False
 
 
-def _recorded(rows: Sequence[LogRow]) -> list[Recorded]:
-    return [
-        Recorded(position, version, decode_event(tag, state), stream, tag, state)
-        for position, stream, version, tag, state in rows
-    ]
+def recorded_of(row: LogRow) -> Recorded:
+    """Return the event that a row holds.
+
+    Raises:
+        UnknownEvent: a newer release wrote it.
+        DamagedLog: it cannot be read.
+    """
+    position, stream, version, tag, state = row
+    if type(stream) is not str or type(version) is not int:
+        raise DamagedLog(f"the event at position {position} has no stream, or no number in it")
+    return Recorded(position, version, decode_event(tag, state), stream, tag, state)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.blobs import sync_directory
+from packledger.eventstore.damaged_log import damage_as_refusal
 
 STEP_PAGES = 2_000
 """8 MB: how much is copied between two looks at the progress."""
@@ -29,6 +30,7 @@ def copy_database(
     """
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     with (
+        damage_as_refusal(),
         closing(sqlite3.connect(source, isolation_level=None, timeout=30)) as live,
         closing(sqlite3.connect(target, isolation_level=None)) as copy,
     ):
@@ -55,12 +57,12 @@ def check_database(db: sqlite3.Connection) -> None:
     """
     try:
         said = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # a name in it may be damaged
         said = str(error)
     if said != "ok":
         raise Unavailable(
-            f"the event store is damaged ({said}); restore it from the newest good backup, see "
-            "docs/OPERATIONS.md"
+            f"the event store is damaged ({' '.join(said.split())}); restore it from the newest "
+            "good backup, see docs/OPERATIONS.md"
         )
 
 

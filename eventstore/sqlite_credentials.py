@@ -1,10 +1,14 @@
 """The credentials in the file of the log."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.append_lock import AppendLock
+from packledger.eventstore.damaged_log import DamagedLog, damage_as_refusal
+from packledger.eventstore.sqlite_schema import CREDENTIALS
 
 
 class SQLiteCredentials:
@@ -12,47 +16,30 @@ class SQLiteCredentials:
 
     def __init__(self, path: Path, append_lock: AppendLock) -> None:
         self._path, self._lock = path, append_lock
-        connection = self._connect()
-        try:
+        with self._connected() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS credentials (account TEXT PRIMARY KEY,"
-                " password_hash TEXT NOT NULL, email TEXT NOT NULL)"
-            )
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS setup (id INTEGER PRIMARY KEY, code_sha256 TEXT)"
-            )
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS log_checkpoint (log TEXT PRIMARY KEY,"
-                " number TEXT NOT NULL, signed TEXT NOT NULL, published TEXT NOT NULL,"
-                " vkey TEXT NOT NULL, refusal TEXT NOT NULL)"
-            )
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS signing_keys (keyid TEXT PRIMARY KEY,"
-                " private_key TEXT NOT NULL)"
-            )
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS log_checkpoint (log TEXT PRIMARY KEY,"
-                " number TEXT NOT NULL, signed TEXT NOT NULL, published TEXT NOT NULL,"
-                " vkey TEXT NOT NULL, refusal TEXT NOT NULL)"
-            )
-        finally:
-            connection.close()
+            for table in CREDENTIALS:
+                connection.execute(table)
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
-        connection.execute("PRAGMA synchronous=FULL")
-        return connection
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection whose commits are durable.
+
+        Raises:
+            DamagedLog: the file is damaged.
+        """
+        with (
+            damage_as_refusal(),
+            closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as connection,
+        ):
+            connection.execute("PRAGMA synchronous=FULL")
+            yield connection
 
     def change(self, statement: str, *values: str) -> int:
         """Run one durable statement and return how many rows it changed."""
         try:
-            with self._lock.held():
-                connection = self._connect()
-                try:
-                    return connection.execute(statement, values).rowcount
-                finally:
-                    connection.close()
+            with self._lock.held(), self._connected() as connection:
+                return connection.execute(statement, values).rowcount
         except sqlite3.OperationalError as error:
             raise Unavailable(
                 f"the registry cannot write its accounts now; try again later: {error}"
@@ -60,13 +47,13 @@ class SQLiteCredentials:
 
     def one(self, statement: str, *values: str) -> tuple[str, ...] | None:
         """Return the first row."""
-        connection = self._connect()
         try:
-            row: tuple[str, ...] | None = connection.execute(statement, values).fetchone()
+            with self._connected() as connection:
+                row: tuple[str, ...] | None = connection.execute(statement, values).fetchone()
         except sqlite3.OperationalError as error:
             raise Unavailable(
                 f"the registry cannot read its accounts now; try again later: {error}"
             ) from error
-        finally:
-            connection.close()
+        if row is not None and not all(isinstance(value, str) for value in row):
+            raise DamagedLog("a value beside the log is no text")
         return row

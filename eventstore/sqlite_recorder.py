@@ -28,11 +28,23 @@ from eventsourcing.sqlite import (
 from eventsourcing.utils import Environment
 
 from packledger.eventstore.append_lock import AppendLock
+from packledger.eventstore.damaged_log import DamagedLog
+from packledger.eventstore.sqlite_schema import (
+    EVENTS,
+    SNAPSHOTS,
+    as_damage,
+    check_tables,
+    strange_tables,
+)
 from packledger.eventstore.store import LogRow
 
 LOCK_TIMEOUT_S = 30
 LAST = 2**63 - 1
 _SELECT = "SELECT position, originator_id, originator_version, topic, state FROM stored_events"
+_SELECT_STREAM = (
+    "SELECT originator_id, originator_version, topic, state FROM {} WHERE originator_id = ? "
+)
+"""The library's own asks for `*`, and would not notice that a column has a damaged name."""
 _COUNTS = (
     "SELECT (SELECT count(*) FROM stored_events INDEXED BY sqlite_autoindex_stored_events_1),"
     " (SELECT count(*) FROM stored_events NOT INDEXED)"
@@ -76,6 +88,17 @@ class _DurableInsert(SQLiteAggregateRecorder):
                     connection._sqlite_conn.rollback()
                 raise
 
+    def convert_originator_id(self, originator_id: str) -> UUID:
+        """Return a stream's id of its 32 hex digits.
+
+        Raises:
+            DamagedLog: it has no such.
+        """
+        try:
+            return UUID(originator_id)
+        except (ValueError, AttributeError, TypeError) as error:
+            raise DamagedLog(f"there is no stream `{originator_id}`") from error
+
 
 class SQLiteSnapshotRecorder(_DurableInsert):
     """Keeps snapshots of streams; all of them may be lost."""
@@ -83,6 +106,11 @@ class SQLiteSnapshotRecorder(_DurableInsert):
     def __init__(self, datastore: SQLiteDatastore, append_lock: AppendLock) -> None:
         super().__init__(datastore, "stored_snapshots")
         self.append_lock = append_lock
+        self.select_events_statement = _SELECT_STREAM.format("stored_snapshots")
+
+    def construct_create_table_statements(self) -> list[str]:
+        """Return the table's definition, which is the library's."""
+        return [SNAPSHOTS]
 
 
 class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
@@ -91,6 +119,7 @@ class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
     def __init__(self, datastore: SQLiteDatastore, append_lock: AppendLock) -> None:
         super().__init__(datastore, "stored_events")
         self.append_lock = append_lock
+        self.select_events_statement = _SELECT_STREAM.format("stored_events")
         self.insert_events_statement = (
             "INSERT INTO stored_events (originator_id, originator_version, topic, state)"
             " VALUES (?, ?, ?, ?)"
@@ -99,12 +128,7 @@ class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
 
     def construct_create_table_statements(self) -> list[str]:
         """Return the table's definition."""
-        return [
-            "CREATE TABLE IF NOT EXISTS stored_events (position INTEGER PRIMARY KEY,"
-            " originator_id TEXT NOT NULL, originator_version INTEGER NOT NULL,"
-            " topic TEXT NOT NULL, state BLOB NOT NULL,"
-            " UNIQUE (originator_id, originator_version))"
-        ]
+        return [EVENTS]
 
     def select_notifications(
         self,
@@ -186,6 +210,9 @@ class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
             verdict = _verdict(cursor, "quick_check(1)")
             if verdict:
                 return verdict
+            strange = strange_tables(cursor.sqlite_cursor.connection)
+            if strange:
+                return as_damage(strange)
             cursor.execute(_COUNTS)
             entries, events = cursor.fetchone()
             if entries != events:
@@ -204,10 +231,10 @@ class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):
 
 
 def _verdict(cursor: SQLiteCursor, check: str) -> str:
-    """Return what a check of SQLite's says first, empty when it finds nothing."""
+    """Return what a check of SQLite's says first, on one line; empty when it finds nothing."""
     cursor.execute(f"PRAGMA {check}")
     (verdict,) = cursor.fetchone()
-    return "" if verdict == "ok" else str(verdict)
+    return "" if verdict == "ok" else " ".join(str(verdict).split())
 
 
 class SQLiteLogFactory(SQLiteFactory):
@@ -223,9 +250,15 @@ class SQLiteLogFactory(SQLiteFactory):
         )
 
     def application_recorder(self) -> SQLiteLogRecorder:
-        """Return the recorder of the log, its table created."""
+        """Return the recorder of the log, its table created.
+
+        Raises:
+            DamagedLog: a table of the file has other columns.
+        """
         recorder = SQLiteLogRecorder(self.datastore, self.append_lock)
         recorder.create_table()
+        with self.datastore.transaction(commit=False) as cursor:
+            check_tables(cursor.sqlite_cursor.connection)
         return recorder
 
     def aggregate_recorder(self, purpose: str = "events") -> SQLiteSnapshotRecorder:

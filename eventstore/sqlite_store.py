@@ -9,6 +9,7 @@ from eventsourcing.persistence import OperationalError
 from eventsourcing.utils import Environment
 
 from packledger.eventstore.append_lock import AppendLock
+from packledger.eventstore.damaged_log import damage_as_refusal
 from packledger.eventstore.sqlite_credentials import SQLiteCredentials
 from packledger.eventstore.sqlite_recorder import SQLiteLogFactory
 
@@ -73,7 +74,8 @@ class SQLiteWatch:
 
     def _changed(self) -> bool:
         try:
-            seen: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            with damage_as_refusal():
+                seen: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.OperationalError as error:
             raise OperationalError(error) from error
         changed, self._seen = seen != self._seen, seen

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from event_stores import STORES, execute_sql, new_place, open_log, open_store
-from packledger.domain.errors import Invalid, WrongPassword
+from packledger.domain.errors import Invalid, Unavailable, WrongPassword
 from packledger.eventstore.credentials import Credentials
 
 Open = Callable[[], Credentials]
@@ -49,6 +49,17 @@ def test_a_password_is_accepted_and_no_other(open_credentials: Open) -> None:
         assert not accepts(credentials, "bob", "correct horse")
         assert credentials.email("alice") == "alice@example.com"
         assert credentials.email("bob") == ""
+
+
+@pytest.mark.parametrize("damaged", ["", "no hash", "é$argon2id$"])
+def test_a_hash_that_is_none_is_said_to_be_damaged(
+    open_credentials: Open, place: str, damaged: str
+) -> None:
+    credentials = open_credentials()
+    assert credentials.add("alice", "correct horse")
+    execute_sql(place, "UPDATE credentials SET password_hash = ?", damaged)
+    with pytest.raises(Unavailable, match="packledger user password alice"):
+        credentials.check_password("alice", "correct horse")
 
 
 @pytest.mark.parametrize("account", ["", "\0", "a\0lice", "é☃", "%s", "?", "'; DROP TABLE setup;"])
