@@ -17,6 +17,7 @@ from packledger.domain.npm_names import canonical_npm_name
 from packledger.domain.npm_package import NpmPackage
 from packledger.domain.times import rfc3339
 from packledger.eventstore.blobs import BlobStore
+from packledger.eventstore.damaged_log import misfits_as_damage
 from packledger.eventstore.log import Log, Recorded
 from packledger.projections import packuments, sparse_index
 from packledger.projections.packument_reads import (
@@ -107,7 +108,8 @@ class PastCrate:
     def __init__(self, log: Log, key: str, position: int) -> None:
         self._key = key
         stream = canonical_crate_name(key)
-        self._db = _folded(SparseIndex(), log.read_stream("crate", stream, position))
+        with misfits_as_damage(f"the crate `{key}`"):
+            self._db = _folded(SparseIndex(), log.read_stream("crate", stream, position))
         for version, reason in _purged(log, "crate", stream).items():
             sparse_index.set_purged(self._db, key, version, reason)
 
@@ -139,7 +141,8 @@ class PastPackage:
         configured = RegistryConfigured(at="", public_url=base_url)
         stream = canonical_npm_name(name)
         events = log.read_stream("npm", stream, position)
-        self._db = _folded(Packuments(), [_first(configured), *events])
+        with misfits_as_damage(f"the package `{name}`"):
+            self._db = _folded(Packuments(), [_first(configured), *events])
         for version, reason in _purged(log, "npm", stream).items():
             packuments.set_purged(self._db, name, version, reason)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished
+from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log, Recorded
 
 PAGE_EVENTS = 2_000
@@ -14,6 +15,7 @@ CACHE_KIB = 32 * 1024
 Progress = Callable[[int, int], None]
 """Called with how many events were read, and how many there are."""
 
+DIGEST_BYTES = 32
 FILE, README = "file", "readme"
 
 
@@ -50,6 +52,8 @@ class BlobReferences:
         """Read what the log has more, up to a position if one is given.
 
         Raises:
+            UnknownEvent: a newer release wrote one of the events.
+            DamagedLog: one of them is missing, cannot be read, or names no blob where it must.
             Unavailable: the store cannot be read.
         """
         last = self._log.last_position() if until is None else until
@@ -122,9 +126,19 @@ def _named(recorded: Recorded) -> Iterator[tuple[bytes, str, str]]:
         file, subject = event.tarball, f"npm:{event.name}@{event.version}"
     else:
         return
-    yield bytes.fromhex(file), subject, FILE
+    yield _digest(file, recorded), subject, FILE
     if event.readme:
-        yield bytes.fromhex(event.readme), subject, README
+        yield _digest(event.readme, recorded), subject, README
+
+
+def _digest(hexadecimal: str, recorded: Recorded) -> bytes:
+    try:
+        digest = bytes.fromhex(hexadecimal)
+    except ValueError:
+        digest = b""
+    if len(digest) != DIGEST_BYTES:
+        raise DamagedLog(f"the event at position {recorded.position} names a blob by no digest")
+    return digest
 
 
 def _reference(row: tuple[bytes, str, str, int]) -> BlobReference:

@@ -28,6 +28,7 @@ from packledger.domain.errors import Conflict, Unavailable
 from packledger.domain.events import BlobPurged
 from packledger.domain.npm_names import tarball_filename
 from packledger.eventstore.blobs import BlobStore
+from packledger.eventstore.damaged_log import misfits_as_damage
 from packledger.eventstore.log import Log
 from packledger.projections import packuments, sparse_index
 from packledger.projections.packument_reads import full_of
@@ -66,6 +67,7 @@ def export(
 
     Raises:
         Conflict: the directory exists.
+        DamagedLog: the events cannot be what was appended.
         Unavailable: a file is missing or damaged in the blob store.
     """
     if to.exists():
@@ -73,7 +75,8 @@ def export(
     partial = to.with_name(f".{to.name}.{secrets.token_hex(4)}")
     partial.mkdir(parents=True)
     try:
-        exported = _Export(log, blobs, partial, url.rstrip("/")).run(position, progress)
+        with misfits_as_damage("the log"):
+            exported = _Export(log, blobs, partial, url.rstrip("/")).run(position, progress)
         partial.rename(to)
     except BaseException:
         shutil.rmtree(partial)

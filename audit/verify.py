@@ -21,6 +21,7 @@ MOST_FAULTS = 200
 """That one part tells; the others are counted."""
 SERVED = "the served checkpoint"
 SIGNED_LAST = "the checkpoint that was signed last"
+STORED = "the checkpoint beside the log that was signed last"
 PUBLISHING_S = 6.0
 """How long witnesses may be waited for before a checkpoint that is signed is served."""
 
@@ -84,7 +85,9 @@ def signed_log(checkpoints: Checkpoints, keys: LogKeys, part: Part) -> SignedLog
         part.add([Fault(what, AUDITORS, RESTORE)])
         return None
     part.add(_key_faults(keys, row.vkey))
-    notes = {SERVED: row.published, SIGNED_LAST: remembered or row.signed}
+    notes = {SERVED: row.published, STORED: row.signed, SIGNED_LAST: remembered or row.signed}
+    if row.signed in {row.published, notes[SIGNED_LAST]}:
+        del notes[STORED]  # it is looked at under another name
     return SignedLog(key, SERVED, {name: note for name, note in notes.items() if note})
 
 

@@ -19,8 +19,8 @@ from packledger.domain.crate_names import canonical_crate_name
 from packledger.domain.events import EVENTS, Event
 from packledger.domain.npm_names import canonical_npm_name
 from packledger.eventstore.damaged_log import DamagedLog
-from packledger.eventstore.log import Log, Recorded
-from packledger.eventstore.mapper import UnknownEvent, decode_event
+from packledger.eventstore.log import Log, Recorded, recorded_of
+from packledger.eventstore.mapper import UnknownEvent
 from packledger.projections.log_tiles import size_of
 from packledger.projections.merkle import TILE_WIDTH
 
@@ -139,16 +139,17 @@ def _rows(log: Log, since: int, last: int, checked: Checked, progress: Progress)
         if page[-1][0] <= position:  # read on from there it could go round for ever
             raise DamagedLog("its events are out of order")
         checked.places.add((row[1], row[2], row[0]) for row in page if row[0] > since)
-        for at, stream, _, tag, state in page:
+        for row in page:
+            at = row[0]
             if at != position + 1:
                 yield _fault(f"lacks the events at positions {position + 1} to {at - 1}")
             position = at
             try:
-                strayed = not _is_of(decode_event(tag, state), stream)
+                one = recorded_of(row)
             except (DamagedLog, UnknownEvent) as error:
                 yield _fault(f"has an event at position {at}: {error.__cause__ or error}")
             else:
-                if strayed:
+                if not _is_of(one.event, one.stream):
                     yield _fault(_strayed(at))
         progress(position, last)
 

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from packledger.audit.blob_references import BlobReferences
+from packledger.audit.faults import Fault
 from packledger.audit.log_keys import LogKeys
 from packledger.audit.verify import Part, signed_log, sizes_of
 from packledger.audit.verify_blobs import BlobCheck
@@ -20,6 +21,7 @@ from packledger.cli.options import opened
 from packledger.cli.settings import Settings
 from packledger.cli.stores import places_of
 from packledger.commands.registry import Registry
+from packledger.commands.signing import BadSigningKey, check_key
 from packledger.projections.board import LOG_TILES, STATIC_TREE
 from packledger.projections.damage import open_live
 from packledger.projections.generation import Generations
@@ -46,14 +48,23 @@ def check_log(
     ):
         damage = pool.submit(registry.log.damage)  # SQLite looks while Python folds
         if tiles:
-            try:
-                with part.guarded():
+            with part.guarded():
+                # The event store's own errors are refusals already: what is left are the tiles'.
+                try:
                     checked = _check_tiles(settings, registry, since, part, replays, progress)
-            except (sqlite3.DatabaseError, ValueError, TypeError) as error:
-                part.add([fault_of(LOG_TILES, f"cannot be read: {error}")])
+                except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+                    part.add([fault_of(LOG_TILES, f"cannot be read: {error}")])
         part.add(verify_store(registry.log, since, checked, damage.result, progress))
         part.add(replays.faults(registry.log, progress))
+        part.add(_signing_key(registry))
     return part
+
+
+def _signing_key(registry: Registry) -> Iterator[Fault]:
+    try:
+        check_key(registry)
+    except BadSigningKey as error:
+        yield Fault(error.sentence, "npm: nothing is published", "packledger signing-key rotate")
 
 
 def _check_tiles(

@@ -33,6 +33,16 @@ OVERLAP = timedelta(minutes=10)
 """How long a retired key is valid for what another process is signing with it just now."""
 
 
+class BadSigningKey(Unavailable):
+    """No npm version can be signed, so none is published."""
+
+    def __init__(self, keyid: str, how: str) -> None:
+        super().__init__(
+            f"the npm signing key `{keyid}` is {how} beside the event log; restore it from a "
+            "backup, or make another with `packledger signing-key rotate`"
+        )
+
+
 def sign(registry: Registry, name: str, version: str, integrity: str) -> NpmSignature | None:
     """Return the signature of a version, None while the registry has no key.
 
@@ -51,26 +61,48 @@ def sign(registry: Registry, name: str, version: str, integrity: str) -> NpmSign
     return NpmSignature(keyid, base64.b64encode(sig).decode())
 
 
+def check_key(registry: Registry) -> None:
+    """Check that versions can be signed, or need not be.
+
+    Raises:
+        BadSigningKey: the private key is lost, or damaged.
+        Unavailable: the store cannot be read.
+    """
+    state: Configuration | None = registry.log.load("registry").state
+    keyid = state.signing_keyid() if state else None
+    if keyid is not None:
+        _private_key(registry, keyid)
+
+
 def _private_key(registry: Registry, keyid: str) -> "EllipticCurvePrivateKey":
     """Return a private key; it is read once.
 
     Raises:
-        Unavailable: it is lost.
+        BadSigningKey: it is lost, or damaged.
     """
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
     if keyid not in registry.signers:
         pem = registry.credentials.signing_key(keyid)
         if pem is None:
-            raise Unavailable(
-                f"the npm signing key `{keyid}` is missing beside the event log; restore it from a "
-                "backup, or make another with `packledger signing-key rotate`"
-            )
-        key = load_pem_private_key(pem.encode(), None)
-        assert isinstance(key, EllipticCurvePrivateKey)
-        registry.signers[keyid] = key
+            raise BadSigningKey(keyid, "missing")
+        registry.signers[keyid] = _loaded(pem, keyid)
     return registry.signers[keyid]
+
+
+def _loaded(pem: str, keyid: str) -> "EllipticCurvePrivateKey":
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(pem.encode(), None)
+        if isinstance(key, EllipticCurvePrivateKey) and _id_of(key) == keyid:
+            # The file of a key holds its public part, too: only a signature compares them.
+            key.public_key().verify(key.sign(b"", ECDSA(SHA256())), b"", ECDSA(SHA256()))
+            return key
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
+        pass
+    raise BadSigningKey(keyid, "damaged")
 
 
 def ensure_key(registry: Registry) -> None:
@@ -145,17 +177,21 @@ def _sign_package(
 def _new_key(registry: Registry) -> tuple[str, str]:
     """Keep a new private key and return its id and public part, base64 of DER."""
     from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-        PublicFormat,
-    )
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    keyid = "SHA256:" + base64.b64encode(hashlib.sha256(public).digest()).decode()
+    keyid = _id_of(key)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     # Before the event that names it, like a blob.
     registry.credentials.add_signing_key(keyid, pem.decode())
-    return keyid, base64.b64encode(public).decode()
+    return keyid, base64.b64encode(_public_part(key)).decode()
+
+
+def _public_part(key: "EllipticCurvePrivateKey") -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _id_of(key: "EllipticCurvePrivateKey") -> str:
+    return "SHA256:" + base64.b64encode(hashlib.sha256(_public_part(key)).digest()).decode()

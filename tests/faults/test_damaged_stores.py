@@ -52,12 +52,20 @@ def download(tree: ProcessTree, one: Publication) -> httpx.Response:
     return httpx.get(f"{tree.direct}/cargo/crates/{one.name}/{one.version}/download")
 
 
-UNREADABLE = "UPDATE stored_events SET state = x'7b' WHERE topic LIKE 'crate.version_published%'"
+PUBLISHED = "UPDATE stored_events SET {} WHERE topic LIKE 'crate.version_published%'"
+UNREADABLE = PUBLISHED.format("state = x'7b'")
+NOT_UTF8 = PUBLISHED.format(
+    "state = CAST(replace(CAST(state AS TEXT), 'demo', CAST(x'ff' AS TEXT)) AS BLOB)"
+)
+UNKNOWN = PUBLISHED.format("topic = 'crate.eaten.v1'")
 
 
-def test_who_meets_the_damage_stops_and_whoever_asks_is_told(tree: ProcessTree) -> None:
+@pytest.mark.parametrize("damage", [UNREADABLE, NOT_UTF8], ids=["cut", "not UTF-8"])
+def test_who_meets_the_damage_stops_and_whoever_asks_is_told(
+    tree: ProcessTree, damage: str
+) -> None:
     tree.stop()
-    change(tree, UNREADABLE)
+    change(tree, damage)
     tree.start()
     assert health(tree)["store"] == "ok", "nobody has read these events again"
     # A command on that crate reads them, and from then on nothing is appended.
@@ -92,6 +100,19 @@ def test_a_projector_that_cannot_go_on_stops_loudly(tree: ProcessTree) -> None:
     assert not tree.is_healthy()
     assert httpx.get(f"{tree.direct}/cargo/index/de/mo/demo").status_code == 503
     assert health(tree)["store"] == "damaged"
+
+
+def test_an_event_that_is_unknown_is_named_to_whoever_asks(tree: ProcessTree) -> None:
+    tree.stop()
+    change(tree, UNKNOWN)
+    tree.start()
+    answer = yank(tree)
+    assert answer.status_code == 503
+    assert "unknown event `crate.eaten.v1`" in answer.text
+    assert download(tree, DEMO[0]).content == DEMO[0].packed
+    said = tree.cli("history", fails=True)
+    assert "Error: unknown event `crate.eaten.v1`" in said
+    assert "Traceback" not in said
 
 
 def test_a_log_that_lost_signed_events_is_not_served(tree: ProcessTree) -> None:

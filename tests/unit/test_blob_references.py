@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 
 from histories import EVERYTHING, histories
 from packledger.audit.blob_references import BlobReference, BlobReferences
 from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished
+from packledger.eventstore.damaged_log import DamagedLog
 from packledger.feeds.feed import Recorded
 
 
@@ -81,3 +84,13 @@ def test_what_is_appended_later_is_read_from_there() -> None:
         references.catch_up(lambda done, total: told.append((done, total)))
         assert list(references) == sorted(expected(EVERYTHING))
         assert told[-1] == (len(EVERYTHING), len(EVERYTHING))
+
+
+@pytest.mark.parametrize("field", ["cksum", "tarball", "readme"])
+@pytest.mark.parametrize("digest", ["no digest", "ab", "é" * 64, "ab" * 33])
+def test_what_is_no_digest_is_damage(field: str, digest: str) -> None:
+    one = next(one for one in EVERYTHING if hasattr(one.event, field))
+    event = msgspec.structs.replace(one.event, **{field: digest})
+    log = WrittenLog([msgspec.structs.replace(one, event=event)])
+    with closing(read(log)) as references, pytest.raises(DamagedLog, match="no digest"):
+        references.catch_up()
