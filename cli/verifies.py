@@ -98,7 +98,8 @@ def _look(settings: Settings) -> tuple[Part, list[str], int]:
     with part.guarded(), opened(settings) as registry:
         position = registry.log.last_position()
         if not any(Generations(places_of(settings).read, name).live() for name in names):
-            with suppress(Unavailable, UnknownEvent):  # after a restore nothing is there yet
+            click.echo("no read model was built yet, as after a restore: building them", err=True)
+            with suppress(Unavailable, UnknownEvent):
                 rebuild_shown(settings, names)
         kinds = [KINDS[name]() for name in names]
         part.add(look_at(places_of(settings).read, kinds, position))

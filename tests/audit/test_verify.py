@@ -26,11 +26,16 @@ def test_a_sound_registry_has_no_faults(verified: Verified) -> None:
     assert len(report.read_models) == 5
 
 
-def test_a_restored_registry_that_was_never_served_has_no_faults(verified: Verified) -> None:
+def test_a_restored_registry_that_was_never_served_has_no_faults(
+    verified: Verified, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verified.verify()
+    assert capsys.readouterr().err == ""
     shutil.rmtree(verified.data / "read")
     report = verified.verify()
     assert report.faults == []
     assert len(report.read_models) == 5
+    assert "no read model was built yet" in capsys.readouterr().err
 
 
 def test_what_was_built_before_the_first_check_hides_nothing(verified: Verified) -> None:
