@@ -9,6 +9,7 @@ from packledger.api.page_words import package_path, safe_url
 from packledger.domain.crate_dependencies import CrateDependency
 from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import NoSuchPackage, NoSuchVersion
+from packledger.eventstore.damaged_log import misfits_as_damage
 from packledger.projections.page_details import CrateDetails, NpmDetails, read_crate, read_npm
 from packledger.projections.page_reads import (
     VersionLine,
@@ -67,12 +68,14 @@ def read_package(
 
     Raises:
         NoSuchPackage, NoSuchVersion: there is no such thing.
+        DamagedLog: a version is none, which no command has accepted.
     """
     head = package_of(db, ecosystem, name)
     if head is None:
         raise NoSuchPackage(name)
     versions = versions_of(db, ecosystem, name)
-    shown = shown_version(head, versions)
+    with misfits_as_damage(f"`{head.name}`"):
+        shown = shown_version(head, versions)
     wanted = head.dist_tags.get(version, version) or shown
     page = version_of(db, ecosystem, name, wanted) if wanted else None
     if page is None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from byte_damage import Damage, damages
+from packledger.api.package_views import read_package
 from packledger.audit.as_of import PastCrate
 from packledger.audit.export import export
 from packledger.audit.signed_note import parse_note, parse_verifier
@@ -232,17 +233,38 @@ def test_a_value_of_another_type_is_named_and_refused(
         write(damaged)
 
 
-@pytest.mark.parametrize("schema", ["stored_snapshotz", "crehentials", "passsword_hash"])
-def test_a_table_of_another_name_is_named(store: Store, schema: str) -> None:
-    ours = {"stored_snapshotz": "stored_snapshots", "crehentials": "credentials"}
-    old = ours.get(schema, "password_hash ").encode()
+RENAMED = {
+    "stored_snapshots": "stored_snapshotz",
+    "credentials": "crehentials",
+    "password_hash": "passwort_hash",
+    "position INTEGER PRIMARY": "position INTEGES PRIMARY",
+}
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_a_table_that_is_not_ours_is_named(store: Store, old: str) -> None:
     with memory_folder() as folder:
         damaged = store.whole.copied_to(folder / "copy")
-        content = store.content.replace(old, schema.encode())
+        content = store.content.replace(old.encode(), RENAMED[old].encode())
         assert content != store.content
         (damaged.data / "events.sqlite").write_bytes(content)
         whats = damaged.whats()
         assert any("these of its tables are not as they were made" in one for one in whats), whats
+        if " " in old or "_hash" in old:  # nothing is added to it
+            with pytest.raises(DamagedLog, match="not as they were made"):
+                serve(damaged)
+
+
+@pytest.mark.parametrize("stream", ["0" * 32, None, 7, b"0"])
+@pytest.mark.parametrize("version", [1, None, "one", 1.0])
+def test_a_row_of_other_types_is_damage(stream: Any, version: Any) -> None:
+    event = CrateVersionYanked(at="", name="demo", version="1.0.0")
+    row = (1, stream, version, tag_of(CrateVersionYanked), encode(event))
+    if (stream, version) == ("0" * 32, 1) and type(version) is int:
+        assert log_module.recorded_of(row).event == event
+        return
+    with pytest.raises(DamagedLog, match="position 1 has no stream, or no number in it"):
+        log_module.recorded_of(row)
 
 
 def test_what_is_beside_the_log_is_not_told_when_it_cannot_be_read(store: Store) -> None:
@@ -342,3 +364,15 @@ def test_the_stored_checkpoint_is_checked_though_another_is_remembered(store: St
         damaged.change(f"UPDATE log_checkpoint SET signed = '{changed}'")
         (what,) = damaged.whats()
         assert what.startswith("the checkpoint beside the log that was signed last is not valid")
+
+
+def test_a_version_that_is_none_has_no_page(store: Store) -> None:
+    with memory_folder() as folder:
+        damaged = store.whole.copied_to(folder / "copy")
+        with closing(SmallRegistry(damaged.data)) as small:
+            small.registry.board.stop()
+            with closing(sqlite3.connect(small.live_model("pages"))) as db, db:
+                db.execute("UPDATE versions SET version = '120.0' WHERE version = '1.0.0'")
+                assert db.execute("SELECT changes()").fetchone()[0] > 0
+                with pytest.raises(DamagedLog, match="the events of `demo` do not follow"):
+                    read_package(db, "cargo", "demo", "")
