@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from packledger.domain.errors import Unavailable
+from packledger.eventstore.damaged_log import misfits_as_damage
 from packledger.feeds.feed import Feed
 from packledger.projections.board import RUNNING, STATIC_TREE, Board
 from packledger.projections.comparison import (
@@ -81,15 +82,17 @@ def rebuild_all(  # noqa: PLR0913 - what is rebuilt from what, and how
 
     Raises:
         Gap: the feed is not the whole log.
+        DamagedLog: its events do not follow from each other.
         Unavailable: the feed is behind the log and a live generation; that one stays.
     """
     # Always in one order: two rebuilds wait for each other's locks, never both.
     ordered = sorted(projections, key=lambda projection: projection.name)
     with ExitStack() as stack:
         building = [stack.enter_context(_building(one, root, board, check)) for one in ordered]
-        _replay(feed, building, progress)
-        for one in building:
-            one.go_live(feed, log_position or feed.last_position)
+        with misfits_as_damage("the log"):
+            _replay(feed, building, progress)
+            for one in building:
+                one.go_live(feed, log_position or feed.last_position)
         outcomes = {one.projection.name: one.compare() for one in building}
     return [outcomes[projection.name] for projection in projections]
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from histories import EVERYTHING, long_history
+from packledger.cli.rebuilds import rebuild_shown
 from packledger.domain.errors import Unavailable
+from packledger.eventstore.damaged_log import DamagedLog
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import PROJECTIONS, Board
 from packledger.projections.generation import Generations
@@ -19,6 +21,7 @@ from packledger.projections.rebuild import Outcome, rebuild, rebuild_all
 from packledger.projections.sparse_index import SparseIndex
 from small_logs import ListFeed
 from small_registry import digest_in, documents_in, memory_folder, new_projection
+from verified_registry import Verified
 
 
 class Models:
@@ -209,3 +212,19 @@ def test_a_rebuild_beside_a_working_projector_ends_equal_and_reports_nothing() -
             model.apply(log)
             model.close()
             assert documents_in(models.file(name), name) == documents_in(folder / name, name)
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("name", ["sparse-index", "packuments", "pages", "search"])
+def test_events_that_cannot_follow_are_told_and_nothing_is_swapped(name: str, check: bool) -> None:
+    with memory_folder() as folder:
+        verified = Verified(folder)
+        for kind, package in (("crate", "demo"), ("npm", "@acme/tool")):
+            verified.change(
+                f"UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT), '{package}',"
+                f" 'unheard-of') AS BLOB) WHERE topic LIKE '{kind}.%' AND topic NOT LIKE '%registered%'"
+            )
+        live = Generations(folder / "read", name).live()
+        with pytest.raises(DamagedLog, match="do not follow from each other"):
+            rebuild_shown(verified.settings, [name], check)
+        assert Generations(folder / "read", name).live() == live
