@@ -221,8 +221,9 @@ def test_events_that_cannot_follow_are_told_and_nothing_is_swapped(name: str, ch
         verified = Verified(folder)
         for kind, package in (("crate", "demo"), ("npm", "@acme/tool")):
             verified.change(
-                f"UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT), '{package}',"
-                f" 'unheard-of') AS BLOB) WHERE topic LIKE '{kind}.%' AND topic NOT LIKE '%registered%'"
+                "UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT),"
+                f" '{package}', 'unheard-of') AS BLOB)"
+                f" WHERE topic LIKE '{kind}.%' AND topic NOT LIKE '%registered%'"
             )
         live = Generations(folder / "read", name).live()
         with pytest.raises(DamagedLog, match="do not follow from each other"):
