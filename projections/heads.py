@@ -106,6 +106,12 @@ class FragmentProjection(Generic[Head]):
                 fold(self, db, recorded.position, recorded.event)
         self._insert_published(db)
 
+    def _head(self, db: sqlite3.Connection, key: str) -> Head:
+        """Return the head of a crate or package that was registered, to be changed in place."""
+        head = self._heads.get(db, key)
+        assert head is not None, key
+        return head
+
     def _insert_published(self, db: sqlite3.Connection) -> None:
         """Insert the page's rows; call it at the end of each."""
         db.executemany(self._insert, self._published)

@@ -94,8 +94,7 @@ class Packuments(FragmentProjection[PackumentHead]):
         for recorded in page:
             event = recorded.event
             if (name := package_changed_by(event)) is not None:
-                head = self._heads.get(db, name)
-                assert head is not None, name
+                head = self._head(db, name)
                 head.revision, head.modified = recorded.version, event.at
                 self._fold(head, event, recorded.position)
             elif type(event) is NpmRegistered:

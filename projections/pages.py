@@ -74,11 +74,6 @@ class Pages(FragmentProjection[PageHead]):
         )
         self._totals = _no_totals()
 
-    def _head(self, db: sqlite3.Connection, key: str) -> PageHead:
-        head = self._heads.get(db, key)
-        assert head is not None, key
-        return head
-
     def _register_crate(
         self, db: sqlite3.Connection, position: int, event: CrateRegistered
     ) -> None:

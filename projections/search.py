@@ -33,23 +33,10 @@ from packledger.domain.npm_package import LATEST, highest
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import SEARCH
 from packledger.projections.heads import Folds, FragmentProjection, Heads
+from packledger.projections.search_summary import Summary, crate_summary, npm_summary, read_summary
 
 WRITTEN_TOGETHER = 1_000
 """Documents, each of about 1 KB: a rebuild writes all of them in one flush."""
-
-
-class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a search answer says of one version. by: who published it."""
-
-    version: str
-    date: str
-    by: str
-    description: str = ""
-    keywords: tuple[str, ...] = ()
-    license: str = ""
-    homepage: str = ""
-    repository: str = ""
-    author: str = ""
 
 
 class SearchHead(msgspec.Struct):
@@ -61,30 +48,10 @@ class SearchHead(msgspec.Struct):
     shown: str = ""
 
 
-class _CrateTexts(msgspec.Struct, gc=False):
-    """What search shows of a crate's manifest; texts that are not there are left out of it."""
-
-    description: str = ""
-    keywords: tuple[str, ...] = ()
-    license: str = ""
-    homepage: str = ""
-    repository: str = ""
-
-
-class _NpmTexts(msgspec.Struct, gc=False):
-    """What search shows of a version object."""
-
-    description: str = ""
-    keywords: tuple[str, ...] = ()
-
-
-_crate_texts = msgspec.json.Decoder(_CrateTexts).decode
-_npm_texts = msgspec.json.Decoder(_NpmTexts).decode
 _encode = msgspec.json.Encoder().encode
 
 _FoundRow = tuple[int, str, str, str, str, bool, str, bytes, bytes]
 _WordsRow = tuple[int, str, str, str]
-_decode_summary = msgspec.json.Decoder(Summary).decode
 
 
 _LATEST = (
@@ -134,11 +101,6 @@ class Search(FragmentProjection[SearchHead]):
         super().apply(db, page)
         self._latest = max(self._latest, *[recorded.event.at for recorded in page])
 
-    def _head(self, db: sqlite3.Connection, key: str) -> SearchHead:
-        head = self._heads.get(db, key)
-        assert head is not None, key
-        return head
-
     def _register(
         self, db: sqlite3.Connection, position: int, event: CrateRegistered | NpmRegistered
     ) -> None:
@@ -149,13 +111,13 @@ class Search(FragmentProjection[SearchHead]):
     def _publish_crate(
         self, db: sqlite3.Connection, position: int, event: CrateVersionPublished
     ) -> None:
-        head = self._publish(db, position, event, _crate_summary(event))
+        head = self._publish(db, position, event, crate_summary(event))
         _show_highest(head, event.version)
 
     def _publish_npm(
         self, db: sqlite3.Connection, position: int, event: NpmVersionPublished
     ) -> None:
-        self._publish(db, position, event, _npm_summary(event))
+        self._publish(db, position, event, npm_summary(event))
 
     def _publish(
         self,
@@ -319,7 +281,7 @@ def _summary_of(db: sqlite3.Connection, head: SearchHead) -> bytes:
 
 def _shown(key: str, head: SearchHead, packed: bytes) -> tuple[_FoundRow, _WordsRow]:
     """Return a document's rows. packed: the summary of the version that stands for it."""
-    summary = _decode_summary(packed)
+    summary = read_summary(packed)
     found = (
         head.id,
         key.partition(":")[0],
@@ -332,28 +294,3 @@ def _shown(key: str, head: SearchHead, packed: bytes) -> tuple[_FoundRow, _Words
         packed,
     )
     return found, (head.id, head.name, " ".join(summary.keywords), summary.description)
-
-
-def _crate_summary(event: CrateVersionPublished) -> Summary:
-    texts = _crate_texts(event.manifest)
-    return Summary(
-        version=event.version,
-        date=event.published_at or event.at,
-        by=event.by,
-        description=texts.description,
-        keywords=texts.keywords,
-        license=texts.license,
-        homepage=texts.homepage,
-        repository=texts.repository,
-    )
-
-
-def _npm_summary(event: NpmVersionPublished) -> Summary:
-    texts = _npm_texts(event.manifest)
-    return Summary(
-        version=event.version,
-        date=event.published_at or event.at,
-        by=event.by,
-        description=texts.description,
-        keywords=texts.keywords,
-    )

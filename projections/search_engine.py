@@ -11,8 +11,9 @@ from collections.abc import Sequence, Sized
 
 import msgspec
 
-from packledger.projections.search import Summary, fold_name
+from packledger.projections.search import fold_name
 from packledger.projections.search_query import Query, close_enough, parse_query, slips
+from packledger.projections.search_summary import Summary
 
 CANDIDATES = 300
 """Names that share letters with a misspelt one, looked at closely."""

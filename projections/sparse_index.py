@@ -88,16 +88,11 @@ class SparseIndex(FragmentProjection[CrateHead]):
                 case CrateVersionYanked() | CrateVersionUnyanked():
                     self._later(_set_yanked, event)
                 case CrateOwnerAdded(name=name, owner=owner):
-                    self._head(db, name).owners.append(intern(owner))
+                    self._head(db, name.lower()).owners.append(intern(owner))
                 case CrateOwnerRemoved(name=name, owner=owner):
-                    self._head(db, name).owners.remove(owner)
-            self._head(db, changed).revision = recorded.version
+                    self._head(db, name.lower()).owners.remove(owner)
+            self._head(db, changed.lower()).revision = recorded.version
         self._insert_published(db)
-
-    def _head(self, db: sqlite3.Connection, name: str) -> CrateHead:
-        head = self._heads.get(db, name.lower())
-        assert head is not None, name
-        return head
 
     def _publish(self, position: int, event: CrateVersionPublished) -> None:
         fragment = render_entry(event.manifest, event.cksum, event.published_at or event.at)

@@ -66,6 +66,21 @@ def test_qualifiers_narrow_a_search_and_a_slip_is_forgiven(
     assert listed(f"nothing-like-it-{command}") == []
 
 
+def test_a_search_links_to_homepage_and_repository(
+    registry: RunningRegistry, npm: NpmClient
+) -> None:
+    homepage, repository = "https://linked.example.com/", "git+https://git.example.com/linked.git"
+    published(
+        registry,
+        "linked",
+        "1.0.0",
+        homepage=homepage,
+        repository={"type": "git", "url": repository},
+    )
+    (found,) = json.loads(npm("search", "linked", "--json").stdout)
+    assert found["links"] == {"homepage": homepage, "repository": repository}
+
+
 def test_pages_follow_one_another_and_name_the_true_total(
     registry: RunningRegistry, npm: NpmClient
 ) -> None:
