@@ -114,5 +114,18 @@ class ProcessTree(RunningRegistry):
         except httpx.TransportError:
             return False
 
+    def wait_for_orphans(self) -> None:
+        """Wait until the workers of an arbiter that was killed are gone.
+
+        They notice within seconds, and close connections between two requests.
+        """
+
+        def are_gone() -> bool:
+            living = session(self.pid)
+            pids = {process.pid for process in living}
+            return all(one.parent in pids for one in living if one.pid != self.pid)
+
+        wait_until(are_gone, "no worker is an orphan")
+
     def wait_healthy(self, timeout_s: float = 30) -> None:
         wait_until(self.is_healthy, "/health is 200", timeout_s)

@@ -171,6 +171,7 @@ def test_sigkill_at_any_moment_loses_nothing_that_was_acknowledged(
         crowd.stop()
     assert not crowd.wrong, f"seed {seed}, killed {killed}: {crowd.wrong[:5]}"
     tree.wait_healthy()
+    tree.wait_for_orphans()
     print(f"{len(crowd.acknowledged)} acknowledged, {len(crowd.unknown)} unknown, killed {killed}")
 
     with httpx.Client(base_url=tree.direct, timeout=20) as http:
