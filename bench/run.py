@@ -7,6 +7,7 @@
     read      from an append until it is visible     install   `npm ci`, beside Verdaccio
     past      an index file as it was                verify    200,000 events, without blobs
     history   all read models from 2,000,000 events, and verify: eight minutes
+    tiles     publishing with the transparency log and without
 
 Latency and rates need a machine that does nothing else; processor time and ratios do not. Exits 1
 when a limit is missed.
@@ -26,6 +27,7 @@ import past
 import publishing
 import reading
 import rebuilding
+import tiles
 import verifying
 from figures import Figure, table
 
@@ -39,6 +41,7 @@ PARTS: dict[str, Callable[[Path, int], list[Figure]]] = {
     "compare": lambda folder, scale: comparing.measure(folder, max(1, comparing.ROUNDS // scale)),
     "crowd": lambda folder, scale: crowds.measure(folder),
     "past": lambda folder, scale: past.measure(folder),
+    "tiles": lambda folder, scale: tiles.measure(folder, 500 // scale),
     "verify": lambda folder, scale: verifying.measure(folder, verifying.EVENTS // scale),
     "install": lambda folder, scale: installing.measure(folder, max(1, installing.ROUNDS // scale)),
 }

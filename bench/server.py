@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Answered(msgspec.Struct, frozen=True):
 class Server:
     """A server on a data directory of its own, with one account and its token."""
 
-    def __init__(self, folder: Path, workers: int = 2) -> None:
+    def __init__(self, folder: Path, workers: int = 2, environment: Mapping[str, str] = {}) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.data = folder / "data"
         self.log = folder / "serve.log"
@@ -38,7 +38,7 @@ class Server:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [PACKLEDGER, "serve", "--data", str(self.data), "--listen", listen],
-                env={**os.environ, "PACKLEDGER_WORKERS": str(workers)},
+                env={**os.environ, "PACKLEDGER_WORKERS": str(workers), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
