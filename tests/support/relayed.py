@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
+from itertools import zip_longest
 from weakref import WeakKeyDictionary
 
 from kafka_broker import shared_brokers
@@ -74,7 +75,9 @@ def committed(address: KafkaAddress) -> list[tuple[int, int]]:
 
 def assert_exact(address: KafkaAddress, log: Sequence[Recorded]) -> None:
     """Require that the topic holds the log: each event once, in order, and nothing else."""
-    assert committed(address) == [(one.position, one.position - 1) for one in log]
+    found, expected = committed(address), [(one.position, one.position - 1) for one in log]
+    strange = [pair for pair in zip_longest(found, expected) if pair[0] != pair[1]]
+    assert not strange, f"{len(found)} of {len(expected)}, differing from {strange[:5]} on"
     assert read_all(address) == list(log)
 
 
