@@ -33,7 +33,7 @@ help: ## list the targets
 run: $(VENV)/run.stamp ## set up and serve the registry (ARGS="--data DIR --listen URL")
 	@exec $(BIN)/packledger serve $(ARGS)
 
-test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp build/kafka.stamp build/s3.stamp build/log_checker.stamp ## set up and run every test (ARGS="-k NAME" for some)
+test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp build/kafka.stamp build/s3.stamp build/log_checker.stamp build/compose_loader.stamp ## set up and run every test (ARGS="-k NAME" for some)
 	@tests/system_tools.sh cargo
 	@tests/system_tools.sh browser
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
@@ -123,4 +123,11 @@ build/log_checker.stamp: tests/log_checker/go.mod tests/log_checker/go.sum tests
 	@echo "building the log's judges:$$(sed -n 's,.*/\(tessera v[0-9.]*\)$$, \1,p; s,.*/\(torchwood v[0-9.]*\)$$, \1,p' $< | tr -d '\n') into build/log_checker (a minute)"
 	@cd tests/log_checker && GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 GOBIN=$(CURDIR)/build/log_checker \
 		$(CURDIR)/$(BIN)/go install -trimpath -buildvcs=false -ldflags '-s -w' tool .
+	@touch $@
+
+# What judges the compose files is what Docker Compose loads them with.
+build/compose_loader.stamp: tests/compose_loader/go.mod tests/compose_loader/go.sum tests/compose_loader/main.go | $(VENV)/dev.stamp
+	@echo "building Compose's loader:$$(sed -n 's,.*/\(compose-go\)/v2 \(v[0-9.]*\)$$, \1 \2,p' $<) into build/compose_loader"
+	@cd tests/compose_loader && GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 $(CURDIR)/$(BIN)/go build -trimpath \
+		-buildvcs=false -ldflags '-s -w' -o $(CURDIR)/build/compose_loader/compose_loader .
 	@touch $@
