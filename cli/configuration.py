@@ -6,7 +6,8 @@ import click
 import msgspec
 
 from packledger.cli.options import common
-from packledger.cli.settings import PREFIX, Settings
+from packledger.cli.setting_words import PREFIX, SECRET
+from packledger.cli.settings import Settings
 
 _INTRODUCTION = """# Configuration
 
@@ -27,9 +28,6 @@ public_url = "https://registry.example.com"
 |---|---|---|---|
 """
 
-_SECRET = frozenset({"database", "s3_secret_key", "kafka_password"})
-"""What is or holds a password: a check's output ends in tickets and the logs of containers."""
-
 
 @click.group()
 def config() -> None:
@@ -45,7 +43,7 @@ def check(settings: Settings) -> None:
     """
     for key in Settings.__struct_fields__:
         value = getattr(settings, key)
-        click.echo(f"{key} = {_toml('(hidden)' if value and key in _SECRET else value)}")
+        click.echo(f"{key} = {_toml('(hidden)' if value and key in SECRET else value)}")
 
 
 @config.command()

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from packledger.cli.service_links import is_service_link
+from packledger.cli.setting_words import PREFIX, Source, allowed, given, in_their_words, key_of
 from packledger.commands.limits import MIB
 
-PREFIX = "PACKLEDGER_"
 TOKEN = f"{PREFIX}TOKEN"
 """Of another node; for a command, and no setting."""
 DEFAULT_LISTEN = "http://127.0.0.1:8765"
@@ -198,21 +199,36 @@ _NEEDS = (
 def load(config: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
     """Return the settings of a file, the environment and flags, the later the stronger.
 
-    Relative paths of the file are relative to it. Flags that are None do not count.
+    Relative paths of the file are relative to it. Flags that are None do not count. What Kubernetes
+    puts into the environment is none of ours.
 
     Raises:
         BadSettings: an unknown key or a value that cannot be used.
     """
+    sources = (
+        (Source.FILE, {} if config is None else _from_file(config)),
+        (Source.ENVIRONMENT, _from_environment(environment)),
+        (Source.FLAG, {key: value for key, value in flags.items() if value is not None}),
+    )
     values: dict[str, Any] = {}
-    if config is not None:
-        values |= _from_file(config)
-    values |= _from_environment(environment)
-    values |= {key: value for key, value in flags.items() if value is not None}
+    source_of = dict.fromkeys(KEYS, Source.ENVIRONMENT if config is None else Source.FILE)
+    for source, found in sources:
+        values |= found
+        source_of |= dict.fromkeys(found, source)
     try:
-        settings = msgspec.convert(values, Settings, strict=False)
+        return _completed(_converted(values))
+    except BadSettings as error:
+        raise BadSettings(in_their_words(str(error), source_of)) from error
+
+
+def _converted(values: dict[str, Any]) -> Settings:
+    try:
+        return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise BadSettings(f"a setting cannot be used: {error}") from error
-    return _completed(settings)
+        key = key_of(error)
+        raise BadSettings(
+            f"`{key}` must be {allowed(Settings, key)}{given(key, values)}"
+        ) from error
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -236,6 +252,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if not name.startswith(PREFIX) or name == TOKEN:
             continue
         key = name.removeprefix(PREFIX).lower()
+        if key not in KEYS and is_service_link(name.removeprefix(PREFIX), text):
+            continue
         _check_known(key, "the environment", shown=name)
         values[key] = text.split(",") if key in _LISTS else text
     return values

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from packledger.cli.settings import KEYS, BadSettings, Settings, address, load
 
@@ -59,7 +61,7 @@ def test_the_environment_separates_by_commas(tmp_path: Path) -> None:
         ("", {"PACKLEDGER_WORKER": "3"}, "`PACKLEDGER_WORKER`.*`PACKLEDGER_WORKERS`"),
         ("workers = 'many'", {}, "workers"),
         ("workers = 0", {}, "workers"),
-        ("", {"PACKLEDGER_WORKERS": "-1"}, "workers"),
+        ("", {"PACKLEDGER_WORKERS": "-1"}, "`PACKLEDGER_WORKERS`"),
         ("registration = 'sometimes'", {}, "registration"),
         ("listen = []", {}, "`listen`"),
         ("listen = ['127.0.0.1:80']", {}, "`listen`.*`127.0.0.1:80`"),
@@ -118,8 +120,9 @@ def test_half_a_configuration_is_refused(tmp_path: Path, half: str, missing: str
     ],
 )
 def test_what_cannot_be_an_s3_server_is_refused(tmp_path: Path, key: str, value: str) -> None:
-    with pytest.raises(BadSettings, match=f"`{key}` must be .* not `{value}`"):
-        settings_of(tmp_path, None, {f"PACKLEDGER_{key.upper()}": value})
+    variable = f"PACKLEDGER_{key.upper()}"
+    with pytest.raises(BadSettings, match=f"`{variable}` must be .* not `{value}`"):
+        settings_of(tmp_path, None, {variable: value})
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -143,3 +146,77 @@ def test_a_listener_is_a_host_and_a_port() -> None:
 def test_every_other_variable_of_the_environment_is_left_alone(tmp_path: Path) -> None:
     assert settings_of(tmp_path, None, {"PATH": "/bin", "PACKLEDGERS": "1"}).workers == 2
     assert "data" in KEYS
+
+
+REFUSED = {
+    "private": ("ja", "`true` or `false`"),
+    "registration": ("sometimes", "`closed` or `open`"),
+    "workers": ("65", "a whole number from 1 to 64"),
+    "downloads_flush_s": ("0", "a number, at least 0.1"),
+    "listen": ("127.0.0.1:80", "like `http://127.0.0.1:8765`"),
+}
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_a_mistake_is_told_in_the_words_of_where_it_was_made(tmp_path: Path, key: str) -> None:
+    value, allowed = REFUSED[key]
+    values = (value,) if key == "listen" else value
+    places: list[tuple[str, tuple[str | None, dict[str, str], dict[str, object]]]] = [
+        (f"`{key}`", (f"{key} = {list(values) if key == 'listen' else repr(value)}", {}, {})),
+        (f"`PACKLEDGER_{key.upper()}`", (None, {f"PACKLEDGER_{key.upper()}": value}, {})),
+        (f"`--{key}`", (None, {}, {key: values})),
+    ]
+    for named, (file, environment, flags) in places:
+        with pytest.raises(BadSettings) as refused:
+            settings_of(tmp_path, file, environment, **flags)
+        said = str(refused.value)
+        assert said.startswith(f"{named} must "), said
+        assert allowed in said
+        assert said.endswith(f", not `{value}`")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_setting_says_what_it_takes_and_no_secret(tmp_path: Path, key: str) -> None:
+    """TOML has types: what no setting takes is a table."""
+    with pytest.raises(BadSettings) as refused:
+        settings_of(tmp_path, f"{key} = {{hidden = 'S3CRET'}}")
+    assert str(refused.value).startswith(f"`{key}` must be ")
+    assert "$" not in str(refused.value)
+    hides = "password" in key or "secret" in key or key == "database"
+    assert ("S3CRET" in str(refused.value)) is not hides
+
+
+ADDRESSES = st.ip_addresses().map(str)
+NUMBERS = st.integers(1, 65535)
+SERVICES = st.sampled_from(["", "WEB_", "MY_APP_"])
+PROTOCOLS = st.sampled_from(["tcp", "udp", "sctp"])
+
+
+@given(SERVICES, PROTOCOLS, ADDRESSES, NUMBERS)
+def test_what_kubernetes_says_of_a_service_is_no_setting(
+    service: str, protocol: str, address: str, port: int
+) -> None:
+    """Each Service whose name begins with `packledger` puts these into every container."""
+    host = f"[{address}]" if ":" in address else address
+    start, url = f"PACKLEDGER_{service}", f"{protocol}://{host}:{port}"
+    port_of = f"{start}PORT_{port}_{protocol.upper()}"
+    links = {
+        f"{start}SERVICE_HOST": address,
+        f"{start}SERVICE_PORT": str(port),
+        f"{start}SERVICE_PORT_HTTP": str(port),
+        f"{start}PORT": url,
+        port_of: url,
+        f"{port_of}_PROTO": protocol,
+        f"{port_of}_PORT": str(port),
+        f"{port_of}_ADDR": address,
+    }
+    assert load(None, links, {}) == load(None, {}, {})
+    for name in links:
+        with pytest.raises(BadSettings, match=f"`{name}`"):
+            load(None, {name: "no address, no number"}, {})
+
+
+def test_a_mistyped_setting_is_no_service() -> None:
+    for name, value in (("PORT", "8765"), ("SERVICE_HOST", "web"), ("LISTEN_PORT", "80")):
+        with pytest.raises(BadSettings, match=f"unknown setting `PACKLEDGER_{name}`"):
+            load(None, {f"PACKLEDGER_{name}": value}, {})
