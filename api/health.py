@@ -5,6 +5,8 @@ commands are refused with 503 meanwhile.
 """
 
 import asyncio
+import sqlite3
+from datetime import timedelta
 
 import falcon.asgi
 import msgspec
@@ -13,12 +15,17 @@ from packledger.api.context import Context
 from packledger.audit.checkpoint import parse_checkpoint
 from packledger.audit.signed_note import BadNote
 from packledger.domain.errors import Unavailable
+from packledger.domain.times import rfc3339
 from packledger.eventstore.checkpoints import CheckpointRow
+from packledger.projections.log_tiles import newest_time
 
 CAUGHT_UP_EVENTS = 1_000
 """A busy registry is always a few events behind; this many means that it is catching up."""
 STORE_ANSWERS_S = 2.0
 """Whoever asks for our health waits a few seconds at most; a store that is away takes longer."""
+
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""Between machines that keep time: another one has dated the newest event."""
 
 
 class ProjectionHealth(msgspec.Struct, frozen=True):
@@ -35,6 +42,16 @@ class LogHealth(msgspec.Struct, frozen=True):
     state: str
     size: int
     why: str
+
+
+class ClockHealth(msgspec.Struct, frozen=True):
+    """This machine's clock. state: `ok`, or `behind the log`, and then the latest time in that.
+
+    One of them is wrong. Views of the past do not mind, but people who read the times do.
+    """
+
+    state: str
+    newest: str
 
 
 class Health:
@@ -55,10 +72,11 @@ class Health:
         states = {name: self._state(name, at, head, silent) for name, at in positions.items()}
         projector = "ok" if board.projector_lives() else "down"
         readable = await asyncio.to_thread(self._readable)
+        clock = await asyncio.to_thread(self._clock)
         store = "damaged" if board.damaged() else "ok" if told else "unavailable"
         well = projector == "ok" and readable and all(s.state == "ok" for s in states.values())
         ready = well and store != "damaged"
-        degraded = silent or log is None or log.state == "refused"
+        degraded = silent or log is None or log.state == "refused" or clock.state != "ok"
         resp.status = 200 if ready else 503
         resp.media = {
             "status": "not ready" if not ready else "degraded" if degraded else "ok",
@@ -68,6 +86,7 @@ class Health:
             "projector": projector,
             "projections": msgspec.to_builtins(states),
             "log": msgspec.to_builtins(log),
+            "clock": msgspec.to_builtins(clock),
         }
         resp.set_header("cache-control", "no-store")
 
@@ -99,6 +118,17 @@ class Health:
         catching_up = behind or not board.readable(name)
         state = "failed" if board.failed(name) else "catching up" if catching_up else "ok"
         return ProjectionHealth(state, position, lag_events)
+
+    def _clock(self) -> ClockHealth:
+        """Compare this machine's clock with the log's times, as far as its tiles are."""
+        context = self._context
+        try:
+            newest = newest_time(context.log_tiles.db())
+        except (Unavailable, sqlite3.DatabaseError, ValueError):
+            return ClockHealth("ok", "")  # /health says of the tiles themselves what is wrong
+        if newest > rfc3339(context.registry.now() + CLOCKS_DIFFER):
+            return ClockHealth("behind the log", newest)
+        return ClockHealth("ok", "")
 
     def _readable(self) -> bool:
         context = self._context

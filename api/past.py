@@ -7,7 +7,7 @@ from typing import TypeVar
 from packledger.api.context import Context
 from packledger.audit.as_of import Moments, PastCrate, PastPackage
 from packledger.projections.documents import Document, render
-from packledger.projections.log_tiles import nothing_later
+from packledger.projections.log_tiles import last_not_later
 
 Result = TypeVar("Result")
 View = TypeVar("View", PastCrate, PastPackage)
@@ -23,7 +23,7 @@ class Past:
         self._moments = Moments(
             context.registry.log,
             context.registry.now,
-            lambda at: nothing_later(context.log_tiles.db(), at),
+            lambda at: last_not_later(context.log_tiles.db(), at),
         )
 
     def base_url(self, moment: str) -> str:

@@ -20,6 +20,7 @@ from packledger.eventstore.blobs import BlobStore
 from packledger.eventstore.damaged_log import misfits_as_damage
 from packledger.eventstore.log import Log, Recorded
 from packledger.projections import packuments, sparse_index
+from packledger.projections.merkle import TILE_WIDTH
 from packledger.projections.packument_reads import (
     Tarball,
     abbreviated_of,
@@ -44,18 +45,22 @@ PAGE_EVENTS = 500
 class Moments:
     """Finds the position that a moment means. Safe to share between threads.
 
-    now: the clock; nothing_later: as `log_tiles.nothing_later`, so that not the whole log is read.
+    now: the clock; last_not_later: as `log_tiles.last_not_later`, so that not the whole log is
+    read.
     """
 
     def __init__(
-        self, log: Log, now: Callable[[], datetime], nothing_later: Callable[[str], int]
+        self,
+        log: Log,
+        now: Callable[[], datetime],
+        last_not_later: Callable[[str], tuple[int, int]],
     ) -> None:
-        self._log, self._now, self._nothing_later = log, now, nothing_later
+        self._log, self._now, self._last_not_later = log, now, last_not_later
 
     def position(self, moment: str) -> int:
         """Return the last position that belongs to a moment's past.
 
-        A time means the position before the first event that is later, whatever clocks did.
+        A time means the last position whose event is not later, whatever clocks did (ADR 0042).
         moment: a position, a date (its beginning, UTC) or an RFC 3339 time.
 
         Raises:
@@ -67,18 +72,22 @@ class Moments:
                 raise Invalid(f"position `{moment}` is in the future: the log has {last} events")
             return position
         time = _time_of(moment)
-        if time > self._now():
-            raise Invalid(f"`{moment}` is in the future; ask for a moment that has passed")
-        return self._before_first_after(rfc3339(time))
+        if time > (now := self._now()):
+            raise Invalid(
+                f"`{moment}` is in the future, here it is {rfc3339(now)}; ask for a moment that "
+                "has passed"
+            )
+        at = rfc3339(time)
+        tile, rest = self._last_not_later(at)
+        return self._last(at, rest, None) or self._last(at, tile, tile + TILE_WIDTH)
 
-    def _before_first_after(self, at: str) -> int:
-        position = self._nothing_later(at)
-        while page := self._log.read(position, PAGE_EVENTS):
-            for recorded in page:
-                if recorded.event.at > at:
-                    return position
-                position = recorded.position
-        return position
+    def _last(self, at: str, after: int, until: int | None) -> int:
+        """Return the last position in (after, until] that is not later than a time, 0 for none."""
+        last = 0
+        while page := self._log.read(after, PAGE_EVENTS, until):
+            after = page[-1].position
+            last = next((one.position for one in reversed(page) if one.event.at <= at), last)
+        return last
 
 
 _POSITION = re.compile(r"[0-9]{1,18}")

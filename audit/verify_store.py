@@ -79,6 +79,7 @@ class WatchedLog:
         self.checked = Checked(tile * TILE_WIDTH)
         before = "SELECT coalesce(max(latest), '') FROM times WHERE tile < ?"
         self._latest: str = tiles.execute(before, (tile,)).fetchone()[0]
+        self._earliest = ""
         self.faults: list[Fault] = []
 
     def last_position(self) -> int:
@@ -92,7 +93,9 @@ class WatchedLog:
             for one in page:
                 if not _is_of(one.event, one.stream):
                     self.faults.append(_fault(_strayed(one.position)))
-                self._latest = max(self._latest, one.event.at)
+                at = one.event.at
+                self._latest = max(self._latest, at)
+                self._earliest = min(self._earliest or at, at)
                 if one.position % TILE_WIDTH == 0:
                     self._check_time(one.position // TILE_WIDTH - 1)
             self.checked.position = page[-1].position
@@ -105,10 +108,11 @@ class WatchedLog:
         return page
 
     def _check_time(self, tile: int) -> None:
-        found = "SELECT latest FROM times WHERE tile = ?"
+        found = "SELECT earliest, latest FROM times WHERE tile = ?"
         row = self._tiles.execute(found, (tile,)).fetchone()
-        if row != (self._latest,) and (tile + 1) * TILE_WIDTH <= size_of(self._tiles):
-            what = f"the tiles' time of tile {tile} is wrong"
+        wanted, self._earliest = (self._earliest, self._latest), ""
+        if row != wanted and (tile + 1) * TILE_WIDTH <= size_of(self._tiles):
+            what = f"the tiles' times of tile {tile} are wrong"
             self.faults.append(Fault(what, "views of the past", REBUILD))
 
 

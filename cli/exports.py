@@ -12,11 +12,11 @@ from packledger.cli.options import common, opened
 from packledger.cli.progress import shown_progress
 from packledger.cli.settings import Settings
 from packledger.projections.board import LOG_TILES
-from packledger.projections.log_tiles import nothing_later
+from packledger.projections.log_tiles import last_not_later
 
 
 @click.command()
-@click.option("--as-of", "moment", required=True, metavar="T|POS", help="Which moment.")
+@click.option("--as-of", "moment", required=True, metavar="T|POS", help="Which moment; or `now`.")
 @click.option(
     "--to", required=True, type=click.Path(path_type=Path), help="A directory that does not exist."
 )
@@ -34,7 +34,9 @@ def export(settings: Settings, moment: str, to: Path, url: str, as_json: bool) -
     with opened(settings) as registry, shown_progress() as show:
         wiring.catch_up(settings, registry)
         tiles = wiring.open_reader(settings, registry.board, LOG_TILES)
-        moments = Moments(registry.log, registry.now, lambda at: nothing_later(tiles.db(), at))
+        if moment == "now":
+            moment = str(registry.log.last_position())
+        moments = Moments(registry.log, registry.now, lambda at: last_not_later(tiles.db(), at))
         exported = write(
             registry.log,
             registry.blobs,

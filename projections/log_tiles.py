@@ -7,7 +7,7 @@ Source: https://c2sp.org/tlog-tiles
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import LOG_TILES
@@ -21,7 +21,7 @@ class LogTiles:
     """The fold. Leaf index = position - 1, so the size of the tree is the position."""
 
     name = LOG_TILES
-    schema = 1
+    schema = 2
     renderer = 1
     tables = """
         CREATE TABLE bundles (tile INTEGER PRIMARY KEY, body BLOB NOT NULL);
@@ -32,13 +32,15 @@ class LogTiles:
             level INTEGER, tile INTEGER, place INTEGER, hash BLOB NOT NULL, entry BLOB NOT NULL,
             PRIMARY KEY (level, place)
         ) WITHOUT ROWID;
-        CREATE TABLE times (tile INTEGER PRIMARY KEY, latest TEXT NOT NULL)
+        CREATE TABLE times (
+            tile INTEGER PRIMARY KEY, earliest TEXT NOT NULL, latest TEXT NOT NULL
+        )
     """
     indexes = ""
 
     def __init__(self) -> None:
         self._edge: Edge | None = None
-        self._latest = ""
+        self._earliest, self._latest = "", ""
         self._entries: list[bytes] = []
         self._saved: list[int] = []
 
@@ -50,7 +52,7 @@ class LogTiles:
             done += len(some)
             entries = [entry_of(recorded) for recorded in some]
             self._entries += map(framed, entries)
-            self._latest = max(self._latest, *[recorded.event.at for recorded in some])
+            self._date([recorded.event.at for recorded in some])
             for tile in edge.extend([leaf_hash(entry) for entry in entries]):
                 self._empty(db, tile.level)
                 row = (tile.level, tile.index, tile.body)
@@ -58,9 +60,16 @@ class LogTiles:
                 if tile.level == 0:
                     bundle = (tile.index, b"".join(self._entries))
                     db.execute("INSERT INTO bundles VALUES (?, ?)", bundle)
-                    db.execute("INSERT INTO times VALUES (?, ?)", (tile.index, self._latest))
+                    times = (tile.index, self._earliest, self._latest)
+                    db.execute("INSERT INTO times VALUES (?, ?, ?)", times)
                     self._entries.clear()
+                    self._earliest = ""
         self._edge = edge
+
+    def _date(self, times: Sequence[str]) -> None:
+        """Take in events' times: the earliest of this tile, the latest of all the log."""
+        self._earliest = min(filter(None, (self._earliest, *times)), default="")
+        self._latest = max(self._latest, *times)
 
     def _load(self, db: sqlite3.Connection, size: int) -> Edge:
         levels: list[list[bytes]] = []
@@ -73,9 +82,10 @@ class LogTiles:
             if level == 0:
                 self._entries.append(entry)
         self._saved = [len(hashes) for hashes in levels]
-        (latest,) = db.execute("SELECT max(latest) FROM times").fetchone()
-        times = [time_of(entry) for entry in entries_in(b"".join(self._entries))]
-        self._latest = max([latest or "", *times])
+        self._earliest, self._latest = "", newest_full(db)
+        times = _times(self._entries)
+        if times:
+            self._date(times)
         return Edge(size, levels)
 
     def _empty(self, db: sqlite3.Connection, level: int) -> None:
@@ -130,12 +140,33 @@ def _partial(
         yield f"{kind}/{rows[0][0]:012}", b"".join(body for _, body in rows)
 
 
-def nothing_later(db: sqlite3.Connection, at: str) -> int:
-    """Return a position up to which no event is later than a time; few that follow are not."""
-    (tile,) = db.execute("SELECT min(tile) FROM times WHERE latest > ?", (at,)).fetchone()
-    if tile is None:
-        (tile,) = db.execute("SELECT count(*) FROM times").fetchone()
-    return int(tile) * TILE_WIDTH
+def last_not_later(db: sqlite3.Connection, at: str) -> tuple[int, int]:
+    """Return where to look for the last event that is not later than a time: two positions.
+
+    It is behind the second, or else among the 256 behind the first, or else there is none. One
+    look-up among one row for 256 events, from the newest back.
+    """
+    (full,) = db.execute("SELECT coalesce(max(tile) + 1, 0) FROM times").fetchone()
+    found = "SELECT tile FROM times WHERE earliest <= ? ORDER BY tile DESC LIMIT 1"
+    row = db.execute(found, (at,)).fetchone()
+    return (row[0] if row else 0) * TILE_WIDTH, full * TILE_WIDTH
+
+
+def newest_time(db: sqlite3.Connection) -> str:
+    """Return the latest time of all events, empty for none."""
+    edge = db.execute("SELECT entry FROM edge WHERE level = 0").fetchall()
+    return max([newest_full(db), *_times(entry for (entry,) in edge)])
+
+
+def newest_full(db: sqlite3.Connection) -> str:
+    """Return the latest time of the events in full tiles."""
+    # Each row has the latest up to its tile's end.
+    row = db.execute("SELECT latest FROM times ORDER BY tile DESC LIMIT 1").fetchone()
+    return row[0] if row else ""
+
+
+def _times(entries: Iterable[bytes]) -> list[str]:
+    return [time_of(entry) for entry in entries_in(b"".join(entries))]
 
 
 def size_of(db: sqlite3.Connection) -> int:

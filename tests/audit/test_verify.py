@@ -193,10 +193,17 @@ def test_times_of_tiles_are_compared(verified: Verified) -> None:
         model = small.live_model("log-tiles")
     assert verified.whats() == []
     with closing(sqlite3.connect(model)) as db, db:
-        assert db.execute("UPDATE times SET latest = '2031-01-01T00:00:00.000Z'").rowcount == 1
+        db.execute("UPDATE times SET latest = '2031-01-01T00:00:00.000Z'")
+    assert wrong_times(verified) == "packledger rebuild log-tiles"
+    with closing(sqlite3.connect(model)) as db, db:
+        db.execute("UPDATE times SET earliest = '1970-01-01T00:00:00.000Z'")
+    assert wrong_times(verified) == "packledger rebuild log-tiles"
+
+
+def wrong_times(verified: Verified) -> str:
     (fault,) = verified.verify().faults
-    assert fault.what == "the tiles' time of tile 0 is wrong"
-    assert fault.mend == "packledger rebuild log-tiles"
+    assert fault.what == "the tiles' times of tile 0 are wrong"
+    return fault.mend
 
 
 def test_orphans_are_only_counted(verified: Verified) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,18 @@ def exported(
     again = tmp_path_factory.mktemp("again") / "tree"
     registry.cli("export", *options, "--to", str(again))
     return again
+
+
+@pytest.mark.parametrize("moment", ["now", "today"])
+def test_the_present_can_be_exported(
+    exported: Path, registry: RunningRegistry, tmp_path: Path, moment: str
+) -> None:
+    today = datetime.now(UTC).date().isoformat()
+    asked = today if moment == "today" else moment
+    options = ["--as-of", asked, "--url", "http://x", "--json", "--to", str(tmp_path / "tree")]
+    said = json.loads(registry.cli("export", *options))
+    last = json.loads(registry.cli("history", "--json").splitlines()[-1])
+    assert said["position"] == (0 if moment == "today" else last["position"])
 
 
 def digests(root: Path) -> dict[str, tuple[str, float]]:

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -11,14 +11,15 @@ from eventsourcing.persistence import StoredEvent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from event_stores import open_sqlite
+from event_stores import open_sqlite, recorded
 from histories import histories
 from packledger.audit.as_of import Moments, PastCrate, PastPackage
 from packledger.domain.errors import Invalid
-from packledger.domain.events import BlobPurged
+from packledger.domain.events import BlobPurged, DownloadsCounted
+from packledger.domain.times import rfc3339
 from packledger.eventstore.log import Log, Recorded
 from packledger.projections import packuments, sparse_index
-from packledger.projections.log_tiles import LogTiles, nothing_later
+from packledger.projections.log_tiles import LogTiles, last_not_later, newest_time
 from packledger.projections.merkle import TILE_WIDTH
 from packledger.projections.packument_reads import (
     abbreviated_of,
@@ -129,22 +130,78 @@ def test_every_moment_shows_what_was_served_then(
         packages.close()
 
 
-@settings(max_examples=40, deadline=None)
-@given(histories(max_size=400), st.integers(0, 61), st.sampled_from(["000", "001", "999"]))
-def test_a_time_means_what_came_before_the_first_later_event(
-    history: list[Recorded], second: int, millisecond: str
+RIGHT = datetime(2026, 11, 21, 10, tzinfo=UTC)
+OFF = st.sampled_from([timedelta(0)] * 6 + [timedelta(days=730), timedelta(seconds=-3)])
+"""How wrong a clock is: most often right, ahead by two years, or set back."""
+
+
+@st.composite
+def jumping(draw: st.DrawFn) -> list[Recorded]:
+    """A log, one second an event, whose clock jumps both ways for a while at a time."""
+    runs = draw(st.lists(st.tuples(OFF, st.integers(1, 300)), max_size=6))
+    offs = [off for off, length in runs for _ in range(length)]
+    return [
+        recorded(number, number, _counted(RIGHT + timedelta(seconds=number) + off), "downloads")
+        for number, off in enumerate(offs, 1)
+    ]
+
+
+def _counted(at: datetime) -> DownloadsCounted:
+    return DownloadsCounted(at=rfc3339(at), node="", counts={"cargo:demo": 1})
+
+
+@settings(max_examples=60, deadline=None)
+@given(jumping(), st.integers(-5, 1_900), st.sampled_from([0, 1, 999]), st.integers(0, 2_000))
+def test_a_time_means_the_last_event_that_is_not_later(
+    history: list[Recorded], second: int, millisecond: int, tiled: int
 ) -> None:
-    at = f"2026-11-21T10:{second // 60:02}:{second % 60:02}.{millisecond}Z"
-    later = [one.position for one in history if one.event.at > at]
-    position = (later or [len(history) + 1])[0] - 1
+    moment = RIGHT + timedelta(seconds=second, milliseconds=millisecond)
+    at = rfc3339(moment)
+    position = max((one.position for one in history if one.event.at <= at), default=0)
     with stored(history) as log, memory_folder() as folder:
-        assert Moments(log, lambda: NOW, lambda at: 0).position(at) == position
-        tiles = ReadModel(folder / "tiles", LogTiles())
-        tiles.apply(history)
-        shortened = nothing_later(tiles.db, at)
-        assert shortened <= position < shortened + 2 * TILE_WIDTH
-        assert Moments(log, lambda: NOW, lambda at: shortened).position(at) == position
+        now = moment + timedelta(hours=1)
+        assert Moments(log, lambda: now, lambda at: (0, 0)).position(at) == position
+        kind = LogTiles()
+        tiles = ReadModel(folder / "tiles", kind)
+        for page in (history[:tiled], history[tiled:]):  # the edge is read again in between
+            if page:
+                tiles.apply(page)
+                kind.forget()
+        moments = Moments(log, lambda: now, lambda at: last_not_later(tiles.db, at))
+        with reads_of(log) as reads:
+            assert moments.position(at) == position
+        assert sum(reads) <= 2 * TILE_WIDTH, "however long the log is"
+        newest = max((one.event.at for one in history), default="")
+        assert newest_time(tiles.db) == newest
         tiles.close()
+
+
+def test_one_event_dated_ahead_hides_nothing_that_follows() -> None:
+    history = [
+        recorded(number, number, _counted(at), "downloads")
+        for number, at in enumerate([RIGHT, RIGHT + timedelta(days=730), RIGHT], 1)
+    ]
+    with stored(history) as log:
+        moments = Moments(log, lambda: NOW, lambda at: (0, 0))
+        assert moments.position("2026-11-21T10:30:00Z") == 3
+
+
+@contextmanager
+def reads_of(log: Log) -> Iterator[list[int]]:
+    """How many events each read gives."""
+    found: list[int] = []
+    read = log.read
+
+    def counted(*where: int | None) -> list[Recorded]:
+        page = read(*where)  # type: ignore[arg-type]
+        found.append(len(page))
+        return page
+
+    log.read = counted  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        del log.read
 
 
 @pytest.mark.parametrize(
@@ -165,11 +222,11 @@ def test_a_time_means_what_came_before_the_first_later_event(
 )
 def test_a_moment_that_is_none_is_refused(moment: str, says: str) -> None:
     with stored([]) as log, pytest.raises(Invalid, match=says):
-        Moments(log, lambda: NOW, lambda at: 0).position(moment)
+        Moments(log, lambda: NOW, lambda at: (0, 0)).position(moment)
 
 
 def test_a_date_is_its_beginning_and_zones_are_honoured() -> None:
     with stored([]) as log:
-        moments = Moments(log, lambda: NOW, lambda at: 0)
+        moments = Moments(log, lambda: NOW, lambda at: (0, 0))
         for moment in ("0", "2026-11-21", "2026-11-21T11:00:00Z", "2026-11-21T12:00:00+01:00"):
             assert moments.position(moment) == 0
