@@ -45,14 +45,7 @@ class Events:
         identity = await self._context.authenticator.require(req)
         if self._context.hooks.access is not None and not identity.admin:
             raise NotAllowed("the whole history shows packages that you may not see; ask an admin")
-        after = req.get_param_as_int("after", min_value=0, max_value=2**62) or 0
-        limit = req.get_param_as_int("limit", min_value=1, max_value=MAX_EVENTS)
-        chosen = Chosen(
-            after=after,
-            subject=req.get_param("subject") or "",
-            since=req.get_param("since") or "",
-            until=req.get_param("until") or "",
-        )
+        chosen, limit = _asked(req, req.get_param("subject") or "")
         pages = history_pages(self._context.registry.log, chosen)
         await _answer(resp, pages, limit or DEFAULT_EVENTS)
 
@@ -73,13 +66,14 @@ class PackageHistory:
 
     async def _of(self, req: Request, resp: Response, ecosystem: str, name: str) -> None:
         identity = await self._context.authenticator.require(req)
+        chosen, limit = _asked(req, f"{ecosystem}:{name}")
         log = self._context.registry.log
-        found = await asyncio.to_thread(package_events, log, ecosystem, name)
+        found = await asyncio.to_thread(package_events, log, ecosystem, name, 1)
         # Any spelling of a name finds the package; the hook is asked about its own.
-        names = [entry_of(recorded).subject.partition(":")[2] for recorded in found[:1]]
+        names = [entry_of(recorded).subject.partition(":")[2] for recorded in found]
         if not names or not self._context.hooks.may_read(identity, ecosystem, names[0]):
             raise NoSuchPackage(name)
-        await _answer(resp, iter([found]), len(found))
+        await _answer(resp, history_pages(log, chosen), limit or MAX_EVENTS)
 
 
 class Blobs:
@@ -98,6 +92,21 @@ class Blobs:
         download = Download(digest, "application/octet-stream", digest, req.method)
         await answer_download(resp, self._context, download)
         resp.set_header("cache-control", "private, no-store")
+
+
+def _asked(req: Request, subject: str) -> tuple[Chosen, int | None]:
+    """Return which events are asked for, and how many at most.
+
+    Raises:
+        Invalid: a parameter that cannot be understood.
+    """
+    chosen = Chosen(
+        after=req.get_param_as_int("after", min_value=0, max_value=2**62) or 0,
+        subject=subject,
+        since=req.get_param("since") or "",
+        until=req.get_param("until") or "",
+    )
+    return chosen, req.get_param_as_int("limit", min_value=1, max_value=MAX_EVENTS)
 
 
 async def _answer(resp: Response, pages: Iterator[list[Recorded]], limit: int) -> None:

@@ -147,6 +147,19 @@ def _candidates(log: Log, chosen: Chosen) -> Iterator[list[Recorded]]:
         yield page
 
 
+def is_known(log: Log, chosen: Chosen) -> bool:
+    """Return whether the log has anything about the subject, at any time.
+
+    An account that an embedding program vouches for has no events of its own, but acts.
+    """
+    kind, _, name = chosen.subject.partition(":")
+    if kind in _STREAM:
+        return bool(package_events(log, kind, name, newest=1))
+    if not kind or log.load("account", name).version:
+        return True
+    return next(history(log, Chosen(subject=chosen.subject)), None) is not None
+
+
 _STREAM = {"cargo": ("crate", canonical_crate_name), "npm": ("npm", canonical_npm_name)}
 
 

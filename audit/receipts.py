@@ -126,19 +126,28 @@ def check_state(entry: LogEntry, state: bytes) -> None:
         raise BadReceipt("the state is not the one whose SHA-256 is in the log")
 
 
-def check_file(proven: Proven, sha256: str) -> None:
-    """Check that a `.crate` or `.tgz` with this SHA-256 is what was published.
+def published_file(proven: Proven, *, required: bool) -> str:
+    """Return the SHA-256 of the `.crate` or `.tgz` that was published; empty if it is not told.
 
     Raises:
-        BadReceipt: it is not, or the receipt does not say.
+        BadReceipt: it is required, or the state is no JSON.
     """
     try:
-        state = msgspec.json.decode(proven.state) if proven.state else {}
-    except msgspec.DecodeError as error:
+        state = msgspec.json.decode(proven.state, type=dict) if proven.state else {}
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadReceipt("the state is in the log, but is none of this registry's") from error
-    published = state.get("cksum") or state.get("tarball")
-    if not published:
+    published = state.get("cksum") or state.get("tarball") or ""
+    if required and not published:
         raise BadReceipt("the receipt does not say which file was published; add --state FILE")
+    return str(published)
+
+
+def check_file(published: str, sha256: str) -> None:
+    """Check that a file with this SHA-256 is what was published.
+
+    Raises:
+        BadReceipt: it is not.
+    """
     if published != sha256:
         raise BadReceipt(f"the file's SHA-256 is {sha256}, published was {published}")
 

@@ -3,11 +3,11 @@
 import click
 import msgspec
 
-from packledger.audit.history import Chosen, entry_of
+from packledger.audit.history import Chosen, entry_of, is_known
 from packledger.audit.history import history as events
 from packledger.cli.options import common, opened
 from packledger.cli.settings import Settings
-from packledger.domain.errors import Invalid
+from packledger.domain.errors import Invalid, NotFound
 
 
 @click.command()
@@ -26,6 +26,8 @@ def history(settings: Settings, subject: str, since: str, until: str, as_json: b
     except Invalid as error:
         raise click.UsageError(error.sentence) from error
     with opened(settings) as registry:
+        if not is_known(registry.log, chosen):
+            raise NotFound(f"there is no `{subject}` in the history")
         for recorded in events(registry.log, chosen):
             entry = entry_of(recorded)
             if as_json:

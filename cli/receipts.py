@@ -2,6 +2,8 @@
 
 import hashlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -14,6 +16,7 @@ from packledger.audit.receipts import (
     check_file,
     check_state,
     parse_receipt,
+    published_file,
     verify_receipt,
 )
 from packledger.audit.signed_note import BadNote, VerifierKey, parse_verifier
@@ -72,19 +75,29 @@ def verify(
     as_json: bool,
 ) -> None:
     """Verify a receipt offline: no registry, no data directory, only the verifier key."""
-    try:
+    with _blaming(file):
         proven = verify_receipt(parse_receipt(file.read_bytes()), key, witnesses)
-        if state is not None:
+    if state is not None:
+        with _blaming(state):
             check_state(proven.entry, state.read_bytes())
-            proven = msgspec.structs.replace(proven, state=state.read_bytes())
-        if package is not None:
-            with package.open("rb") as bytes_:
-                check_file(proven, hashlib.file_digest(bytes_, "sha256").hexdigest())
-    except BadReceipt as error:
-        raise click.ClickException(f"`{file}`: {error}") from error
+        proven = msgspec.structs.replace(proven, state=state.read_bytes())
+    with _blaming(state or file):
+        published = published_file(proven, required=package is not None)
+    if package is not None:
+        with _blaming(package), package.open("rb") as bytes_:
+            check_file(published, hashlib.file_digest(bytes_, "sha256").hexdigest())
     click.echo(_json(proven) if as_json else _text(proven))
     if package is not None and not as_json:
         click.echo(f"`{package}` is what was published")
+
+
+@contextmanager
+def _blaming(file: Path) -> Iterator[None]:
+    """Say which of the files is the bad one."""
+    try:
+        yield
+    except BadReceipt as error:
+        raise click.ClickException(f"`{file}`: {error}") from error
 
 
 def _json(proven: Proven) -> str:

@@ -132,6 +132,31 @@ def test_a_package_has_its_own_history(registry: RunningRegistry) -> None:
         assert "nothing" in answer.json()["error"]
 
 
+@pytest.mark.parametrize("path", ["cargo/told", "npm/@acme/told", "npm/@acme%2ftold"])
+def test_a_package_s_history_heeds_what_the_whole_one_does(
+    registry: RunningRegistry, path: str
+) -> None:
+    def asked(**query: object) -> list[dict[str, Any]]:
+        answer = registry.http.get(f"/audit/{path}", params=query, headers=registry.token())
+        return lines(answer)
+
+    whole = asked()
+    assert asked(limit=2) == whole[:2]
+    assert asked(after=whole[0]["position"], limit=1) == whole[1:2]
+    assert asked(since=whole[1]["position"], until=whole[2]["position"]) == whole[1:3]
+    assert asked(since=whole[1]["at"]) == [one for one in whole if one["at"] >= whole[1]["at"]]
+    answer = registry.http.get(f"/audit/{path}?limit=0", headers=registry.token())
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("subject", ["cargo:nothing", "npm:nothing", "npm:@a/b", "user:nobody"])
+def test_the_history_of_an_unknown_name_says_so(registry: RunningRegistry, subject: str) -> None:
+    said = registry.cli("history", subject, "--json", fails=True)
+    assert f"there is no `{subject}` in the history" in said
+    for known in ("cargo:TOLD", "npm:@acme/told", "user:alice"):
+        assert registry.cli("history", known, "--since", "1000000") == ""
+
+
 @pytest.mark.parametrize("path", ["events", "cargo/told", "npm/@acme/told"])
 def test_a_stranger_reads_no_history(registry: RunningRegistry, path: str) -> None:
     assert registry.http.get(f"/audit/{path}").status_code == 401

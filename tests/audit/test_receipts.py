@@ -20,10 +20,10 @@ from packledger.audit.checkpoint import Checkpoint
 from packledger.audit.receipts import (
     BadReceipt,
     Receipt,
-    check_file,
     check_state,
     make_receipt,
     parse_receipt,
+    published_file,
     verify_receipt,
 )
 from packledger.audit.signed_note import new_key, parse_verifier
@@ -127,11 +127,14 @@ def test_a_receipt_leads_to_the_published_file_and_to_no_other(
     assert told["entry"]["actor"] == "alice"
     refused = run([*command, "--tarball", str(wrong)], cwd=tmp_path, env=NO_ENV, fails=True)
     assert refused.code == 1
-    assert "the file's SHA-256 is" in refused.stderr
+    assert f"`{wrong}`: the file's SHA-256 is" in refused.stderr
+    refused = run([*command, "--state", str(wrong)], cwd=tmp_path, env=NO_ENV, fails=True)
+    assert refused.code == 1
+    assert f"`{wrong}`: the state is not the one" in refused.stderr
     other = [*command[:-1], str(new_key("other.example.com/log").verifier)]
     refused = run(other, cwd=tmp_path, env=NO_ENV, fails=True)
     assert refused.code == 1
-    assert "the checkpoint is of the log" in refused.stderr
+    assert f"`{file}`: the checkpoint is of the log" in refused.stderr
     mistyped = run([*command[:-1], "x+00000000+AAAA"], cwd=tmp_path, env=NO_ENV, fails=True)
     assert mistyped.code == 2
 
@@ -262,6 +265,6 @@ def test_an_entry_of_another_place_and_a_foreign_entry_prove_nothing() -> None:
 def test_a_receipt_without_the_state_does_not_say_which_file_was_published() -> None:
     proven = verify_receipt(parse_receipt(receipt_of(3, b"")), KEY.verifier)
     with pytest.raises(BadReceipt, match="add --state"):
-        check_file(proven, "00" * 32)
+        published_file(proven, required=True)
     with pytest.raises(BadReceipt, match="SHA-256 is in the log"):
         check_state(proven.entry, b"another state")
