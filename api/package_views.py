@@ -9,6 +9,7 @@ from packledger.api.page_words import package_path, safe_url
 from packledger.domain.crate_dependencies import CrateDependency
 from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import NoSuchPackage, NoSuchVersion
+from packledger.domain.npm_versions import npm_version_key
 from packledger.eventstore.damaged_log import misfits_as_damage
 from packledger.projections.page_details import CrateDetails, NpmDetails, read_crate, read_npm
 from packledger.projections.page_reads import (
@@ -78,6 +79,8 @@ def read_package(
         shown = shown_version(head, versions)
     wanted = head.dist_tags.get(version, version) or shown
     page = version_of(db, ecosystem, name, wanted) if wanted else None
+    if page is None and ecosystem == NPM:
+        page = version_of(db, ecosystem, name, npm_version_key(wanted))
     if page is None:
         if version:
             raise NoSuchVersion(head.name, version)

@@ -9,10 +9,11 @@ from packledger.commands.registry import Registry
 from packledger.domain import npm_package
 from packledger.domain.actor import Actor
 from packledger.domain.ecosystems import NPM
-from packledger.domain.errors import Conflict, Invalid, NotAllowed
+from packledger.domain.errors import Conflict, Invalid, NotAllowed, NotFound
 from packledger.domain.events import Event, NpmOwnerAdded
 from packledger.domain.npm_names import canonical_npm_name, check_dist_tag
 from packledger.domain.npm_package import NpmPackage
+from packledger.domain.npm_versions import npm_version_key
 from packledger.domain.ownership import check_owner
 from packledger.domain.permissions import Identity
 
@@ -55,8 +56,7 @@ def _decide_edit(
 ) -> Sequence[Event]:
     """Return the events of the one thing that a packument changes."""
     if wanted.deprecations is not None:
-        messages = wanted.deprecations
-        _check_versions(package, wanted)
+        messages = _by_exact_text(package, wanted)
         gone = [one.version for one in package.versions.values() if one.version not in messages]
         if gone and may_shrink:
             identity.check_may("yank", NPM, package.name)
@@ -70,21 +70,28 @@ def _decide_edit(
     return _decide_star(package, identity, actor, actor.by in wanted.stars)
 
 
-def _check_versions(package: NpmPackage, wanted: NpmEdit) -> None:
-    """Refuse versions that were never published, and other tarballs for those that were."""
-    known = {version.version: version for version in package.versions.values()}
-    for version, dist in wanted.dists.items():
-        published = known.get(version)
-        if published is None:
+def _by_exact_text(package: NpmPackage, wanted: NpmEdit) -> dict[str, str]:
+    """Return the message of each version that an edit names, empty for none.
+
+    Raises:
+        Invalid: a version that was never published or is named twice, or another tarball for one.
+    """
+    messages: dict[str, str] = {}
+    for version, message in (wanted.deprecations or {}).items():
+        published = package.versions.get(npm_version_key(version))
+        if published is None or published.version in messages:
             raise Invalid(
-                f"`{package.name}@{version[:150]}` is not published; a version comes only with its "
-                "tarball, by `npm publish`"
+                f"`{package.name}@{version[:150]}` is not published, or is named twice; a version "
+                "comes only with its tarball, by `npm publish`"
             )
+        messages[published.version] = message
+        dist = wanted.dists[version]
         if dist.shasum is not None and dist.shasum.lower() != published.shasum:
             raise Invalid(
                 f"the tarball of `{package.name}@{version}` never changes; its shasum is "
                 f"`{published.shasum}`, publish a new version instead"
             )
+    return messages
 
 
 def _decide_star(
@@ -134,16 +141,19 @@ def check_tarball_gone(
     """Answer npm's second step of unpublishing a version: it is hidden already, or refused.
 
     Raises:
-        RegistryError: no such package, no right to it, or the version is still listed.
+        RegistryError: no such package, no right to it, the version is still listed or never was.
     """
     identity.check_may("yank", NPM, name)
     state: NpmPackage | None = registry.log.load("npm", canonical_npm_name(name)).state
     package = npm_package.existing(state, name)
     check_owner(package.owners, actor, name)
-    if version in {known.version for known in package.versions.values()}:
+    key = npm_version_key(version)
+    if key in package.versions:
         raise Conflict(
             f"`{name}@{version}` is still listed; unpublish the version, not only its tarball"
         )
+    if key not in package.removed:
+        raise NotFound(f"`{name}` never had the version `{version[:150]}`, nor its tarball")
 
 
 def set_tag(

@@ -13,7 +13,7 @@ from packledger.commands.npm_attachment import Decoded
 from packledger.commands.npm_body import BodyAttachment, BodyDist, BodyVersion, NpmBody
 from packledger.domain.errors import Invalid
 from packledger.domain.npm_names import check_dist_tag
-from packledger.domain.versions import clean_npm_version
+from packledger.domain.npm_versions import clean_npm_version
 
 MAX_DEPRECATION_LENGTH = 1024
 """Our limit, npm has none: every packument and every install repeats the message."""

@@ -18,6 +18,7 @@ from packledger.domain.ecosystems import CARGO
 from packledger.domain.errors import NoSuchPackage, NoSuchVersion
 from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished
 from packledger.domain.npm_names import canonical_npm_name
+from packledger.domain.npm_versions import npm_version_key
 from packledger.domain.purge import check_reason, decide_purge
 from packledger.eventstore.blobs import MissingBlob
 
@@ -63,9 +64,13 @@ def find_target(registry: Registry, ecosystem: str, name: str, version: str) -> 
     for event in events:
         if isinstance(event, CrateVersionPublished) and event.version == version:
             return Target(CARGO, name, version, event.cksum, event.readme)
-        if isinstance(event, NpmVersionPublished) and event.version == version:
-            return Target("npm", name, version, event.tarball, event.readme)
+        if isinstance(event, NpmVersionPublished) and _is_npm_version(event.version, version):
+            return Target("npm", name, event.version, event.tarball, event.readme)
     raise NoSuchVersion(name, version)
+
+
+def _is_npm_version(published: str, said: str) -> bool:
+    return npm_version_key(published) == npm_version_key(said)
 
 
 def purge(

@@ -14,7 +14,7 @@ import msgspec
 from packledger.domain.errors import Invalid
 from packledger.domain.npm_fields import clean_fields
 from packledger.domain.npm_names import parse_name
-from packledger.domain.versions import clean_npm_version
+from packledger.domain.npm_versions import clean_npm_version
 
 MAX_MANIFEST_BYTES = 512 << 10
 """A stored state's limit; the largest package.json on the public registry is near 300 KiB."""

@@ -36,6 +36,7 @@ from packledger.domain.events import (
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
 )
+from packledger.domain.npm_versions import npm_version_key
 from packledger.domain.ownership import check_owner, owners_to_add, owners_to_remove
 from packledger.domain.versions import standing, without_build
 
@@ -58,8 +59,9 @@ class NpmVersion(msgspec.Struct, frozen=True, array_like=True):
 class NpmPackage(msgspec.Struct):
     """A package's thin state.
 
-    versions: keyed without build metadata; removed: the same keys of unpublished versions, to
-    their exact texts, never to be used again; purged: exact texts of versions whose bytes are
+    versions: keyed as `npm_version_key` says; events written before that was the rule may hold
+    build metadata, which their exact texts keep; removed: the same keys of unpublished versions,
+    to their exact texts, never to be used again; purged: exact texts of versions whose bytes are
     removed for good, to the reason.
     """
 
@@ -84,13 +86,13 @@ class NpmPackage(msgspec.Struct):
         )
 
     def find(self, version: str) -> NpmVersion:
-        """Return a published version, by its exact text.
+        """Return a published version, by any text that npm cleans to it.
 
         Raises:
             NoSuchVersion: it is not there.
         """
-        found = self.versions.get(without_build(version))
-        if found is None or found.version != version:
+        found = self.versions.get(npm_version_key(version))
+        if found is None:
             raise NoSuchVersion(self.name, version)
         return found
 
@@ -156,7 +158,7 @@ def check_publish(package: NpmPackage | None, actor: Actor, name: str, version: 
     if package.name != name:
         raise NameTaken(name, package.name)
     check_owner(package.owners, actor, name)
-    key = without_build(version)
+    key = npm_version_key(version)
     if key in package.versions:
         raise VersionExists(name, version, package.versions[key].version)
     if key in package.removed:
@@ -245,10 +247,10 @@ def decide_set_tag(
     """
     package = existing(package, name)
     check_owner(package.owners, actor, name)
-    package.find(version)
-    if package.dist_tags.get(tag) == version:
+    exact = package.find(version).version
+    if package.dist_tags.get(tag) == exact:
         return []
-    return [NpmDistTagSet(**actor.stamp(), name=name, dist_tag=tag, version=version)]
+    return [NpmDistTagSet(**actor.stamp(), name=name, dist_tag=tag, version=exact)]
 
 
 def decide_remove_tag(package: NpmPackage | None, actor: Actor, name: str, tag: str) -> list[Event]:
@@ -283,8 +285,10 @@ def decide_deprecate(
     check_owner(package.owners, actor, name)
     stamp = actor.stamp()
     events: list[Event] = []
-    for version, message in messages.items():
-        if package.find(version).deprecated == message:
+    for text, message in messages.items():
+        known = package.find(text)
+        version = known.version
+        if known.deprecated == message:
             continue
         if message:
             event = NpmVersionDeprecated(**stamp, name=name, version=version, message=message)

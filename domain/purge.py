@@ -58,6 +58,7 @@ def decide_purge(state: Crate | NpmPackage | None, actor: Actor, purged: BlobPur
 def _unpublish(package: NpmPackage, actor: Actor, purged: BlobPurged) -> list[Event]:
     if package.removed.get(without_build(purged.version)) == purged.version:
         return []
-    if not package.versions:
+    # the event names the version by its exact text, as the one that published it does
+    if not package.versions or package.find(purged.version).version != purged.version:
         raise NoSuchVersion(purged.name, purged.version)
     return npm_package.decide_unpublish(package, actor, purged.name, [purged.version])

@@ -1,6 +1,5 @@
 """Semantic versions as both ecosystems use them. Source: https://semver.org/spec/v2.0.0.html"""
 
-import re
 from functools import lru_cache
 
 import semver
@@ -9,11 +8,6 @@ from packledger.domain.errors import Invalid
 
 MAX_VERSION_LENGTH = 150
 """crates.io's limit; npm's own is 256. One limit serves both: no real version is near it."""
-
-MAX_NPM_NUMBER = 2**53 - 1
-"""JavaScript's `Number.MAX_SAFE_INTEGER`: node-semver refuses a version with a larger part."""
-
-_CLEAN = re.compile(r"^\s*[=v]*\s*|\s+$")
 
 
 def parse_version(text: str) -> semver.Version:
@@ -35,20 +29,6 @@ def parse_version(text: str) -> semver.Version:
 def without_build(text: str) -> str:
     """Return the version without build metadata: what makes a version unique in both ecosystems."""
     return text.partition("+")[0]
-
-
-def clean_npm_version(text: str) -> str:
-    """Return an npm version as npm itself cleans it: blanks, a leading `v` or `=` are dropped.
-
-    Raises:
-        Invalid: what remains is not a semantic version, or not one to node-semver.
-    """
-    # the pattern is quadratic in runs of blanks, so a long text is left for the parser to refuse
-    cleaned = _CLEAN.sub("", text) if len(text) <= 2 * MAX_VERSION_LENGTH else text
-    parsed = parse_version(cleaned)
-    if max(parsed.major, parsed.minor, parsed.patch) > MAX_NPM_NUMBER:
-        raise Invalid(f"the version `{cleaned}` has a number above {MAX_NPM_NUMBER}, npm's limit")
-    return cleaned
 
 
 @lru_cache(maxsize=8_192)

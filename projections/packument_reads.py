@@ -1,10 +1,12 @@
 """What is read from the tables of `Packuments`: both forms, versions, tarballs, stars and keys."""
 
 import sqlite3
+from typing import Any
 
 import msgspec
 
 from packledger.domain.npm_package import LATEST
+from packledger.domain.npm_versions import npm_version_key
 from packledger.eventstore.blobs import BlobStore
 from packledger.projections.packument_form import (
     PackumentHead,
@@ -111,23 +113,41 @@ def _readme_of(
 
 
 def version_of(db: sqlite3.Connection, name: str, version: str) -> bytes | None:
-    """Return one version object, None if it is not there or was unpublished."""
-    row = db.execute(
+    """Return one version object, None if it is not there or was unpublished.
+
+    version: any text that npm cleans to the version.
+    """
+    row = _one_version(
+        db,
         "SELECT version, published_at, full_form, deprecated FROM versions"
         " WHERE name = ? AND version = ?",
-        (name, version),
-    ).fetchone()
+        name,
+        version,
+    )
     return version_object(name, row, public_url_of(db)) if row and row[2] else None
 
 
 def tarball_of(db: sqlite3.Connection, name: str, version: str) -> Tarball | None:
-    """Return where a version's tarball is, None if it is not there or was only unpublished."""
-    row = db.execute(
+    """Return where a version's tarball is, None if it is not there or was only unpublished.
+
+    version: any text that npm cleans to the version.
+    """
+    row = _one_version(
+        db,
         "SELECT tarball, size_bytes, purged FROM versions"
         " WHERE name = ? AND version = ? AND (full_form <> x'' OR purged <> '')",
-        (name, version),
-    ).fetchone()
+        name,
+        version,
+    )
     return Tarball(*row) if row else None
+
+
+def _one_version(db: sqlite3.Connection, query: str, name: str, version: str) -> Any:
+    """Return the row of a version by its exact text, else by npm's form of it."""
+    row = db.execute(query, (name, version)).fetchone()
+    if row is None and (key := npm_version_key(version)) != version:
+        row = db.execute(query, (name, key)).fetchone()
+    return row
 
 
 def starred_by(db: sqlite3.Connection, account: str) -> list[str]:

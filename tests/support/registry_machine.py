@@ -198,6 +198,7 @@ class Registry(RuleBasedStateMachine):
         package = self.model.packages.get(name)
         version = self._version_of(name, which)
         said = dict(package.deprecated) if package else {}
+        said.pop(number(version), None)
         said[version] = message
         versions = {one: {"version": one, "deprecated": text} for one, text in said.items()}
         expected = self.model.deprecate(by, name, version, message)

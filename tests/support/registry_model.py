@@ -31,7 +31,7 @@ VERSIONS = list(RELEASES_LAST)
 
 
 def number(version: str) -> str:
-    """What makes a version unique."""
+    """What makes a version unique, and what npm calls it; a crate's keeps its build metadata."""
     return version.split("+")[0]
 
 
@@ -154,6 +154,7 @@ class RegistryModel:
         if package is not None and number(version) in map(number, package.removed):
             return errors.VersionUnpublished
         package = self.packages.setdefault(name, Package(name, [by]))
+        version = number(version)
         package.deprecated[version] = ""
         package.tags[tag] = version
         package.tags.setdefault("latest", version)
@@ -183,6 +184,7 @@ class RegistryModel:
 
     def purge_npm(self, by: str, name: str, version: str) -> Refusal:
         package = self.packages.get(name.lower())
+        version = number(version)
         if package is None or package.name != name:
             return errors.NoSuchPackage
         if version not in [*package.deprecated, *package.removed]:
@@ -209,6 +211,7 @@ class RegistryModel:
 
     def set_tag(self, by: str, name: str, tag: str, version: str) -> Refusal:
         package = self._package(by, name)
+        version = number(version)
         if not isinstance(package, Package):
             return package
         if version not in package.deprecated:
@@ -229,6 +232,7 @@ class RegistryModel:
 
     def deprecate(self, by: str, name: str, version: str, message: str) -> Refusal:
         package = self.packages.get(name)
+        version = number(version)
         if package is not None and package.deprecated and version not in package.deprecated:
             return errors.Invalid
         if package is not None and package.deprecated.get(version) == message:

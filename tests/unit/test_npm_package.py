@@ -192,7 +192,23 @@ def test_deprecating_records_what_changes_only() -> None:
     taken_back = [NpmVersionUndeprecated(**S, version="1.0.0")]
     assert npm_package.decide_deprecate(state, ALICE, "demo", {"1.0.0": ""}) == taken_back
     with pytest.raises(NoSuchVersion):
-        npm_package.decide_deprecate(state, ALICE, "demo", {"1.0.0+build": "old"})
+        npm_package.decide_deprecate(state, ALICE, "demo", {"1.0.1": "old"})
+
+
+@pytest.mark.parametrize("stored", ["1.0.0", "1.0.0+a"])
+@pytest.mark.parametrize("text", ["1.0.0", "v1.0.0", "01.0.0", "1.0.0+a", "1.0.0+b", " =1.0.0 "])
+def test_any_text_that_npm_cleans_to_a_version_names_it(stored: str, text: str) -> None:
+    """`stored` with build metadata stands in logs of earlier releases; events go on saying it."""
+    state = given(stored, "2.0.0")
+    with pytest.raises(VersionExists):
+        npm_package.decide_publish(state, ALICE, published(text), ["latest"])
+    assert npm_package.decide_set_tag(state, ALICE, "demo", "x", text) == [tagged("x", stored)]
+    deprecated = NpmVersionDeprecated(**S, version=stored, message="old")
+    assert npm_package.decide_deprecate(state, ALICE, "demo", {text: "old"}) == [deprecated]
+    gone = NpmVersionUnpublished(**S, version=stored)
+    assert npm_package.decide_unpublish(state, ALICE, "demo", [text]) == [gone]
+    with pytest.raises(VersionUnpublished):
+        npm_package.decide_publish(fold(state, [gone]), ALICE, published(text), ["latest"])
 
 
 def test_owners_are_made_to_be_those_of_a_list() -> None:
