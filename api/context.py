@@ -10,6 +10,7 @@ import falcon.asgi
 
 from packledger.api.auth import Authenticator
 from packledger.api.hooks import Hooks
+from packledger.api.pools import Pool
 from packledger.commands.downloads import DownloadCounter
 from packledger.commands.registry import Registry
 from packledger.domain.actor import Actor
@@ -51,6 +52,7 @@ class Context:
     """Commands run here: the event loop never waits for a disk write, a hash or an archive."""
     files: ThreadPoolExecutor
     """What may wait for the blob store runs here, so that nothing else waits when that hangs."""
+    searches: Pool
     uploads: asyncio.Semaphore
     """Bounds how many npm bodies are decoded at once."""
     spool_folder: str
@@ -95,10 +97,10 @@ class Context:
     ) -> tuple[list[Found], int]:
         """Return one page of search hits that somebody may see, and how many there are."""
         if self.hooks.access is None:
-            return await asyncio.to_thread(
+            return await self.searches.run(
                 lambda: search(self.search.db(), ecosystem, text, limit, offset)
             )
-        hits, _ = await asyncio.to_thread(
+        hits, _ = await self.searches.run(
             lambda: search(self.search.db(), ecosystem, text, FILTERED_HITS, 0)
         )
         seen = [hit for hit in hits if self.hooks.may_read(identity, ecosystem, hit.name)]

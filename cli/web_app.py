@@ -11,6 +11,7 @@ from packledger.api.context import Context
 from packledger.api.hooks import Hooks
 from packledger.api.hot_reads import App
 from packledger.api.login_attempts import Counters, LoginAttempts, Proxies
+from packledger.api.pools import Pool
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
 from packledger.cli.stores import node_of, places_of
@@ -30,6 +31,9 @@ COMMAND_THREADS = 8
 """A command waits for the disk and the projector most of its time."""
 FILE_THREADS = 16
 """A download takes one for each of its pieces, while the blob store gives it."""
+SEARCHES_AT_ONCE = 2
+SEARCHES_WAITING = 30
+"""Ordinary ones are done in a quarter of a second, the slowest in half a minute."""
 UPLOADS_AT_ONCE = 2
 NO_HOOKS = Hooks()
 
@@ -39,6 +43,11 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
 
     Call it in the process that serves, after any fork. hooks: an embedding program's own say.
     """
+    return create_app(build_context(settings, hooks))
+
+
+def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
+    """Return what the application is given; see `build_app`."""
     registry = wiring.open_registry(settings, create=False)
     places = places_of(settings)
     reader = partial(wiring.open_reader, settings, registry.board)
@@ -47,7 +56,7 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
     def full_packument(db: sqlite3.Connection, name: str) -> bytes | None:
         return packument_reads.full_of(db, name, registry.blobs)
 
-    context = Context(
+    return Context(
         registry=registry,
         authenticator=Authenticator(
             accounts,
@@ -76,7 +85,7 @@ def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
         private=settings.private,
         commands=ThreadPoolExecutor(COMMAND_THREADS, thread_name_prefix="command"),
         files=ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="file"),
+        searches=Pool("searches", SEARCHES_AT_ONCE, SEARCHES_WAITING),
         uploads=asyncio.Semaphore(UPLOADS_AT_ONCE),
         spool_folder=str(registry.blobs.spool_folder),
     )
-    return create_app(context)

@@ -11,9 +11,14 @@ _TOKEN = re.compile(r'(?:([a-z-]+):)?("[^"]*"|\S+)', re.IGNORECASE)
 _WORD = re.compile(r"\w+")
 _KEYWORDS = re.compile(r"[,+]?-?[^,+]+")
 
-MAX_WORDS = 16
+MAX_WORDS = 8
 """More words than this narrow nothing down, and each is a look-up."""
+MAX_QUALIFIERS = 8
+"""People and keywords, wanted and unwanted, together: later ones are not looked at."""
 MAX_TEXT = 512
+MAX_MISSPELT = 64
+"""Letters of what may be a misspelt name: the time to compare it grows with them."""
+MAX_SLIPS = 2
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -56,6 +61,7 @@ def parse_query(typed: str) -> Query:
             case other:
                 rest += [other, said]
     text = " ".join(rest)
+    _keep_first((people, wanted, unwanted))
     return Query(
         text=text,
         words=tuple(dict.fromkeys(_WORD.findall(text.lower())))[:MAX_WORDS],
@@ -75,28 +81,47 @@ def _take_keywords(said: str, wanted: list[str], unwanted: list[str]) -> None:
         (unwanted if bare.startswith("-") else wanted).append(bare.lstrip("-"))
 
 
-def close_enough(typed: str, name: str) -> bool:
-    """Return whether a name may be what was meant: one slip in 4 to 7 letters, two in more.
+def _keep_first(qualifiers: tuple[list[str], ...]) -> None:
+    """Leave no more than `MAX_QUALIFIERS` of all kinds together."""
+    left = MAX_QUALIFIERS
+    for values in qualifiers:
+        values[:] = list(dict.fromkeys(values))[:left]
+        left -= len(values)
 
-    A slip is a letter too many, too few, wrong, or two swapped (optimal string alignment).
+
+def phrase_of(words: tuple[str, ...]) -> str:
+    """Return what FTS5 matches: all of the words, and longer ones that begin so.
+
+    One letter stands for itself alone: a tenth of all words begin so.
     """
-    allowed = 0 if len(typed) < 4 else 1 if len(typed) < 8 else 2
-    if abs(len(typed) - len(name)) > allowed:
-        return False
+    return " ".join(f'"{word}"*' if len(word) > 1 else f'"{word}"' for word in words)
+
+
+def close_enough(typed: str, name: str) -> bool:
+    """Return whether a name may be what was meant: one slip in 4 to 7 letters, two in more."""
+    allowed = 0 if len(typed) < 4 else 1 if len(typed) < 8 else MAX_SLIPS
     return slips(typed, name) <= allowed
 
 
 def slips(left: str, right: str) -> int:
-    """Return how many slips make one text of the other."""
+    """Return how many slips make one text of the other, one more than `MAX_SLIPS` for any more.
+
+    A slip is a letter too many, too few, wrong, or two swapped (optimal string alignment). Letters
+    further apart than `MAX_SLIPS` are not compared, so the time grows with the length alone.
+    """
+    more = MAX_SLIPS + 1
+    if abs(len(left) - len(right)) > MAX_SLIPS:
+        return more
     before: list[int] = []
-    above = list(range(len(right) + 1))
+    above = [min(column, more) for column in range(len(right) + 1)]
     for row, a in enumerate(left, 1):
-        current = [row]
-        for column, b in enumerate(right, 1):
-            best = min(above[column] + 1, current[-1] + 1, above[column - 1] + (a != b))
-            swapped = row > 1 and column > 1 and a == right[column - 2] and left[row - 2] == b
-            if swapped:
+        current = [more] * (len(right) + 1)
+        current[0] = min(row, more)
+        for column in range(max(1, row - MAX_SLIPS), min(len(right), row + MAX_SLIPS) + 1):
+            b = right[column - 1]
+            best = min(above[column] + 1, current[column - 1] + 1, above[column - 1] + (a != b))
+            if row > 1 and column > 1 and a == right[column - 2] and left[row - 2] == b:
                 best = min(best, before[column - 2] + 1)
-            current.append(best)
+            current[column] = min(best, more)
         before, above = above, current
     return above[-1]

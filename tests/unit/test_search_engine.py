@@ -1,12 +1,14 @@
 """The search that cargo, npm and the pages share."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from event_stores import recorded
@@ -24,7 +26,7 @@ from packledger.domain.events import (
 from packledger.projections.read_model import ReadModel
 from packledger.projections.search import Search
 from packledger.projections.search_engine import search
-from packledger.projections.search_query import close_enough, parse_query
+from packledger.projections.search_query import close_enough, parse_query, slips
 
 OLD, NEW = "2025-01-01T00:00:00.000Z", "2026-11-21T00:00:00.000Z"
 
@@ -218,3 +220,82 @@ def test_one_slip_of_any_kind_is_close_enough(name: str, at: int) -> None:
     for slip in (name[:at] + name[at + 1 :], name[:at] + "x" + name[at:], swapped):
         assert close_enough(slip, name)
     assert not close_enough(name, "xyz" + name[3:])
+
+
+NAMES = 1_500
+WORDS = [a + b + c for a in "acpfnsht" for b in "aeiou" for c in ("re", "st", "n", "de")]
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """A registry in which every word is common, and words look alike."""
+    engine = Engine(tmp_path_factory.mktemp("crowded"))
+    for number in range(NAMES):
+        some = [WORDS[(number * step) % len(WORDS)] for step in range(3, 15)]
+        engine.add(*package(f"{'-'.join(some)}-{number}", description=" ".join(some)))
+    return engine
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    parts=st.lists(
+        st.sampled_from([*"acpfnshto", *WORDS[:20], "ca", "keywords:a,-b", "not:unstable"])
+        | st.sampled_from(["keywords", "author", "maintainer"]).flatmap(
+            lambda name: st.integers(0, 99).map(lambda number: f"{name}:-x{number}")
+        ),
+        min_size=1,
+        max_size=200,
+    )
+)
+@example(parts=list("acpfnshto"))
+@example(parts=[f"keywords:-x{number}" for number in range(160)])
+@example(parts=[f"keywords:-x{number}" for number in range(40)])
+@example(parts=["-".join(WORDS)])
+def test_no_text_costs_more_than_a_tenth_of_a_second(crowded: Engine, parts: list[str]) -> None:
+    began_s = time.thread_time()
+    search(crowded.db, NPM, " ".join(parts), 20)
+    assert time.thread_time() - began_s < 0.1
+
+
+def test_slow_searches_find_the_names_that_begin_with_what_was_typed(crowded: Engine) -> None:
+    hits, total = search(crowded.db, NPM, "ca", NAMES, budget_s=0)
+    found = [hit.name for hit in hits]
+    assert found == sorted(found)
+    assert found
+    assert all(name.startswith("ca") for name in found)
+    assert total == len(found) < len(crowded.names("ca", NPM, NAMES))
+    # The next search has all of its time again.
+    assert len(crowded.names("ca", NPM)) == 50
+
+
+def test_one_letter_stands_for_itself_and_two_begin_words(engine: Engine) -> None:
+    engine.add(*crate("lang", "a language like C"), *crate("cargo"), *crate("calm"))
+    assert engine.names("c") == ["lang"]
+    assert sorted(engine.names("ca")) == ["calm", "cargo"]
+
+
+def test_qualifiers_beyond_the_eighth_are_not_looked_at() -> None:
+    query = parse_query(" ".join(f"author:a{n} keywords:k{n},-x{n}" for n in range(20)))
+    assert len(query.people + query.keywords + query.without_keywords) == 8
+    assert query.people == tuple(f"a{n}" for n in range(8))
+
+
+@given(left=st.text("ab", max_size=9), right=st.text("ab", max_size=9))
+def test_slips_are_counted_alike_from_both_sides_and_up_to_three(left: str, right: str) -> None:
+    assert slips(left, right) == slips(right, left) == min(_all_slips(left, right), 3)
+
+
+def _all_slips(left: str, right: str) -> int:
+    """Optimal string alignment as its definition has it."""
+
+    @cache
+    def count(i: int, j: int) -> int:
+        if not (i and j):
+            return i + j
+        best = [count(i - 1, j) + 1, count(i, j - 1) + 1]
+        best.append(count(i - 1, j - 1) + (left[i - 1] != right[j - 1]))
+        if min(i, j) > 1 and left[i - 1] == right[j - 2] and left[i - 2] == right[j - 1]:
+            best.append(count(i - 2, j - 2) + 1)
+        return min(best)
+
+    return count(len(left), len(right))
