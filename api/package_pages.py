@@ -57,7 +57,7 @@ class PackagePages:
             raise NoSuchPackage(name)
         if isinstance(package, PageHead):
             raise NoSuchPackage(package.name)
-        readme = await context.fetch(lambda: site.readmes.html(package.readme))
+        readme = await site.readmes.html(package.readme)
         timeline = await asyncio.to_thread(self._timeline, ecosystem, package.head.name)
         everything = req.get_param("versions") == "all"
         site.render(

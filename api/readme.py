@@ -1,122 +1,44 @@
-"""A README as safe HTML: Markdown read by markdown-it-py, the result cleaned by nh3.
+"""READMEs as HTML: rendered in a process of their own, once, and kept.
 
-Nothing is fetched from elsewhere: an image becomes a link with its alternative text, so that no
-third party learns who reads what. Headings move two levels down, below the page's own.
-Source: https://spec.commonmark.org/0.31.2/ with tables and strikethrough of GitHub.
+Rendering is Python that holds the interpreter for a second where a hit takes 50 µs, and hostile
+texts make it longer: a process can be ended, a thread cannot. It begins when it is needed, which
+takes a tenth of a second, and ends with its text.
 """
 
-import re
+import logging
+import os
+import subprocess
+import sys
 import threading
-import unicodedata
+import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from html import escape
-from typing import Any
 
-import nh3
-from markdown_it import MarkdownIt
-from markdown_it.rules_core import StateCore
-from markdown_it.token import Token
-from markdown_it.utils import OptionsDict
 from markupsafe import Markup
 
+from packledger.api.pools import Pool
+from packledger.domain.errors import TooMany
+
+log = logging.getLogger("packledger.readmes")
+
+RENDERER = "packledger.api.readme_html"
+"""Not imported here: it takes 8 MB in every process that has it."""
 MAX_README_BYTES = 64 * 1024
-"""More is cut: 64 KiB are 25 printed pages; the worst text of that length takes a second, once."""
-KEPT = 64
-"""Rendered READMEs in memory: at most 64 times a few hundred KiB, usually 64 times 20 KiB."""
+"""More is cut: 64 KiB are 25 printed pages."""
+KEPT_BYTES = 8 * 1024 * 1024
+"""Rendered READMEs in the memory of each web process, compressed: 2,000 of an ordinary length."""
+RENDERED_AT_ONCE = 1
+WAITING = 15
+TIMEOUT_S = 20.0
+"""Of the clock, should the machine be so busy that the budget of processor time is not used up."""
+_ENVIRONMENT = ("PYTHON", "LD_", "LANG", "LC_", "PATH")
+"""What an interpreter may need; the rest may hold secrets, and is no reader's affair."""
 
-_HEADING = re.compile(r"(?i)(</?h)([1-6])(?=[\s>/])")
-_TAGS = frozenset(
-    """a abbr b blockquote br code dd del details div dl dt em h3 h4 h5 h6 hr i ins kbd li ol p
-    pre q s samp small span strong sub summary sup table tbody td th thead tr ul var""".split()  # noqa: SIM905
-)
-_ATTRIBUTES = {
-    "a": {"href", "title"},
-    "td": {"align"},
-    "th": {"align"},
-    "ol": {"start"},
-    "details": {"open"},
-    **{f"h{level}": {"id"} for level in range(3, 7)},
-}
-_SCHEMES = {"http", "https", "mailto"}
-
-
-def _attribute(tag: str, name: str, value: str) -> str | None:
-    """Keep links that lead somewhere, and ids that cannot meet the page's own."""
-    if name == "id":
-        return value if value.startswith("readme-") else f"readme-{value}"
-    if name != "href":
-        return value
-    if value.startswith("#"):
-        return f"#readme-{value[1:]}" if len(value) > 1 else None
-    # A relative link means a file of a repository that is not here.
-    return value if value.partition(":")[0].lower() in _SCHEMES else None
-
-
-def _slug(text: str) -> str:
-    kept = unicodedata.normalize("NFC", text).lower()
-    return re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", kept).strip())
-
-
-def _prepare(state: StateCore) -> None:
-    """Lower headings, name them as links in READMEs expect, and say alignment without a style."""
-    seen: dict[str, int] = {}
-    for place, token in enumerate(state.tokens):
-        if token.type in {"heading_open", "heading_close"}:
-            token.tag = _lower(token.tag)
-            if token.type == "heading_open":
-                slug = _slug(state.tokens[place + 1].content)
-                seen[slug] = count = seen.get(slug, -1) + 1
-                token.attrSet("id", f"{slug}-{count}" if count else slug)
-        elif token.type in {"th_open", "td_open"} and "style" in token.attrs:
-            token.attrSet("align", str(token.attrs.pop("style")).rpartition(":")[2])
-        for one in (token, *(token.children or ())):
-            if one.type in {"html_block", "html_inline"}:
-                one.content = _HEADING.sub(lambda found: found[1] + _lower(found[2]), one.content)
-
-
-def _lower(level: str) -> str:
-    lowered = str(min(int(level[-1]) + 2, 6))
-    return level[:-1] + lowered
-
-
-def _image(tokens: Sequence[Token], place: int, options: OptionsDict, env: Any) -> str:
-    """Return an image's alternative text, linked to it unless it is in a link already."""
-    image = tokens[place]
-    text = escape(image.content or "image")
-    opened = sum((one.type == "link_open") - (one.type == "link_close") for one in tokens[:place])
-    if opened:
-        return text
-    return f'<a href="{escape(str(image.attrs.get("src", "")))}">{text}</a>'
-
-
-def _reader() -> MarkdownIt:
-    reader = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-    reader.core.ruler.push("prepare", _prepare)
-    reader.add_render_rule("image", lambda _, *rest: _image(*rest))
-    return reader
-
-
-_local = threading.local()
 _CUT = Markup("<p><em>The rest of this README is in the package itself.</em></p>")
-
-
-def render_readme(text: str) -> Markup:
-    """Return safe HTML of a README. Slow for long ones: not for the event loop."""
-    reader: MarkdownIt | None = getattr(_local, "reader", None)
-    if reader is None:
-        reader = _local.reader = _reader()
-    cleaned = nh3.clean(
-        reader.render(text),
-        tags=set(_TAGS),
-        attributes=_ATTRIBUTES,
-        attribute_filter=_attribute,
-        url_schemes=_SCHEMES,
-        link_rel="nofollow noopener noreferrer",
-        strip_comments=True,
-    )
-    # nh3 has cleaned it: this is the one place where text becomes markup.
-    return Markup(cleaned)  # noqa: S704
+_LATER = Markup("<p><em>This README is not rendered yet; load the page again in a moment.</em></p>")
+_PLAIN = Markup("<p><em>This README takes too long to render; here is its text.</em></p>")
 
 
 class Readmes:
@@ -124,11 +46,15 @@ class Readmes:
 
     def __init__(self, read: Callable[[str, int], bytes]) -> None:
         self._read = read
-        self._kept: OrderedDict[str, Markup] = OrderedDict()
-        self._lock, self._rendering = threading.Lock(), threading.Lock()
+        self._pool = Pool("READMEs", RENDERED_AT_ONCE, WAITING)
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._size_bytes = 0
+        self._lock = threading.Lock()
 
-    def html(self, digest: str) -> Markup | None:
+    async def html(self, digest: str) -> Markup | None:
         """Return a README as safe HTML, None when there is none.
+
+        While too many wait to be rendered, it is a sentence that says so.
 
         Raises:
             MissingBlob: its blob was lost.
@@ -138,24 +64,58 @@ class Readmes:
         kept = self._find(digest)
         if kept is not None:
             return kept
-        # One at a time: hostile ones are slow, and everything else shares the interpreter.
-        with self._rendering:
-            return self._find(digest) or self._render(digest)
+        try:
+            return await self._pool.run(partial(self._find_or_render, digest))
+        except (TooMany, subprocess.TimeoutExpired):
+            return _LATER
+
+    def _find_or_render(self, digest: str) -> Markup:
+        return self._find(digest) or self._render(digest)
 
     def _find(self, digest: str) -> Markup | None:
         with self._lock:
             kept = self._kept.get(digest)
-            if kept is not None:
-                self._kept.move_to_end(digest)
-            return kept
+            if kept is None:
+                return None
+            self._kept.move_to_end(digest)
+        # It was markup when it was kept.
+        return Markup(zlib.decompress(kept).decode())  # noqa: S704
 
     def _render(self, digest: str) -> Markup:
         text = self._read(digest, MAX_README_BYTES)
-        html = render_readme(text.decode(errors="replace"))
+        html = _rendered(text)
+        if html is None:
+            log.warning("a README was not rendered in time and space", extra={"digest": digest})
+            html = _PLAIN + Markup(f"<pre>{escape(text.decode(errors='replace'))}</pre>")  # noqa: S704
         if len(text) == MAX_README_BYTES:
             html += _CUT
-        with self._lock:
-            self._kept[digest] = html
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+        self._keep(digest, zlib.compress(html.encode("utf-8", "replace")))
         return html
+
+    def _keep(self, digest: str, packed: bytes) -> None:
+        with self._lock:
+            self._size_bytes += len(packed) - len(self._kept.pop(digest, b""))
+            self._kept[digest] = packed
+            while self._size_bytes > KEPT_BYTES:
+                _, oldest = self._kept.popitem(last=False)
+                self._size_bytes -= len(oldest)
+
+
+def _rendered(text: bytes) -> Markup | None:
+    """Return a text as HTML, None if that takes too much time, memory or space.
+
+    Raises:
+        TimeoutExpired: the machine is too busy.
+    """
+    finished = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-P", "-m", RENDERER],
+        input=text,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        timeout=TIMEOUT_S,
+        env={name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)},
+        check=False,
+    )
+    if finished.returncode:
+        return None
+    return Markup(finished.stdout.decode())  # noqa: S704 - `render_readme` has cleaned it
