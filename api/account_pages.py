@@ -57,8 +57,6 @@ class Login(_FormPage):
             return
         self._show(req, resp, visitor)
 
-    on_head = on_get
-
     async def on_post(self, req: Request, resp: Response) -> None:
         """Begin a session. Afterwards always the account's page: a form names no other."""
         site = self._site
@@ -98,8 +96,6 @@ class Setup(_FormPage):
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the form, or that it is not needed any more."""
         self._show(req, resp, self._site.sessions.visitor(req))
-
-    on_head = on_get
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Create the administrator and sign in."""

@@ -4,19 +4,23 @@ from packledger.api import as_of, audit, cargo, npm, pages, transparency
 from packledger.api.context import Context
 from packledger.api.counting import Counting
 from packledger.api.errors import ErrorAnswers
-from packledger.api.expectation import PatientApp
 from packledger.api.gate import MAY_READ, MayRead
 from packledger.api.health import Health
 from packledger.api.hot_reads import App, HotReads
-from packledger.api.middleware import PrivateReads, RequestIds, Requests
+from packledger.api.middleware import PlainPaths, PrivateReads, RequestIds, Requests
+from packledger.api.mounts import Access, Mounts
+from packledger.api.site import Site
 
 
 def create_app(context: Context) -> App:
     """Return the whole HTTP interface. Call it after the fork."""
     ids = RequestIds()
-    gate = [PrivateReads(context.authenticator)] if context.private else []
+    site = Site(context)
+    gate = None
+    if context.private:
+        gate = PrivateReads(context.authenticator, site.sessions, f"{site.root}/login")
     counting = Counting(context.downloads, context.downloads_flush_s)
-    app = PatientApp(middleware=[Requests(ids), counting, *gate])
+    app = Mounts([Requests(ids), PlainPaths(), counting], gate)
     # A client's query is data: a stray percent or an empty parameter is no reason to refuse it.
     app.req_options.keep_blank_qs_values = True
     app.req_options.auto_parse_qs_csv = False
@@ -25,11 +29,11 @@ def create_app(context: Context) -> App:
     as_of.add_routes(app, context)
     transparency.add_routes(app, context)
     audit.add_routes(app, context)
-    site = pages.add_routes(app, context)
+    pages.add_routes(app, site)
     ErrorAnswers(context.registry.public_url, site.answer_error).install(app)
-    app.add_route("/health", Health(context))
+    app.add_route("/health", Health(context), access=Access.OPEN)
     if context.private:
-        app.add_route(MAY_READ, MayRead(context))
+        app.add_route(MAY_READ, MayRead(context), access=Access.OPEN)
     # Everything that must be asked about each read must be asked of Falcon's resources.
     if context.private or context.hooks.access is not None:
         return app

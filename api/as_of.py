@@ -11,6 +11,7 @@ from packledger.api.answers import answer_document
 from packledger.api.cargo import INDEX_FILE
 from packledger.api.context import Context
 from packledger.api.downloads import answer_download
+from packledger.api.mounts import Access, Mounts
 from packledger.api.npm_names import package_path, segments
 from packledger.api.npm_reads import ABBREVIATED, FULL, VARY, NpmReads, wants_abbreviated
 from packledger.api.past import Past, rendered
@@ -93,8 +94,6 @@ class PastDownloads:
         filename = f"{found.name}-{version}.crate"
         download = Download(found.cksum, "application/gzip", filename, req.method)
         await answer_download(resp, self._past.context, download)
-
-    on_head = on_get
 
 
 class PastNpm:
@@ -198,13 +197,15 @@ def _read_only(moment: str) -> NotAllowed:
     return NotAllowed(f"this is the registry as it was at `{moment}`: it can only be read")
 
 
-def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> None:
+def add_routes(app: Mounts, context: Context) -> None:
     """Add everything below `/as-of`."""
     past = Past(context)
     base = "/as-of/{moment}/cargo"
     index = PastIndexFiles(past)
-    app.add_route(f"{base}/index/config.json", PastIndexConfig(past))
-    app.add_route(f"{base}/index/{{a}}/{{b}}", index)
-    app.add_route(f"{base}/index/{{a}}/{{b}}/{{c}}", index)
-    app.add_route(f"{base}/crates/{{crate}}/{{version}}/download", PastDownloads(past))
-    app.add_sink(PastNpm(past), r"/as-of/(?P<moment>[^/]+)/npm(?:/|$)")
+    app.add_route(f"{base}/index/config.json", PastIndexConfig(past), access=Access.READER)
+    app.add_route(f"{base}/index/{{a}}/{{b}}", index, access=Access.READER)
+    app.add_route(f"{base}/index/{{a}}/{{b}}/{{c}}", index, access=Access.READER)
+    app.add_route(
+        f"{base}/crates/{{crate}}/{{version}}/download", PastDownloads(past), access=Access.READER
+    )
+    app.add_sink(PastNpm(past), r"/as-of/(?P<moment>[^/]+)/npm(?:/|$)", access=Access.READER)

@@ -12,6 +12,7 @@ import msgspec
 
 from packledger.api.context import Context
 from packledger.api.downloads import answer_download
+from packledger.api.mounts import Access, Mounts
 from packledger.audit.history import (
     Chosen,
     entry_of,
@@ -135,10 +136,10 @@ def _lines(events: list[Recorded]) -> bytes:
     return b"".join(b"%b\n" % _encode(full_entry_of(recorded)) for recorded in events)
 
 
-def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> None:
+def add_routes(app: Mounts, context: Context) -> None:
     """Add the history below `/audit`."""
     packages = PackageHistory(context)
-    app.add_route("/audit/events", Events(context))
-    app.add_route("/audit/blobs/{digest}", Blobs(context))
-    app.add_route("/audit/cargo/{name}", packages)
-    app.add_route("/audit/npm/{name:path}", packages, suffix="npm")
+    app.add_route("/audit/events", Events(context), access=Access.READER)
+    app.add_route("/audit/blobs/{digest}", Blobs(context), access=Access.READER)
+    app.add_route("/audit/cargo/{name}", packages, access=Access.READER)
+    app.add_route("/audit/npm/{name:path}", packages, suffix="npm", access=Access.READER)

@@ -14,6 +14,7 @@ from packledger.api.bodies import read_json
 from packledger.api.cargo_publish import Publish
 from packledger.api.context import Context
 from packledger.api.downloads import CRATE_TYPE, answer_download
+from packledger.api.mounts import Access, Mounts
 from packledger.commands import crates
 from packledger.domain.crate_names import index_path
 from packledger.domain.ecosystems import CARGO
@@ -87,8 +88,6 @@ class Downloads:
         await answer_download(resp, self._context, download)
         if req.method == "GET":
             self._context.downloads.count(CARGO, found.name)
-
-    on_head = on_get
 
 
 class Yank:
@@ -197,19 +196,25 @@ class Search:
         }
 
 
-def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> None:
+def add_routes(app: Mounts, context: Context) -> None:
     """Add everything below `/cargo`."""
     index = IndexFiles(context)
     app.add_route(
-        "/cargo/index/config.json", IndexConfig(context.registry.public_url, context.private)
+        "/cargo/index/config.json",
+        IndexConfig(context.registry.public_url, context.private),
+        access=Access.READER,
     )
-    app.add_route("/cargo/index/{a}/{b}", index)
-    app.add_route("/cargo/index/{a}/{b}/{c}", index)
-    app.add_route("/cargo/crates/{crate}/{version}/download", Downloads(context))
+    app.add_route("/cargo/index/{a}/{b}", index, access=Access.READER)
+    app.add_route("/cargo/index/{a}/{b}/{c}", index, access=Access.READER)
+    app.add_route(
+        "/cargo/crates/{crate}/{version}/download", Downloads(context), access=Access.READER
+    )
     api = "/cargo/api/v1/crates"
-    app.add_route(api, Search(context))
-    app.add_route(f"{api}/new", Publish(context))
-    app.add_route(f"{api}/{{crate}}/owners", Owners(context))
+    app.add_route(api, Search(context), access=Access.READER)
+    app.add_route(f"{api}/new", Publish(context), access=Access.READER)
+    app.add_route(f"{api}/{{crate}}/owners", Owners(context), access=Access.READER)
     yank = Yank(context)
-    app.add_route(f"{api}/{{crate}}/{{version}}/yank", yank, suffix="yank")
-    app.add_route(f"{api}/{{crate}}/{{version}}/unyank", yank, suffix="unyank")
+    app.add_route(f"{api}/{{crate}}/{{version}}/yank", yank, suffix="yank", access=Access.READER)
+    app.add_route(
+        f"{api}/{{crate}}/{{version}}/unyank", yank, suffix="unyank", access=Access.READER
+    )

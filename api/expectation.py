@@ -10,6 +10,8 @@ from typing import Any
 
 import falcon.asgi
 
+from packledger.api.targets import in_origin_form
+
 Event = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -19,7 +21,7 @@ WAITS = "packledger.waits"
 
 
 class PatientApp(falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]):
-    """Falcon, but an expected body is first asked for when somebody reads it."""
+    """Falcon, but it knows absolute targets, and an expected body is asked for when it is read."""
 
     # Falcon's ASGI application is a subclass of its WSGI one, with another signature.
     async def __call__(  # type: ignore[override]
@@ -29,9 +31,11 @@ class PatientApp(falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]):
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})
             return
-        if scope["type"] == "http" and _expects(scope):
-            scope[WAITS] = True
-            receive = _Later(scope, receive)
+        if scope["type"] == "http":
+            scope = in_origin_form(scope)
+            if _expects(scope):
+                scope[WAITS] = True
+                receive = _Later(scope, receive)
         await super().__call__(scope, receive, send)
 
 

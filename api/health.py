@@ -14,7 +14,7 @@ import msgspec
 from packledger.api.context import Context
 from packledger.audit.checkpoint import parse_checkpoint
 from packledger.audit.signed_note import BadNote
-from packledger.domain.errors import Unavailable
+from packledger.domain.errors import NotAuthenticated, TooMany, Unavailable
 from packledger.domain.times import rfc3339
 from packledger.eventstore.checkpoints import CheckpointRow
 from packledger.projections.log_tiles import newest_time
@@ -78,8 +78,13 @@ class Health:
         ready = well and store != "damaged"
         degraded = silent or log is None or log.state == "refused" or clock.state != "ok"
         resp.status = 200 if ready else 503
+        resp.set_header("cache-control", "no-store")
+        status = "not ready" if not ready else "degraded" if degraded else "ok"
+        if not await self._may_see(req):
+            resp.media = {"status": status}
+            return
         resp.media = {
-            "status": "not ready" if not ready else "degraded" if degraded else "ok",
+            "status": status,
             "position": max(state.position for state in states.values()) if head is None else head,
             "store": store,
             "feed": {"from": self._context.feed, "state": "silent" if silent else "ok"},
@@ -88,7 +93,15 @@ class Health:
             "log": msgspec.to_builtins(log),
             "clock": msgspec.to_builtins(clock),
         }
-        resp.set_header("cache-control", "no-store")
+
+    async def _may_see(self, req: falcon.asgi.Request) -> bool:
+        """Return whether the caller may know how much is in the log, and what is wrong with it."""
+        if not self._context.private:
+            return True
+        try:
+            return await self._context.authenticator.identify(req) is not None
+        except (NotAuthenticated, TooMany):
+            return False  # a monitor with an old token still learns the status
 
     async def _store(self) -> tuple[int, LogHealth] | None:
         """Return the position of the newest event, and what is signed; None if nobody says soon."""

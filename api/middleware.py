@@ -10,8 +10,11 @@ from typing import Any
 import falcon.asgi
 
 from packledger.api.auth import Authenticator
-from packledger.api.paths import without_moment
+from packledger.api.mounts import Access
+from packledger.api.paths import check_plain
+from packledger.api.sessions import Sessions
 from packledger.commands.redaction import redacted
+from packledger.domain.errors import NotAllowed
 
 log = logging.getLogger("packledger.requests")
 
@@ -19,28 +22,58 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TOKEN_IN_PATH = re.compile(r"(/-/user/token/|/tokens/token/)[^/?]+")
 
 
-_OPEN = re.compile(
-    r"(?:GET|HEAD) (?:/cargo/me|/npm/-/ping)|POST /npm/-/v1/login|"
-    r"PUT /npm/-/user/org\.couchdb\.user:[^/]+(?:/.*)?|DELETE /npm/-/user/token/.+"
-)
-"""What a client needs before it has a token, and after its token has ended."""
+class PlainPaths:
+    """Falcon middleware: no path is routed that something else may read in another way."""
+
+    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Refuse a path that is not plain."""
+        check_plain(req.scope["raw_path"])
 
 
 class PrivateReads:
-    """Falcon middleware of a private registry: what clients and auditors read needs a token.
+    """Falcon middleware of a private registry: closed, but for the routes that are said to be open.
 
-    One gate before all routes, so that a new one is closed unless it is named here.
+    login: the path of the page to which a browser is sent.
     """
 
-    def __init__(self, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
+    def __init__(self, authenticator: Authenticator, sessions: Sessions, login: str) -> None:
+        self._authenticator, self._sessions, self._login = authenticator, sessions, login
+        self._access: dict[str | None, Access] = {}
 
-    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Refuse a request without a valid credential."""
-        path = without_moment(req.path)
-        closed = path.startswith(("/cargo/", "/npm", "/log/", "/audit/"))
-        if closed and not _OPEN.fullmatch(f"{req.method} {req.path}"):
-            await self._authenticator.require(req)
+    def know(self, uri_template: str, access: Access) -> None:
+        """Be told of a route."""
+        self._access[uri_template] = access
+
+    async def process_resource(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: Any, params: Any
+    ) -> None:
+        """Ask for what the matched route wants."""
+        await self.admit(req, resp, self._access.get(req.uri_template, Access.UNSAID))
+
+    async def admit(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, access: Access
+    ) -> None:
+        """Refuse a request without a valid credential, or send a browser to the form.
+
+        Raises:
+            NotAuthenticated: no credential, or one that is not accepted.
+            NotAllowed: nobody may use the route.
+        """
+        match access:
+            case Access.OPEN:
+                return
+            case Access.READER:
+                await self._authenticator.require(req)
+            case Access.VISITOR:
+                if self._sessions.visitor(req).identity is None:
+                    resp.status = 303
+                    resp.set_headers({"location": self._login, "cache-control": "no-store"})
+                    resp.complete = True
+            case Access.UNSAID:
+                raise NotAllowed(
+                    f"`{req.path[:100]}` is closed: nothing says who may use it in this private "
+                    "registry"
+                )
 
     async def process_response(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: Any, ok: bool

@@ -9,7 +9,8 @@ import falcon
 import falcon.asgi
 
 from packledger.api.context import Context
-from packledger.api.npm_accounts import NpmAccounts
+from packledger.api.mounts import Access, Mounts
+from packledger.api.npm_accounts import USER_PREFIX, NpmAccounts
 from packledger.api.npm_names import PackagePath, package_path, segments
 from packledger.api.npm_reads import NpmReads
 from packledger.api.npm_stars import NpmStars
@@ -107,6 +108,23 @@ class Npm:
                 return None
 
 
-def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> None:
+def npm_access(req: Request) -> Access:
+    """Return who may ask this of a private registry, read from what the sink reads.
+
+    Open is what a client needs before it has a token, and after its token has ended.
+    """
+    asked = [req.method, *segments(req.scope["raw_path"], "/npm")]
+    match asked:
+        case ["GET" | "HEAD", "-", "ping"] | ["POST", "-", "v1", "login"]:
+            return Access.OPEN
+        case ["PUT", "-", "user", user, *_] if user.startswith(USER_PREFIX):
+            return Access.OPEN
+        case ["DELETE", "-", "user", "token", *_]:
+            return Access.OPEN
+        case _:
+            return Access.READER
+
+
+def add_routes(app: Mounts, context: Context) -> None:
     """Add everything below `/npm`."""
-    app.add_sink(Npm(context), r"/npm(?:/|$)")
+    app.add_sink(Npm(context), r"/npm(?:/|$)", access=npm_access)

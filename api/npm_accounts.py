@@ -21,7 +21,7 @@ Request = falcon.asgi.Request
 Response = falcon.asgi.Response
 Answer = Callable[[Request, Response], Awaitable[None]]
 
-_PREFIX = "org.couchdb.user:"
+USER_PREFIX = "org.couchdb.user:"
 
 
 class UserDocument(msgspec.Struct):
@@ -44,11 +44,11 @@ class NpmAccounts:
         match method, parts:
             case "GET", ["whoami"]:
                 return self.whoami
-            case "PUT", ["user", user] if user.startswith(_PREFIX):
+            case "PUT", ["user", user] if user.startswith(USER_PREFIX):
                 return lambda req, resp: self.log_in(req, resp, user)
-            case "PUT", ["user", user, "-rev", _] if user.startswith(_PREFIX):
+            case "PUT", ["user", user, "-rev", _] if user.startswith(USER_PREFIX):
                 return lambda req, resp: self.log_in(req, resp, user)
-            case "GET", ["user", user] if user.startswith(_PREFIX):
+            case "GET", ["user", user] if user.startswith(USER_PREFIX):
                 return lambda req, resp: self.user(req, resp, user)
             case "DELETE", ["user", "token", *token]:
                 # yarn 1 sends the token raw: it may hold slashes
@@ -64,7 +64,7 @@ class NpmAccounts:
 
     async def user(self, req: Request, resp: Response, user: str) -> None:
         """Answer a user document; npm wants both fields, and e-mail addresses are nobody's."""
-        name = user.removeprefix(_PREFIX)
+        name = user.removeprefix(USER_PREFIX)
         row = account_of(self._context.accounts.db(), name)
         if row is None:
             raise NoSuchAccount(name)
@@ -75,7 +75,7 @@ class NpmAccounts:
         """Register a new name if that is open, else check the password; answer a new token."""
         document = await read_json(req, UserDocument, "the login")
         name = document.name
-        if user != _PREFIX + name or document.id not in {"", user}:
+        if user != USER_PREFIX + name or document.id not in {"", user}:
             raise Invalid(f"the login is for `{name[:64]}`, but its path says `{user[:90]}`")
         check_account_name(name)
         context = self._context

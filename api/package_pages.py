@@ -36,16 +36,11 @@ class PackagePages:
         name, _, version = rest.partition("/v/")
         await self._show(req, resp, NPM, name, version)
 
-    on_head_crate = on_get_crate
-    on_head_npm = on_get_npm
-
     async def _show(
         self, req: Request, resp: Response, ecosystem: str, name: str, version: str
     ) -> None:
         site, context = self._site, self._site.context
-        visitor = site.reader(req, resp)
-        if visitor is None:
-            return
+        visitor = site.sessions.visitor(req)
         if not context.hooks.may_read(visitor.identity, ecosystem, name):
             raise NoSuchPackage(name)
         package = await asyncio.to_thread(

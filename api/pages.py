@@ -6,7 +6,7 @@ import falcon.asgi
 import msgspec
 
 from packledger.api.account_pages import Login, Logout, Setup
-from packledger.api.context import Context
+from packledger.api.mounts import Access, Mounts
 from packledger.api.package_pages import PackagePages
 from packledger.api.page_words import package_path
 from packledger.api.site import Site, StaticFiles
@@ -57,9 +57,7 @@ class Start:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the page."""
-        visitor = self._site.reader(req, resp)
-        if visitor is None:
-            return
+        visitor = self._site.sessions.visitor(req)
         pages, hooks = self._site.context.pages, self._site.context.hooks
         found = await asyncio.to_thread(lambda: newest(pages.db(), LOOKED_THROUGH))
         once: dict[tuple[str, str], Newest] = {}
@@ -75,8 +73,6 @@ class Start:
             newest=[_new_hit(one) for one in [*once.values()][:NEWEST]],
             set_up=self._site.has_admin(),
         )
-
-    on_head = on_get
 
 
 def _new_hit(new: Newest) -> Hit:
@@ -100,9 +96,7 @@ class Search:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the page."""
-        visitor = self._site.reader(req, resp)
-        if visitor is None:
-            return
+        visitor = self._site.sessions.visitor(req)
         query = (req.get_param("q") or "").strip()[:MAX_QUERY]
         wanted = req.get_param("ecosystem") or ""
         ecosystem = wanted if wanted in {CARGO, NPM} else ""
@@ -123,8 +117,6 @@ class Search:
             found=found,
             total=sum(one.total for one in found.values()),
         )
-
-    on_head = on_get
 
     async def _find(
         self, identity: Identity | None, ecosystem: str, query: str, page: int, per_page: int
@@ -159,24 +151,20 @@ class CargoMe:
         visitor = self._site.sessions.visitor(req)
         self._site.render(req, resp, "cargo_me.html", visitor=visitor)
 
-    on_head = on_get
 
-
-def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> Site:
-    """Add the pages; return what renders them, for errors."""
-    site = Site(context)
+def add_routes(app: Mounts, site: Site) -> None:
+    """Add the pages."""
     packages, account = PackagePages(site), AccountPage(site)
-    app.add_route("/", Start(site))
-    app.add_route("/search", Search(site))
-    app.add_route("/crates/{name}", packages, suffix="crate")
-    app.add_route("/crates/{name}/{version}", packages, suffix="crate")
-    app.add_route("/packages/{rest:path}", packages, suffix="npm")
-    app.add_route("/login", Login(site))
-    app.add_route("/logout", Logout(site))
-    app.add_route("/setup", Setup(site))
-    app.add_route("/account", account)
-    app.add_route("/account/tokens", account, suffix="tokens")
-    app.add_route("/account/tokens/revoke", account, suffix="revoke")
-    app.add_route("/cargo/me", CargoMe(site))
-    app.add_route("/static/{name}", StaticFiles(site))
-    return site
+    app.add_route("/", Start(site), access=Access.VISITOR)
+    app.add_route("/search", Search(site), access=Access.VISITOR)
+    app.add_route("/crates/{name}", packages, suffix="crate", access=Access.VISITOR)
+    app.add_route("/crates/{name}/{version}", packages, suffix="crate", access=Access.VISITOR)
+    app.add_route("/packages/{rest:path}", packages, suffix="npm", access=Access.VISITOR)
+    app.add_route("/account", account, access=Access.VISITOR)
+    app.add_route("/account/tokens", account, suffix="tokens", access=Access.VISITOR)
+    app.add_route("/account/tokens/revoke", account, suffix="revoke", access=Access.VISITOR)
+    app.add_route("/login", Login(site), access=Access.OPEN)
+    app.add_route("/logout", Logout(site), access=Access.OPEN)
+    app.add_route("/setup", Setup(site), access=Access.OPEN)
+    app.add_route("/cargo/me", CargoMe(site), access=Access.OPEN)
+    app.add_route("/static/{name}", StaticFiles(site), access=Access.OPEN)

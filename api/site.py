@@ -146,14 +146,6 @@ class Site:
         resp.set_header("location", self.root + path)
         resp.set_header("cache-control", "no-store")
 
-    def reader(self, req: Request, resp: Response) -> Visitor | None:
-        """Return who looks; None, and the way to sign in, when a private registry wants to know."""
-        visitor = self.sessions.visitor(req)
-        if visitor.identity is None and self.context.private:
-            self.go(resp, "/login")
-            return None
-        return visitor
-
     def has_admin(self) -> bool:
         """Return whether the registry was set up; that never changes back."""
         if not self._has_admin:
@@ -214,8 +206,6 @@ class StaticFiles:
             resp.data = file.gzip
         else:
             resp.data = file.body
-
-    on_head = on_get
 
 
 def _gzip(body: bytes) -> bytes:

@@ -41,8 +41,6 @@ class AccountPage:
             return
         self._show(req, resp, visitor, visitor.identity)
 
-    on_head = on_get
-
     async def on_post_tokens(self, req: Request, resp: Response) -> None:
         """Create a token and show it, this once."""
         site, context = self._site, self._site.context

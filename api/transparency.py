@@ -12,6 +12,7 @@ import falcon.asgi
 
 from packledger.api.answers import FOREVER, REVALIDATE, accepts_gzip
 from packledger.api.context import Context
+from packledger.api.mounts import Access, Mounts
 from packledger.audit.published import PublishedLog
 from packledger.audit.tile_paths import parse_level, parse_tile_path
 from packledger.domain.errors import NotFound
@@ -110,12 +111,14 @@ def _no_tile(req: Request) -> NotFound:
     return NotFound(f"the log has nothing at `{req.path[:200]}`")
 
 
-def add_routes(app: falcon.asgi.App[Request, Response], context: Context) -> None:
+def add_routes(app: Mounts, context: Context) -> None:
     """Add the log's routes."""
     registry = context.registry
     log = PublishedLog(registry.checkpoints, context.log_tiles.db, registry.log)
-    app.add_route("/log/checkpoint", LogCheckpoint(log))
-    app.add_route("/log/vkey", LogCheckpoint(log), suffix="vkey")
-    app.add_route("/log/tile/entries/{path:path}", Tiles(log), suffix="entries")
-    app.add_route("/log/tile/{level}/{path:path}", Tiles(log))
-    app.add_route("/audit/receipt/{position}", Receipts(context, log))
+    app.add_route("/log/checkpoint", LogCheckpoint(log), access=Access.READER)
+    app.add_route("/log/vkey", LogCheckpoint(log), suffix="vkey", access=Access.READER)
+    app.add_route(
+        "/log/tile/entries/{path:path}", Tiles(log), suffix="entries", access=Access.READER
+    )
+    app.add_route("/log/tile/{level}/{path:path}", Tiles(log), access=Access.READER)
+    app.add_route("/audit/receipt/{position}", Receipts(context, log), access=Access.READER)

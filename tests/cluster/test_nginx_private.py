@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import cargo_client
 import npm_client
@@ -12,6 +14,8 @@ from fronted_registry import FrontedRegistry
 from npm_client import NpmClient, npm_project
 from npm_verbs import install
 from packledger.api.gate import KEPT_S, MAY_READ
+from raw_http import exchange, request
+from respelled import BEFORE, PLAIN, respelled
 
 INDEX = "/cargo/index/hi/dd/hidden"
 DOCUMENTS = ("/cargo/index/config.json", INDEX, "/npm/hidden", "/npm/@acme%2fhidden")
@@ -96,6 +100,36 @@ def test_passwords_are_left_to_the_app_and_counted_once(hidden: FrontedRegistry)
     for _ in range(9):
         assert hidden.http.get("/npm/hidden", auth=("bob", "wrong")).status_code == 401
     assert hidden.http.get("/npm/hidden", auth=("bob", "password of bob")).status_code == 200
+
+
+def assert_closed(hidden: FrontedRegistry, target: str) -> None:
+    answer = exchange(hidden.nginx.port, request("GET", target.encode(), []))
+    assert answer is not None, target
+    assert answer.status in {400, 401, 404}, (target, answer)
+    assert b"1.0.0" not in answer.body.replace(target.encode(), b""), (target, answer)
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, "/cargo/crates/hidden/1.0.0/download"])
+def test_no_other_beginning_opens_a_document(hidden: FrontedRegistry, path: str) -> None:
+    for before in BEFORE:
+        assert_closed(hidden, before + path)
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(target=st.sampled_from(DOCUMENTS).flatmap(respelled))
+def test_no_spelling_opens_a_document(hidden: FrontedRegistry, target: str) -> None:
+    assert_closed(hidden, target)
+
+
+def test_nginx_and_the_app_refuse_the_same_paths(hidden: FrontedRegistry) -> None:
+    """What nginx lets through the app may answer: it was read in one way only."""
+    for path in (*PLAIN, "/npm//x", "/npm/a%2fb", "/npm/%5c", "/npm/x/..", "/npm/@a%2f..", "//"):
+        told = request("GET", path.encode(), [(b"Authorization", hidden.tokens["alice"].encode())])
+        answers = [exchange(port, told) for port in (hidden.nginx.port, hidden.port)]
+        refused = [answer is not None and answer.status == 400 for answer in answers]
+        assert refused == [path not in PLAIN] * 2, (path, answers)
 
 
 @pytest.mark.client

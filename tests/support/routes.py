@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import falcon.inspect
 
+from packledger.api.mounts import HeadRouter
 from packledger.cli.settings import Settings
 from packledger.cli.web_app import build_app
 
@@ -37,6 +38,8 @@ _BEGINNINGS = {
 
 # What begins like this is answered by a sink: all of npm, or what of it can be read.
 _SINKS = {"/npm": "", "/as-of": "/as-of/9"}
+
+falcon.inspect.register_router(HeadRouter)(falcon.inspect.inspect_compiled_router)
 
 
 class Route(NamedTuple):

@@ -1,0 +1,103 @@
+"""Where every route is added: it says who may use it, and answers HEAD where it answers GET.
+
+In a private registry access is decided on the route that Falcon has matched, never on the path: a
+decision about another string than the one that is routed can be led astray.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Protocol
+
+import falcon.asgi
+from falcon.routing import CompiledRouter
+
+from packledger.api.expectation import PatientApp
+
+Request = falcon.asgi.Request
+Response = falcon.asgi.Response
+
+
+class Sink(Protocol):
+    """What answers all that begins with a prefix. Falcon's own type allows no response, for
+    WebSockets; nothing here speaks them."""
+
+    async def __call__(self, req: Request, resp: Response | None, **params: Any) -> None:
+        """Answer a request."""
+
+
+class Access(Enum):
+    """Who may use a route of a private registry. A public one leaves that to each resource."""
+
+    OPEN = "whoever comes"
+    READER = "whoever has a valid credential"
+    VISITOR = "whoever is signed in; others are sent to the form"
+    UNSAID = "nobody: the route does not say"
+
+
+AccessOf = Callable[[Request], Access]
+"""For a sink, which has many routes inside."""
+
+
+class Gate(Protocol):
+    """Falcon middleware that admits to what Falcon has matched."""
+
+    def know(self, uri_template: str, access: Access) -> None:
+        """Be told of a route."""
+
+    async def admit(self, req: Request, resp: Response, access: Access) -> None:
+        """Refuse by an error, or by a complete answer; or do nothing."""
+
+
+class Mounts(PatientApp):
+    """The application. gate: of a private registry; a route without `access` is closed there."""
+
+    def __init__(self, middleware: list[Any], gate: Gate | None) -> None:
+        self._gate = gate
+        if gate is not None:
+            middleware = [*middleware, gate]
+        super().__init__(middleware=middleware, router=HeadRouter())
+
+    def add_route(
+        self,
+        uri_template: str,
+        resource: object,
+        *,
+        access: Access = Access.UNSAID,
+        **kwargs: Any,
+    ) -> None:
+        """Add a resource."""
+        if self._gate is not None:
+            self._gate.know(uri_template, access)
+        super().add_route(uri_template, resource, **kwargs)
+
+    def add_sink(  # type: ignore[override]
+        self, sink: Sink, prefix: str = "/", *, access: Access | AccessOf = Access.UNSAID
+    ) -> None:
+        """Add what answers all that begins with a prefix, a regular expression."""
+        super().add_sink(sink if self._gate is None else _gated(self._gate, sink, access), prefix)
+
+
+def _gated(gate: Gate, sink: Sink, access: Access | AccessOf) -> Sink:
+    """Return the sink behind the gate: Falcon's middleware does not see what a sink matches."""
+
+    async def answer(req: Request, resp: Response | None, **params: Any) -> None:
+        assert resp is not None
+        await gate.admit(req, resp, access if isinstance(access, Access) else access(req))
+        if not resp.complete:
+            await sink(req, resp, **params)
+
+    return answer
+
+
+class HeadRouter(CompiledRouter):
+    """Answers HEAD like GET; Falcon leaves the body out.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
+    """
+
+    def map_http_methods(self, resource: object, **kwargs: Any) -> dict[str, Any]:
+        """Return which method of a resource answers which of HTTP."""
+        methods: dict[str, Any] = {**super().map_http_methods(resource, **kwargs)}
+        if "GET" in methods:
+            methods.setdefault("HEAD", methods["GET"])
+        return methods
