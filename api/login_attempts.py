@@ -9,12 +9,20 @@ import fcntl
 import hashlib
 import mmap
 import os
+import re
 import secrets
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from pathlib import Path
 
 from packledger.domain.errors import TooMany
@@ -167,7 +175,7 @@ class Proxies:
     """Whose word is taken for where a request comes from."""
 
     def __init__(self, proxies: Sequence[str]) -> None:
-        self._networks = [ip_network(one, strict=False) for one in proxies]
+        self._networks = [_network(one) for one in proxies]
 
     def client(self, peer: str, forwarded_for: str | None) -> str:
         """Return a client's address, of IPv6 the /64 that belongs to one customer.
@@ -179,13 +187,42 @@ class Proxies:
             hops += reversed(forwarded_for.split(","))
         found: IPv4Address | IPv6Address | None = None
         for hop in hops:
-            try:
-                address = ip_address(hop.strip())
-            except ValueError:
+            address = _address(hop)
+            if address is None:
                 break
             found = address
             if not any(address in network for network in self._networks):
                 break
         if isinstance(found, IPv6Address):
-            return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
+            return str(ip_network((found, 64), strict=False))
         return str(found)
+
+
+_WITH_PORT = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::[0-9]{1,5})?")
+"""`[2001:db8::1]`, `[2001:db8::1]:443`, `192.0.2.1:443`; what has no brackets is taken whole.
+Source: https://www.rfc-editor.org/rfc/rfc7239#section-6"""
+
+
+def _address(hop: str) -> IPv4Address | IPv6Address | None:
+    """Return the address of a hop as proxies write it, None if it is none.
+
+    A listener on `[::]` sees IPv4 clients as `::ffff:192.0.2.1`: they are who they are.
+    """
+    text = hop.strip()
+    if found := _WITH_PORT.fullmatch(text):
+        text = found[1] or found[2]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    """Return a network, one of mapped IPv4 addresses as the network of those."""
+    network = ip_network(text, strict=False)
+    if isinstance(network, IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return IPv4Network((mapped, network.prefixlen - 96))
+    return network

@@ -7,11 +7,14 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 from falcon.testing import create_asgi_req
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from packledger.api.auth import Authenticator
 from packledger.api.hooks import Hooks
@@ -215,9 +218,49 @@ def test_another_worker_counts_in_the_same_table(tmp_path: Path, clock: Clock) -
         ("127.0.0.1", "", "127.0.0.1"),
         ("2001:db8:1:2:3::4", None, "2001:db8:1:2::/64"),
         ("::ffff:203.0.113.1", None, "203.0.113.1"),
+        # What a listener on `[::]` sees of a proxy on this machine.
+        ("::ffff:127.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("::ffff:127.0.0.1", "198.51.100.7, ::ffff:127.0.0.2", "198.51.100.7"),
+        ("127.0.0.1", "[2001:db8:1:2::9]:443, [::1]:8080, 127.0.0.1:9", "2001:db8:1:2::/64"),
+        ("127.0.0.1", "[198.51.100.7]", "198.51.100.7"),
+        ("127.0.0.1", "198.51.100.7:port", "127.0.0.1"),
+        ("127.0.0.1", "unknown", "127.0.0.1"),
     ],
 )
 def test_the_client_is_the_last_that_is_no_proxy(
     peer: str, forwarded_for: str | None, client: str
 ) -> None:
     assert Proxies(("127.0.0.0/8", "::1")).client(peer, forwarded_for) == client
+
+
+@given(client=st.ip_addresses(), hops=st.lists(st.sampled_from(["127.0.0.1", "::1", "127.9.9.9"])))
+def test_an_address_is_the_same_however_a_proxy_writes_it(client: Any, hops: list[str]) -> None:
+    """With a port, in brackets, mapped to IPv6; and so are the proxies."""
+    assume(not client.is_loopback and (client.version == 4 or client.ipv4_mapped is None))
+    proxies = Proxies(("::ffff:127.0.0.0/104", "::1"))
+    (expected, *others) = {
+        proxies.client(writing(peer), ",".join(map(writing, [str(client), *hops])) + spaces)
+        for writing in _WRITINGS
+        for peer in ("127.0.0.1", "::1")
+        for spaces in ("", " ", "\t")
+    }
+    assert others == []
+    assert expected == (str(client) if client.version == 4 else str(_network_of(client)))
+
+
+def _mapped(address: str) -> str:
+    return address if ":" in address else f"::ffff:{address}"
+
+
+_WRITINGS = (
+    str,
+    _mapped,
+    lambda address: f"[{address}]",
+    lambda address: f"[{_mapped(address)}]:65535",
+    lambda address: f"[{address}]:1" if ":" in address else f"{address}:1",
+    lambda address: f" {address.upper()}",
+)
+
+
+def _network_of(client: Any) -> Any:
+    return ip_network((int(client), 64), strict=False)
