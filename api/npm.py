@@ -45,7 +45,7 @@ class Npm:
         else:
             answer = self._about_package(method, package_path(parts))
         if answer is None:
-            raise NotFound(f"this registry has no `{req.method} {req.path}`")
+            raise NotFound(f"this registry has no `{method} {req.path}`")
         await answer(req, resp)
 
     def _about_registry(  # noqa: PLR0911 - one case a path

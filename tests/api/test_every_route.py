@@ -102,8 +102,8 @@ def test_the_host_of_an_absolute_target_is_the_one_that_counts(registry: Running
     """A form's origin is compared with the host: a proxy may have left another in the header."""
     sent = b"form_token=x"
     for target, host, status in [
-        (b"http://there:1/login", b"here:1", b"the form was sent by another site"),
-        (b"http://here:1/login", b"there:1", b"the form is from an older page"),
+        (b"http://there:1/login", b"here:1", b"form was sent by another site"),
+        (b"http://here:1/login", b"there:1", b"form is from an older page"),
     ]:
         head = [(b"Origin", b"http://here:1"), (b"Accept", b"text/html")]
         head.append((b"Content-Type", b"application/x-www-form-urlencoded"))

@@ -234,7 +234,7 @@ def test_the_files_of_a_page_are_kept_for_ever_and_compressed(visitor: Visitor) 
     font = re.search(r'url\("(/static/inter-[0-9a-f]{16}\.woff2)"\)', style)
     assert font
     assert visitor.get(font[1]).headers["content-type"] == "font/woff2"
-    assert visitor.get("/static/..%2fsite.py").status_code == 404
+    assert visitor.get("/static/..%2fsite.py").status_code == 400
     assert visitor.get("/static/style.css").status_code == 404
 
 

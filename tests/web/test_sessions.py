@@ -132,7 +132,7 @@ def test_no_parameter_redirects_anywhere_else(visitor: Visitor) -> None:
         )  # fmt: skip
         assert answer.headers["location"] == "/account"
         visitor.http.cookies.clear()
-    assert visitor.get(f"{visitor.url}//evil.example.com/").status_code == 404
+    assert visitor.get(f"{visitor.url}//evil.example.com/").status_code == 400
 
 
 def test_signing_out_ends_the_session_on_the_server(
