@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -35,8 +36,16 @@ TAB, ENTER, SPACE = "\ue004", "\ue007", " "
 Value = TypeVar("Value")
 
 
+class Gone(AssertionError):
+    """The page of an element was left, or the browser is about to leave it."""
+
+
+# Caught in the middle of a change of pages, the driver passes on what Chromium says itself.
+_GONE = ("stale element reference", "does not belong to the document", "navigated or closed")
+
+
 class Element:
-    """Something on the page."""
+    """Something on the page; `Gone` when another page has come meanwhile."""
 
     def __init__(self, browser: "Browser", reference: str) -> None:
         self._browser, self._path = browser, f"element/{reference}"
@@ -51,7 +60,20 @@ class Element:
         return str(self._browser.ask("GET", f"{self._path}/computedlabel"))
 
     def click(self) -> None:
+        """Click what changes something on this page."""
         self._browser.ask("POST", f"{self._path}/click", {})
+
+    def follow(self) -> None:
+        """Click what loads another page: a link, or a button that sends a form."""
+        with self._browser.leaving():
+            self.click()
+
+    def is_gone(self) -> bool:
+        try:
+            self._browser.ask("GET", f"{self._path}/name")
+        except Gone:
+            return True
+        return False
 
     def type(self, text: str) -> None:
         self._browser.ask("POST", f"{self._path}/value", {"text": text})
@@ -113,15 +135,30 @@ class Browser:
             shutil.rmtree(self._profile, ignore_errors=True)
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """One command; its value. Raises: AssertionError with what the driver says."""
+        """One command; its value. Raises: AssertionError, or `Gone`, with what the driver says."""
         url = f"{self._session}/{path}"
         answer = self._http.request(method, url, json=body if method == "POST" else None)
         value = answer.json()["value"]
-        assert answer.status_code == 200, f"{method} {path} {body}: {value}"
+        if answer.status_code != 200:
+            said = f"{value['error']}: {value['message']}"
+            kind = Gone if any(one in said for one in _GONE) else AssertionError
+            raise kind(f"{method} {path} {body}: {said}")
         return value
 
     def go(self, url: str) -> None:
         self.ask("POST", "url", {"url": url})
+
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """What is done inside loads another page; return when the one before is gone.
+
+        The driver waits for a load that has begun, not for one that is about to: what is looked
+        for at once may be found on the page that is being left.
+        """
+        page = self.one("html")
+        yield
+        self.until(page.is_gone, "another page")
+        self.until(lambda: self.script("return document.readyState") == "complete", "all of it")
 
     @property
     def url(self) -> str:
@@ -186,8 +223,8 @@ class Browser:
     def until(self, look: Callable[[], Value | None], what: str) -> Value:
         deadline = time.monotonic() + WAIT_S
         while True:
-            found = look()
-            if found:
-                return found
+            with suppress(Gone):  # what was looked at; there is another page to look at now
+                if found := look():
+                    return found
             assert time.monotonic() < deadline, f"{what} did not appear at {self.url}"
             time.sleep(0.05)

@@ -29,8 +29,8 @@ def sign_in(browser: Browser, url: str, name: str) -> None:
     browser.go(f"{url}/login")
     browser.labelled("Account name").type(name)
     browser.labelled("Password").type(f"password of {name}")
-    browser.labelled("Sign in").click()
-    browser.until(lambda: browser.url.endswith("/account") or None, "the account")
+    browser.labelled("Sign in").follow()
+    assert browser.url.endswith("/account")
 
 
 def check_usable(browser: Browser) -> None:
@@ -73,22 +73,22 @@ def test_from_setup_to_a_revoked_token(
     code = re.search(r"\b[a-z0-9]{5}(-[a-z0-9]{5}){3}\b", registry.log.read_text())
     assert code
     browser.go(registry.url)
-    browser.link("Set up the registry").click()
+    browser.link("Set up the registry").follow()
     browser.labelled("Setup code").type(code[0])
     browser.labelled("Account name").type("carol")
     browser.labelled("Password").type("password of carol")
     check_usable(browser)
-    browser.labelled("Create the administrator").click()
-    browser.until(lambda: browser.url.endswith("/account") or None, "the account")
+    browser.labelled("Create the administrator").follow()
+    assert browser.url.endswith("/account")
     check_usable(browser)
-    browser.labelled("Sign out").click()
-    browser.link("Sign in").click()
+    browser.labelled("Sign out").follow()
+    browser.link("Sign in").follow()
     sign_in(browser, registry.url, "carol")
 
     browser.labelled("Name").type("release job")
     browser.labelled("publish new crates and packages").click()
     browser.labelled("Limit to packages").type("npm:browsed-*")
-    browser.labelled("Create the token").click()
+    browser.labelled("Create the token").follow()
     secret = browser.one(".secret").text
     assert re.fullmatch(r"plk_[A-Za-z0-9]{40}", secret)
     check_usable(browser)
@@ -97,14 +97,15 @@ def test_from_setup_to_a_revoked_token(
     assert publish_with(registry, secret, "other-thing").status_code == 403
 
     browser.go(f"{registry.url}/")
-    browser.labelled("Search crates and packages").type(f"browsed{ENTER}")
-    browser.link("browsed-thing").click()
+    with browser.leaving():
+        browser.labelled("Search crates and packages").type(f"browsed{ENTER}")
+    browser.link("browsed-thing").follow()
     assert browser.one("h1").text == "browsed-thing 1.0.0"
     check_usable(browser)
 
-    browser.link("carol").click()
+    browser.link("carol").follow()
     revoke = next(one for one in browser.all("button") if one.text == "Revoke")
-    revoke.click()
+    revoke.follow()
     assert "was revoked" in browser.one("[role=status]").text
     assert publish_with(registry, secret, "browsed-more").status_code == 401
 
