@@ -68,9 +68,14 @@ class KafkaReader:
 
     def more(self, limit: int) -> list[Any]:
         """Return at most `limit` records from here on, none if there is nothing more now."""
-        if self.offset() >= self._end:
-            self._end = self.end()
-        return self.next_before(self._end, limit)
+        while True:
+            newest = self.offset() >= self._end
+            if newest:
+                self._end = self.end()
+            records = self.next_before(self._end, limit)
+            # Before the end that was known there may be a mark only, and events behind it by now.
+            if records or newest:
+                return records
 
     def next_before(self, end: int, limit: int) -> list[Any]:
         """Return at most `limit` records from here on; none if there are none before offset `end`.

@@ -95,6 +95,21 @@ def test_an_open_transaction_is_neither_read_nor_waited_for(
     assert feed.read(5, 100) == log[5:]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_a_mark_at_the_end_of_what_was_known_does_not_end_the_reading(
+    address: KafkaAddress, feed: KafkaFeed, limit: int
+) -> None:
+    """A rebuild takes an empty page for the log's end."""
+    log = owners_come(9)
+    after = 0
+    for length in (3, 4, 7, 9):
+        relay_all(ListFeed(log, length), address)
+        while after < length:
+            page = feed.read(after, limit)
+            assert page == log[after : min(length, after + limit)]
+            after = page[-1].position
+
+
 def until_away(feed: KafkaFeed) -> None:
     deadline_s = time.monotonic() + SOON_S
     with suppress(Unavailable):
