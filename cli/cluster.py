@@ -12,7 +12,7 @@ from packledger.cli.options import common
 from packledger.cli.projecting import prepare_read_models, projecting
 from packledger.cli.settings import Settings
 from packledger.cli.stores import kafka_address, opened_store_feed
-from packledger.cli.supervisor import StopAsked, Supervisor
+from packledger.cli.supervisor import StopAsked, Supervisor, end_at_sigterm
 
 
 @click.command()
@@ -39,6 +39,7 @@ def web(settings: Settings) -> None:
     from packledger.cli.web_server import announce, run_web_server
 
     logs.configure(settings.log_level)
+    end_at_sigterm()
     held = hold_web(settings)
     sockets = listen_on(settings)
     settings = with_real_ports(settings, sockets)
@@ -70,6 +71,7 @@ def relay(settings: Settings) -> None:
 def project(settings: Settings) -> None:
     """Keep this node's read models up to date, until SIGTERM."""
     logs.configure(settings.log_level)
+    end_at_sigterm()
     with hold_projector(settings, "project"):
         prepare_read_models(settings)
         Supervisor(projecting(settings)).run()

@@ -8,7 +8,7 @@ from packledger.cli.migrate import prepare_log, prepare_web, show_setup_code
 from packledger.cli.node import hold_projector, hold_web
 from packledger.cli.projecting import prepare_read_models, projecting
 from packledger.cli.settings import Settings
-from packledger.cli.supervisor import Child, Supervisor
+from packledger.cli.supervisor import Child, Supervisor, end_at_sigterm
 from packledger.cli.web_app import NO_HOOKS
 from packledger.cli.web_server import announce, run_web_server
 
@@ -23,6 +23,7 @@ def serve(settings: Settings, hooks: Hooks = NO_HOOKS) -> None:
         click.ClickException: another `serve` runs on it, or a port is in use.
     """
     logs.configure(settings.log_level)
+    end_at_sigterm()
     held = [hold_projector(settings, "serve"), hold_web(settings)]
     sockets = listen_on(settings)
     settings = with_real_ports(settings, sockets)

@@ -34,6 +34,14 @@ class Child(msgspec.Struct):
     start_at_s: float = 0.0
 
 
+def end_at_sigterm() -> None:
+    """End with status 0 at SIGTERM, until who runs for long listens to it.
+
+    Without a handler it kills, which looks like a failure; and process 1 of a container ignores it.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+
+
 class StopAsked:
     """Becomes true at SIGTERM or SIGINT."""
 
