@@ -62,15 +62,22 @@ def wait_signed(node: Node) -> str:
     return node.http.get("/log/checkpoint").text
 
 
+def wait_served(node: Node, checkpoint: str) -> None:
+    """Wait until a node's own tiles have what is signed: it serves no checkpoint before."""
+    wait_until(
+        lambda: node.http.get("/log/checkpoint").text == checkpoint,
+        f"{node.name} serves the checkpoint",
+        WITHIN_S,
+    )
+
+
 def test_every_node_serves_what_one_of_them_signed(
     nodes: tuple[Node, Node], tmp_path: Path
 ) -> None:
     one, other = nodes
     publish(other, "elsewhere")
     checkpoint = wait_signed(one)
-    wait_until(
-        lambda: other.http.get("/log/checkpoint").text == checkpoint, "the other has it", WITHIN_S
-    )
+    wait_served(other, checkpoint)
     key = parse_verifier(one.cli("log", "key").strip())
     assert other.cli("log", "key").strip() == str(key), "the node without the key knows it, too"
     for node in nodes:
@@ -97,6 +104,7 @@ def test_without_the_signer_publishing_goes_on_and_it_catches_up(
 def test_a_second_signer_without_the_key_signs_nothing(nodes: tuple[Node, Node]) -> None:
     one, other = nodes
     before = wait_signed(one)
+    wait_served(other, before)
     other.sign.start()
     wait_until(lambda: one.health()["log"]["state"] == "refused", "it is told", WITHIN_S)
     assert "another process signs" in one.health()["log"]["why"]
