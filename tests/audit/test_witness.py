@@ -177,12 +177,13 @@ def test_a_witness_that_hangs_holds_nothing_up(log: WitnessedLog, witness: LiteW
         log.append(5)
         began_s = time.monotonic()
         log.sign()
-        assert time.monotonic() - began_s < 10
+        took_s = time.monotonic() - began_s
+        assert took_s < 20
         assert not log.cosigned()
         log.append(1)
         began_s = time.monotonic()
         log.sign()
-        assert time.monotonic() - began_s < 1.5, "nobody waits for it a second time"
+        assert time.monotonic() - began_s < took_s / 2, "nobody waits for it a second time"
     finally:
         os.kill(witness.pid, signal.SIGCONT)
     log.clock.now_s += PAUSE_S

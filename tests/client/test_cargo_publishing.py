@@ -329,4 +329,4 @@ def test_a_publish_answers_long_before_cargo_would_give_up(registry: RunningRegi
     body = new_crate("swift", "1.0.0")
     started = time.monotonic()
     assert put_crate(registry, body).status_code == 200
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10, "cargo would wait for more"

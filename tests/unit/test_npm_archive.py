@@ -283,10 +283,10 @@ def test_a_huge_extended_header_is_refused_before_it_is_read() -> None:
 
 def test_a_bomb_is_stopped_at_the_limit() -> None:
     bomb = gzip.compress(tar(MANIFEST, ("package/zeros", bytes(64 * MIB))))
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(TooLarge, match="more than 1048576 bytes"):
         read(bomb, MIB)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_zeros_after_the_end_count_too() -> None:

@@ -271,10 +271,10 @@ HOSTILE = {
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_body_is_refused_in_linear_time(body: bytes) -> None:
     """48 MiB take a third of a second here; a quadratic search would take hours."""
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises((Invalid, TooLarge)):
         scan_body(body)
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_a_document_over_the_limit_is_refused_and_its_long_texts_do_not_count() -> None:
