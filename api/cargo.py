@@ -15,6 +15,7 @@ from packledger.api.cargo_publish import Publish
 from packledger.api.context import Context
 from packledger.api.downloads import CRATE_TYPE, answer_download
 from packledger.api.mounts import Access, Mounts
+from packledger.api.paging import number
 from packledger.commands import crates
 from packledger.domain.crate_names import index_path
 from packledger.domain.ecosystems import CARGO
@@ -178,8 +179,8 @@ class Search:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer one page of hits and the true total, which cargo prints."""
-        limit = req.get_param_as_int("per_page", min_value=1, max_value=MAX_PER_PAGE) or 10
-        page = req.get_param_as_int("page", min_value=1, max_value=1_000_000) or 1
+        limit = number(req, "per_page", 10, least=1, most=MAX_PER_PAGE)
+        page = number(req, "page", 1, least=1, most=1_000_000)
         text = req.get_param("q") or ""
         hits, total = await self._context.find(req, CARGO, text, limit, (page - 1) * limit)
         resp.media = {

@@ -4,6 +4,7 @@ Source: https://github.com/npm/registry/blob/main/docs/REGISTRY-API.md
 """
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import falcon
 import falcon.asgi
@@ -12,6 +13,7 @@ from packledger.api.context import Context
 from packledger.api.mounts import Access, Mounts
 from packledger.api.npm_accounts import USER_PREFIX, NpmAccounts
 from packledger.api.npm_names import PackagePath, package_path, segments
+from packledger.api.npm_owners import NpmOwners
 from packledger.api.npm_reads import NpmReads
 from packledger.api.npm_stars import NpmStars
 from packledger.api.npm_tokens import NpmTokens
@@ -27,17 +29,21 @@ class Npm:
     """Finds out what a request names and hands it to who answers that."""
 
     def __init__(self, context: Context) -> None:
+        self._own_path = [*urlsplit(context.registry.public_url).path.split("/")[1:], "npm"]
         self._reads = NpmReads(context)
         self._writes = NpmWrites(context)
         self._accounts = NpmAccounts(context)
         self._tokens = NpmTokens(context)
         self._stars = NpmStars(context)
+        self._owners = NpmOwners(context)
 
     async def __call__(self, req: Request, resp: Response | None, **params: str) -> None:
         """Answer a request; HEAD as GET."""
         assert resp is not None
-        parts = segments(req.scope["raw_path"], "/npm")
         method = "GET" if req.method == "HEAD" else req.method
+        parts = segments(req.scope["raw_path"], "/npm")
+        if method == "DELETE":
+            parts = self._undoubled(parts)
         if not parts:
             raise NotFound("this is an npm registry: set it with `npm config set registry URL`")
         if parts[0] == "-":
@@ -48,12 +54,22 @@ class Npm:
             raise NotFound(f"this registry has no `{method} {req.path}`")
         await answer(req, resp)
 
+    def _undoubled(self, parts: list[str]) -> list[str]:
+        """Return the path of a tarball to remove without the registry's own path, said again.
+
+        npm up to 6 puts the path of `dist.tarball` behind the registry's URL, which has it, too.
+        """
+        own = len(self._own_path)
+        is_tarball = len(parts) > own + 4 and parts[-2] == "-rev" and parts[own] != "-"
+        return parts[own:] if is_tarball and parts[:own] == self._own_path else parts
+
     def _about_registry(  # noqa: PLR0911 - one case a path
         self, method: str, parts: list[str]
     ) -> Answer | None:
         """Return who answers `/-/…`."""
         if parts[:1] == ["package"]:
-            return self._about_tags(method, package_path(parts[1:]))
+            path = package_path(parts[1:])
+            return self._about_tags(method, path) or self._owners.answer_for(method, path)
         match method, parts:
             case "GET", ["ping"]:
                 return self._reads.ping

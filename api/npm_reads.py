@@ -10,6 +10,7 @@ from packledger.api.answers import REVALIDATE, answer_document
 from packledger.api.bodies import read_small
 from packledger.api.context import Context
 from packledger.api.downloads import TARBALL_TYPE, answer_download
+from packledger.api.paging import number
 from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import Invalid, NoSuchPackage, NotFound, VersionPurged
 from packledger.domain.npm_names import version_of_tarball
@@ -97,10 +98,9 @@ class NpmReads:
 
     async def search(self, req: Request, resp: Response) -> None:
         """Answer one page of hits and the true total."""
-        size = req.get_param_as_int("size", min_value=0, max_value=MAX_SIZE)
-        offset = req.get_param_as_int("from", min_value=0, max_value=1_000_000) or 0
+        limit = number(req, "size", 20, least=0, most=MAX_SIZE)
+        offset = number(req, "from", 0, least=0, most=1_000_000)
         text = req.get_param("text") or ""
-        limit = 20 if size is None else size
         hits, total = await self._context.find(req, NPM, text, limit, offset)
         now = self._context.registry.now()
         resp.media = {

@@ -44,11 +44,16 @@ class PackumentHead(msgspec.Struct):
     unpublished_by: str = ""
 
 
-class _Person(msgspec.Struct):
-    """npm wants both fields; e-mail addresses of accounts never are in documents."""
+class Person(msgspec.Struct):
+    """npm wants both fields, and prints `alice <undefined>` without the second."""
 
     name: str
-    email: str = ""
+    email: str
+
+
+def person(account: str) -> Person:
+    """Return an account as npm shows it: addresses are in no document, so with one that is none."""
+    return Person(account, f"{account}@noreply.invalid")
 
 
 class _Described(msgspec.Struct, omit_defaults=True):
@@ -114,8 +119,8 @@ def fragments(event: NpmVersionPublished) -> tuple[bytes, bytes]:
     The first is for the full form and for `GET /<package>/<version>`; the second for the
     abbreviated form has only the documented fields.
     """
-    people = b',"maintainers":%b' % _encode([_Person(name) for name in event.maintainers])
-    user = b',"_npmUser":%b' % _encode(_Person(event.by)) if event.by else b""
+    people = b',"maintainers":%b' % _encode([person(name) for name in event.maintainers])
+    user = b',"_npmUser":%b' % _encode(person(event.by)) if event.by else b""
     dist = _open_dist(event)
     full = bytes(event.manifest)[1:-1] + user + people + dist
     return full, _encode(_abbreviated(event.manifest))[1:-1] + dist
@@ -142,7 +147,7 @@ def assemble_full(
             b',"dist-tags":%b,"versions":{' % _encode(head.dist_tags),
             _versions(head.name, rows, public_url),
             b'},"time":%b' % _times(head, rows),
-            b',"maintainers":%b' % _encode([_Person(owner) for owner in head.maintainers]),
+            b',"maintainers":%b' % _encode([person(owner) for owner in head.maintainers]),
             b',"users":%b' % _encode(dict.fromkeys(head.stars, True)),
             b"," + described if described else b"",
             b',"readme":%b,"readmeFilename":%b' % (_encode(text), _encode(filename)),

@@ -69,7 +69,7 @@ class Packuments(FragmentProjection[PackumentHead]):
 
     name = PACKUMENTS
     schema = 4
-    renderer = 2
+    renderer = 3
     tables = """
         CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL) WITHOUT ROWID;
         CREATE TABLE versions (position INTEGER PRIMARY KEY, name TEXT NOT NULL,

@@ -15,6 +15,7 @@ from uploads import npm_body
 
 pytestmark = pytest.mark.client
 ClientAs = Callable[[str, str], NpmClient]
+StartRegistry = Callable[..., RunningRegistry]
 EACH = pytest.mark.parametrize("command", ["npm", "pnpm"])
 NPM_ASKS = "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*"
 
@@ -147,6 +148,30 @@ def test_the_last_version_takes_the_package_with_it(
     published(registry, "last-one", "1.0.0")
     npm("unpublish", "last-one@1.0.0", "--force")
     assert "E404" in npm("view", "last-one", fails=True).text
+
+
+@pytest.mark.parametrize("prefix", ["", "/team"])
+def test_npm_6_unpublishes_a_version(start_registry: StartRegistry, prefix: str) -> None:
+    """The requests of npm 6.14.18, recorded: the last one says the registry's path twice."""
+    registry = start_registry(prefix=prefix)
+    for name in ("six", "@acme/six", "npm", "@npm/npm"):
+        published(registry, name, "1.0.0")
+        published(registry, name, "1.1.0")
+        url, token = f"/npm/{name.replace('/', '%2f')}", registry.token()
+        document = registry.http.get(f"{url}?write=true", headers=token).json()
+        del document["versions"]["1.1.0"]
+        document["dist-tags"]["latest"] = "1.0.0"
+        rev = document["_rev"]
+        answer = registry.http.put(f"{url}/-rev/{rev}", json=document, headers=token)
+        assert answer.status_code == 201, answer.text
+        rev = registry.http.get(f"{url}?write=true", headers=token).json()["_rev"]
+        file = f"{name.rpartition('/')[2]}-1.1.0.tgz"
+        again = f"/npm{prefix}/npm/{name}/-/{file}/-rev/{rev}"
+        answer = registry.http.delete(again, headers=token)
+        assert answer.status_code == 200, answer.text
+        assert registry.http.delete(again).status_code == 401
+        other = again.replace("1.1.0", "9.9.9")
+        assert registry.http.delete(other, headers=token).status_code == 404
 
 
 def test_a_stale_revision_changes_nothing(registry: RunningRegistry) -> None:

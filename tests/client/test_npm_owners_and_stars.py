@@ -31,7 +31,10 @@ def test_npm_adds_lists_and_removes_owners_but_not_the_last(
     published(registry, name, "1.0.0")
     assert publish_as(registry, "bob", name, "1.1.0") == 403
     npm("owner", "add", "bob", name)
-    assert npm("owner", "ls", name).stdout.split() == ["alice", "<>", "bob", "<>"]
+    assert npm("owner", "ls", name).stdout.split() == [
+        *("alice", "<alice@noreply.invalid>"),
+        *("bob", "<bob@noreply.invalid>"),
+    ]
     assert publish_as(registry, "bob", name, "1.1.0") == 201
 
     npm("owner", "rm", "bob", name)
@@ -47,6 +50,52 @@ def test_npm_adds_lists_and_removes_owners_but_not_the_last(
     nobody = registry.http.put(url, json={"maintainers": []}, headers=registry.token())
     assert nobody.status_code in {400, 403, 409}, "not by hand either"
     assert owners(registry, name) == ["alice"]
+
+
+@pytest.mark.parametrize("name", ["pnpm-shared", "@acme/pnpm-shared"])
+def test_pnpm_adds_lists_and_removes_owners_but_not_the_last(
+    registry: RunningRegistry, pnpm: NpmClient, name: str
+) -> None:
+    """pnpm names the package first."""
+    published(registry, name, "1.0.0")
+    pnpm("owner", "add", name, "bob")
+    listed = pnpm("owner", "ls", name).stdout.splitlines()
+    assert [line.split()[0] for line in listed] == ["alice", "bob"]
+    assert publish_as(registry, "bob", name, "1.1.0") == 201
+    escaped = name.replace("/", "%2f")
+    asked = registry.http.get(f"/npm/-/package/{escaped}/owners").json()
+    assert asked == packument(registry, name)["maintainers"]
+
+    pnpm("owner", "rm", name, "bob")
+    assert owners(registry, name) == ["alice"]
+    for words in (("add", name, "nobody-here"), ("rm", name, "bob"), ("rm", name, "alice")):
+        pnpm("owner", *words, fails=True)
+        assert owners(registry, name) == ["alice"]
+
+
+def test_who_may_change_one_owner(registry: RunningRegistry) -> None:
+    published(registry, "one-owner", "1.0.0")
+    url, body = "/npm/-/package/one-owner/owners", {"user": "bob"}
+    limited = [
+        registry.cli("token", "create", "--user", "alice", *options).strip()
+        for options in (["--read-only"], ["--package", "npm:other"], ["--scope", "publish-new"])
+    ]
+    headers = [{"authorization": f"Bearer {token}"} for token in limited]
+    for refused, status in [({}, 401), (registry.token("bob"), 403), *((h, 403) for h in headers)]:
+        assert registry.http.put(url, json=body, headers=refused).status_code == status
+        assert registry.http.delete(f"{url}/alice", headers=refused).status_code == status
+    alice = registry.token()
+    assert registry.http.put(url, json={"user": 1}, headers=alice).status_code == 400
+    assert registry.http.put(url, content=b"", headers=alice).status_code == 400
+    assert registry.http.delete(url, headers=alice).status_code == 404
+    for path in ("/npm/-/package/no-package/owners", "/npm/-/package/@a/owners"):
+        assert registry.http.get(path).status_code in {400, 404}
+        assert registry.http.put(path, json=body, headers=alice).status_code in {400, 404}
+    assert owners(registry, "one-owner") == ["alice"]
+    for _ in range(2):
+        assert registry.http.put(url, json=body, headers=alice).status_code == 201
+    assert owners(registry, "one-owner") == ["alice", "bob"]
+    assert registry.http.delete(f"{url}/bob", headers=alice).status_code == 200
 
 
 def test_only_owners_change_owners_and_only_to_accounts(registry: RunningRegistry) -> None:

@@ -107,6 +107,43 @@ def test_pages_follow_one_another_and_name_the_true_total(
     assert registry.http.get("/npm/-/v1/search?text=paged&size=many").status_code == 400
 
 
+@pytest.mark.parametrize("command", ["npm", "pnpm"])
+def test_more_hits_than_there_are_may_be_asked_for(
+    registry: RunningRegistry, client_as: ClientAs, command: str
+) -> None:
+    published(registry, f"plenty-{command}", "1.0.0")
+    client = client_as(command, "")
+    words = {"npm": ["--json", "--searchlimit=1000"], "pnpm": ["--json", "--search-limit=1000"]}
+    found = json.loads(client("search", f"plenty-{command}", *words[command]).stdout)
+    assert [one["name"] for one in found] == [f"plenty-{command}"]
+
+
+@pytest.mark.parametrize(
+    ("url", "many"),
+    [
+        ("/npm/-/v1/search?size=1000", "objects"),
+        ("/npm/-/v1/search?size=%2B9&from=-5", "objects"),
+        (f"/npm/-/v1/search?size={'9' * 30}", "objects"),
+        ("/npm/-/v1/search", "objects"),
+        ("/npm/-/v1/search?text=&size=&from=", "objects"),
+        ("/cargo/api/v1/crates?per_page=101", "crates"),
+        ("/cargo/api/v1/crates?per_page=0&page=-1", "crates"),
+        ("/cargo/api/v1/crates?q=&per_page=&page=", "crates"),
+    ],
+)
+def test_numbers_out_of_range_get_what_there_is(
+    registry: RunningRegistry, url: str, many: str
+) -> None:
+    """A number of hits is a wish. What is no number is a mistake, and said to be one."""
+    put_package(registry, npm_body({"name": "countless", "version": "1.0.0"}))
+    answer = registry.http.get(url)
+    assert answer.status_code == 200, answer.text
+    assert bool(answer.json()[many]) is (many == "objects")
+    refused = registry.http.get(f"{url.partition('?')[0]}?size=x&per_page=x")
+    assert refused.status_code == 400
+    assert "must be a number, not `x`" in refused.text
+
+
 def test_every_audit_finds_nothing_and_says_so(
     registry: RunningRegistry, client_as: ClientAs, tmp_path: Path
 ) -> None:

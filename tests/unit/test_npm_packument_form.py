@@ -18,6 +18,8 @@ from packledger.projections.packument_form import (
 URL = "http://127.0.0.1:8765"
 AT = "2026-11-21T10:00:00.000Z"
 LATER = "2026-11-22T10:00:00.000Z"
+ALICE = {"name": "alice", "email": "alice@noreply.invalid"}
+BOB = {"name": "bob", "email": "bob@noreply.invalid"}
 
 
 def published(version: str, **fields: Any) -> NpmVersionPublished:
@@ -72,7 +74,7 @@ def test_the_full_form_has_every_field_of_the_protocol() -> None:
         "name": "@s/n",
         "dist-tags": {"latest": "2.0.0", "old": "1.0.0"},
         "time": {"created": AT, "modified": LATER, "1.0.0": AT, "1.5.0": AT, "2.0.0": LATER},
-        "maintainers": [{"name": "alice", "email": ""}, {"name": "bob", "email": ""}],
+        "maintainers": [ALICE, BOB],
         "users": {"carol": True},
         "description": '"quoted" é',
         "author": {"name": "A", "email": "a@b.c"},
@@ -93,8 +95,8 @@ def test_a_version_object_is_the_manifest_and_what_the_registry_knows() -> None:
         "hasInstallScript": True,
         "_hasShrinkwrap": True,
         "_id": "@s/n@1.0.0",
-        "_npmUser": {"name": "alice", "email": ""},
-        "maintainers": [{"name": "alice", "email": ""}, {"name": "bob", "email": ""}],
+        "_npmUser": ALICE,
+        "maintainers": [ALICE, BOB],
         "dist": {
             "integrity": "sha512-abc==",
             "shasum": "cd" * 20,

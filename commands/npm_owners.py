@@ -1,0 +1,39 @@
+"""Changing one owner of an npm package, as pnpm does; npm sends a whole list, `npm_edits`."""
+
+from collections.abc import Sequence
+
+from packledger.commands.accounts import check_accounts_exist
+from packledger.commands.registry import Registry
+from packledger.domain import npm_package
+from packledger.domain.actor import Actor
+from packledger.domain.ecosystems import NPM
+from packledger.domain.events import Event, NpmOwnerAdded
+from packledger.domain.npm_names import canonical_npm_name
+from packledger.domain.npm_package import NpmPackage
+from packledger.domain.ownership import check_owner, owners_to_remove
+from packledger.domain.permissions import Identity
+
+
+def change_owner(
+    registry: Registry, identity: Identity, actor: Actor, name: str, account: str, *, adding: bool
+) -> None:
+    """Make an account an owner, or no longer one; does nothing where it is one already.
+
+    Raises:
+        RegistryError: no such package, account or owner, no right to it, or nobody would remain.
+    """
+    identity.check_may("change-owners", NPM, name)
+
+    def decide(state: NpmPackage | None, _: int) -> Sequence[Event]:
+        package = npm_package.existing(state, name)
+        check_owner(package.owners, actor, name)
+        leaving = [] if adding else owners_to_remove(package.owners, [account], name)
+        staying = [owner for owner in package.owners if owner not in leaving]
+        wanted = [*staying, account] if adding else staying
+        events = npm_package.decide_owners(package, actor, name, wanted)
+        check_accounts_exist(
+            registry, [event.owner for event in events if isinstance(event, NpmOwnerAdded)]
+        )
+        return events
+
+    registry.execute("npm", canonical_npm_name(name), decide)
