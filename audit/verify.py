@@ -27,9 +27,10 @@ PUBLISHING_S = 6.0
 
 
 class Part(msgspec.Struct):
-    """What a part of the check says. more: faults beyond those that are kept."""
+    """What a part of the check says. more: faults beyond those that are kept; notes: no faults."""
 
     faults: list[Fault] = []
+    notes: list[str] = []
     more: int = 0
     blobs: int = 0
     orphans: int = 0
@@ -60,7 +61,8 @@ class Report(msgspec.Struct, frozen=True):
     """The whole. since: what lies before was not looked at; position: of the log's last event.
 
     blobs: how many were read, None when they were left out; orphans: blobs that nothing names;
-    read_models: those that were compared; more: faults that are only counted.
+    read_models: those that were compared; more: faults that are only counted; notes: what need not
+    be wrong, but should be known.
     """
 
     since: int
@@ -70,6 +72,7 @@ class Report(msgspec.Struct, frozen=True):
     read_models: Sequence[str]
     faults: Sequence[Fault]
     more: int
+    notes: Sequence[str]
 
 
 def signed_log(checkpoints: Checkpoints, keys: LogKeys, part: Part) -> SignedLog | None:

@@ -60,8 +60,8 @@ class Checked(msgspec.Struct):
 class WatchedLog:
     """A log of which every event is checked when it is read, as long as it is read in order.
 
-    tiles: their table of times is compared, too; signed: what the log must reach; follow: is given
-    every page, so that nobody need read it again. checked: whoever reads on from there with
+    tiles: their table of times is compared, too; signed: what the log must reach; followers: are
+    given every page, so that nobody need read it again. checked: whoever reads on from there with
     `verify_store` misses nothing.
     """
 
@@ -71,9 +71,9 @@ class WatchedLog:
         since: int,
         tiles: sqlite3.Connection,
         signed: Sequence[int],
-        follow: Callable[[Sequence[Recorded]], None] = lambda page: None,
+        followers: Sequence[Callable[[Sequence[Recorded]], None]] = (),
     ) -> None:
-        self._log, self._tiles, self._follow = log, tiles, follow
+        self._log, self._tiles, self._followers = log, tiles, followers
         self._until = max(size_of(tiles), *signed, 0)
         tile, self._since = since // TILE_WIDTH, since
         self.checked = Checked(tile * TILE_WIDTH)
@@ -104,7 +104,8 @@ class WatchedLog:
                 for one in page
                 if one.position > self._since
             )
-            self._follow(page)
+            for follow in self._followers:
+                follow(page)
         return page
 
     def _check_time(self, tile: int) -> None:

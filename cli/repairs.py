@@ -1,4 +1,4 @@
-"""`packledger repair blobs`: fetch again what is missing or damaged."""
+"""`packledger repair`: fetch blobs again, take snapshots anew."""
 
 import sys
 
@@ -11,6 +11,7 @@ from packledger.cli.options import common, opened
 from packledger.cli.progress import shown_progress
 from packledger.cli.references import read_references
 from packledger.cli.settings import TOKEN, Settings
+from packledger.eventstore.snapshots import remove_snapshots
 
 
 @click.group("repair")
@@ -57,3 +58,15 @@ def blobs_command(settings: Settings, place: str, token: str, as_json: bool) -> 
         click.echo(f"mended {outcomes[True]}, not mended {outcomes[False]}")
     if outcomes[False]:
         sys.exit(1)
+
+
+@repair_group.command("snapshots")
+@common
+def snapshots_command(settings: Settings) -> None:
+    """Remove every snapshot: they are taken anew, of what the events give; `serve` may run.
+
+    Where `verify` finds one that differs, somebody could write into the event store: find out who.
+    """
+    with opened(settings) as registry:
+        removed = remove_snapshots(registry.log)
+    click.echo(f"removed {removed} snapshots")

@@ -24,6 +24,7 @@ class Places:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.events = data / "events.sqlite"
+        self.snapshot_key = data / "snapshot.key"
         self.blobs = data / "blobs"
         self.read = data / "read"
         self.run = data / "run"

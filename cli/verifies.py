@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -20,7 +20,14 @@ from packledger.cli.rebuild_processes import WEIGHTS, groups_of, in_processes
 from packledger.cli.rebuilds import rebuild_shown
 from packledger.cli.settings import Settings
 from packledger.cli.stores import places_of
-from packledger.cli.verify_parts import CORES, KINDS, check_blobs, check_log, check_models
+from packledger.cli.verify_parts import (
+    CORES,
+    KINDS,
+    Looked,
+    check_blobs,
+    check_log,
+    check_models,
+)
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.mapper import UnknownEvent
 from packledger.projections.board import LOG_TILES, STATIC_TREE
@@ -29,8 +36,8 @@ from packledger.projections.static_check import wrong_files
 
 MANY_EVENTS = 20_000
 """From here on, starting processes costs less than they save."""
-_WEIGHTS = {**WEIGHTS, LOG_TILES: 10}
-"""As of a rebuild; beside the tiles the event store is checked."""
+_WEIGHTS = {**WEIGHTS, LOG_TILES: 13}
+"""As of a rebuild; beside the tiles the event store is checked, and the rules are replayed."""
 Task = tuple[Callable[..., Part], tuple[Any, ...]]
 
 
@@ -43,16 +50,25 @@ Task = tuple[Callable[..., Part], tuple[Any, ...]]
     help="Believe what lies up to this position; read models are left out then.",
 )
 @click.option("--no-blobs", is_flag=True, help="Leave the blobs out: they take the longest.")
+@click.option(
+    "--admin",
+    "admins",
+    multiple=True,
+    metavar="NAME",
+    help="An administrator whom only an embedding program knows; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @common
-def verify(settings: Settings, since: int, no_blobs: bool, as_json: bool) -> None:
-    """Check the log, its signed tiles, every blob and every read model; `serve` may run.
+def verify(
+    settings: Settings, since: int, no_blobs: bool, admins: tuple[str, ...], as_json: bool
+) -> None:
+    """Check the log, its rules and signed tiles, blobs and read models; `serve` may run.
 
     Prints each fault with what it affects and what mends it; exits 1 if there is one. Needs as much
     space in the data directory as the read models take.
     """
     began_s = time.monotonic()
-    report = verify_all(settings, since, blobs=not no_blobs)
+    report = verify_all(settings, since, blobs=not no_blobs, admins=admins)
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:
@@ -61,7 +77,9 @@ def verify(settings: Settings, since: int, no_blobs: bool, as_json: bool) -> Non
         sys.exit(1)
 
 
-def verify_all(settings: Settings, since: int, *, blobs: bool) -> Report:
+def verify_all(
+    settings: Settings, since: int, *, blobs: bool, admins: Sequence[str] = ()
+) -> Report:
     """Check everything and return what was found; progress is shown on a terminal."""
     first, sound, position = _look(settings)
     models = [] if since else [name for name in sound if name != LOG_TILES]
@@ -69,7 +87,8 @@ def verify_all(settings: Settings, since: int, *, blobs: bool) -> Report:
     for group in groups_of([LOG_TILES, *models], CORES, _WEIGHTS):
         names = [name for name in group if name != LOG_TILES]
         if LOG_TILES in group:  # which stands for the log itself
-            tasks.append((check_log, (settings, since, LOG_TILES in sound, names)))
+            looked = Looked(since, LOG_TILES in sound, admins)
+            tasks.append((check_log, (settings, looked, names)))
         else:
             tasks.append((check_models, (settings, names)))
     if blobs:
@@ -86,6 +105,7 @@ def verify_all(settings: Settings, since: int, *, blobs: bool) -> Report:
         # What keeps several parts from looking at anything is one fault.
         faults=list(dict.fromkeys(fault for part in parts for fault in part.faults)),
         more=sum(part.more for part in parts),
+        notes=[note for part in parts for note in part.notes],
     )
 
 
@@ -145,6 +165,8 @@ def _show(report: Report, took_s: float) -> None:
         click.echo(f"{fault.what}\n  affects: {fault.affects}\n  mend it: {fault.mend}")
     if report.more:
         click.echo(f"and {report.more} faults more")
+    for note in report.notes:
+        click.echo(f"note: {note}")
     looked = [f"events {report.since + 1} to {report.position}"]
     if report.blobs is not None:
         orphans = f", {report.orphans} that nothing names" if report.orphans else ""

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import msgspec
+
 from packledger.audit.blob_references import BlobReferences
 from packledger.audit.faults import Fault
 from packledger.audit.log_keys import LogKeys
@@ -15,6 +17,8 @@ from packledger.audit.verify import Part, signed_log, sizes_of
 from packledger.audit.verify_blobs import BlobCheck
 from packledger.audit.verify_log import verify_log
 from packledger.audit.verify_models import Replays, fault_of
+from packledger.audit.verify_rules import Rules
+from packledger.audit.verify_snapshots import verify_snapshots
 from packledger.audit.verify_store import Checked, WatchedLog, verify_store
 from packledger.cli import wiring
 from packledger.cli.options import opened
@@ -22,6 +26,7 @@ from packledger.cli.settings import Settings
 from packledger.cli.stores import places_of
 from packledger.commands.registry import Registry
 from packledger.commands.signing import BadSigningKey, check_key
+from packledger.eventstore.log import Recorded
 from packledger.projections.board import LOG_TILES, STATIC_TREE
 from packledger.projections.damage import open_live
 from packledger.projections.generation import Generations
@@ -32,14 +37,21 @@ CORES = os.cpu_count() or 1
 KINDS = {**wiring.ALL_PROJECTIONS, STATIC_TREE: StaticTree}
 
 
-def check_log(
-    settings: Settings, since: int, tiles: bool, names: Sequence[str], progress: Progress
-) -> Part:
-    """Check the event store, and with its tiles what was signed; compare read models on the way.
+class Looked(msgspec.Struct, frozen=True):
+    """How to check the log. since: what lies before is believed; tiles: they may be looked at.
 
-    tiles: they may be looked at.
+    admins: whom an embedding program vouches for.
     """
-    part, checked = Part(), Checked(since)
+
+    since: int
+    tiles: bool
+    admins: Sequence[str] = ()
+
+
+def check_log(settings: Settings, looked: Looked, names: Sequence[str], progress: Progress) -> Part:
+    """Check the event store, and with its tiles what was signed; compare read models on the way."""
+    since, part, checked = looked.since, Part(), Checked(looked.since)
+    rules = Rules(looked.admins)
     with (
         part.guarded(),
         opened(settings) as registry,
@@ -47,15 +59,20 @@ def check_log(
         ThreadPoolExecutor(1, thread_name_prefix="store") as pool,
     ):
         damage = pool.submit(registry.log.damage)  # SQLite looks while Python folds
-        if tiles:
+        if looked.tiles:
             with part.guarded():
                 # The event store's own errors are refusals already: what is left are the tiles'.
                 try:
-                    checked = _check_tiles(settings, registry, since, part, replays, progress)
+                    follow = [replays.follow, *([] if since else [rules.follow])]
+                    checked = _check_tiles(settings, registry, since, part, follow, progress)
                 except (sqlite3.DatabaseError, ValueError, TypeError) as error:
                     part.add([fault_of(LOG_TILES, f"cannot be read: {error}")])
         part.add(verify_store(registry.log, since, checked, damage.result, progress))
         part.add(replays.faults(registry.log, progress))
+        if not since:  # they are about the whole history
+            part.add(rules.faults(registry.log, progress))
+            part.notes += rules.notes()
+        part.add(verify_snapshots(registry.log))
         part.add(_signing_key(registry))
     return part
 
@@ -72,7 +89,7 @@ def _check_tiles(
     registry: Registry,
     since: int,
     part: Part,
-    replays: Replays,
+    followers: Sequence[Callable[[Sequence[Recorded]], None]],
     progress: Progress,
 ) -> Checked:
     """Return how far the event store itself was checked, too."""
@@ -80,7 +97,7 @@ def _check_tiles(
     generations = Generations(places_of(settings).read, LOG_TILES)
     with closing(open_live(generations.model(generations.live()))) as db:
         db.execute("BEGIN")
-        watched = WatchedLog(registry.log, since, db, sizes_of(signed), replays.follow)
+        watched = WatchedLog(registry.log, since, db, sizes_of(signed), followers)
         part.add(verify_log(watched, db, signed, since + 1, progress))
     part.add(watched.faults)
     return watched.checked

@@ -19,6 +19,7 @@ from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.disk_blobs import DiskBlobs
 from packledger.eventstore.log import Log
+from packledger.eventstore.snapshot_key import snapshot_key
 from packledger.projections import damage
 from packledger.projections.accounts import Accounts
 from packledger.projections.board import ABSENT, PROJECTIONS, STATIC_TREE, Board
@@ -67,7 +68,7 @@ def open_registry(settings: Settings, *, create: bool) -> Registry:
     store = open_store(settings, create=create)
     table = store.credentials()
     return Registry(
-        log=Log(store),
+        log=Log(store, snapshot_key=snapshot_key(places.snapshot_key)),
         blobs=open_blobs(settings, places, create=create),
         credentials=Credentials(table),
         checkpoints=Checkpoints(table),

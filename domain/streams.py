@@ -14,7 +14,7 @@ from packledger.domain.account import Account
 from packledger.domain.configuration import Configuration
 from packledger.domain.crate import Crate
 from packledger.domain.downloads import Downloads
-from packledger.domain.events import Event, tag_of
+from packledger.domain.events import EVENTS, Event
 from packledger.domain.npm_package import NpmPackage
 
 type_of_state = {
@@ -38,6 +38,8 @@ _EVOLVE: dict[str, Callable[[Any, Event], State]] = {
     ),
 }
 
+_EVOLVE_BY = {kind: _EVOLVE[tag.partition(".")[0]] for tag, kind in EVENTS.items()}
+
 
 @lru_cache(maxsize=4_096)
 def stream_id(kind: str, canonical_name: str = "") -> UUID:
@@ -55,5 +57,10 @@ def fold(state: State | None, events: Iterable[Event]) -> State | None:
     """Return the state after the events; the given one is never changed."""
     fresh = state.copy() if state is not None else None
     for event in events:
-        fresh = _EVOLVE[tag_of(type(event)).partition(".")[0]](fresh, event)
+        fresh = evolve(fresh, event)
     return fresh
+
+
+def evolve(state: State | None, event: Event) -> State:
+    """Return the state after one event; the given one is changed."""
+    return _EVOLVE_BY[type(event)](state, event)

@@ -19,7 +19,7 @@ _MALFORMED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NO_TEXT = "Could not decode to UTF-8"
 _OTHER_TABLES = ("no such table", "no such column", "no such index")
 """What Python and SQLite say, without a code of their own. Every statement fits our tables."""
-_MISFITS = (
+MISFITS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -69,7 +69,7 @@ def misfits_as_damage(whose: str) -> Iterator[None]:
     """
     try:
         yield
-    except _MISFITS as error:
+    except MISFITS as error:
         raise DamagedLog(
             f"the events of {whose} do not follow from each other "
             f"({type(error).__name__}: {_printable(error)})"

@@ -85,7 +85,10 @@ class Decision(Protocol):
 
 
 class Log(Application[UUID]):
-    """The registry's event log in a store, which it closes with itself."""
+    """The registry's event log in a store, which it closes with itself.
+
+    snapshot_key: seals snapshots and opens them; without one, none is read or taken.
+    """
 
     name = "registry"
     is_snapshotting_enabled = True
@@ -95,8 +98,9 @@ class Log(Application[UUID]):
         store: Store,
         clock_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        snapshot_key: bytes = b"",
     ) -> None:
-        self._store = store
+        self._store, self._snapshot_key = store, snapshot_key
         self._clock_s, self._sleep = clock_s, sleep
         self._cache: OrderedDict[UUID, Loaded] = OrderedDict()
         self._cache_lock = threading.Lock()
@@ -113,7 +117,7 @@ class Log(Application[UUID]):
 
     def construct_mapper(self) -> Mapper[UUID]:
         """Return the bridge to our events."""
-        return EventMapper(self.construct_transcoder())
+        return EventMapper(self.construct_transcoder(), self._snapshot_key)
 
     def close(self) -> None:
         """Close every connection."""
@@ -152,6 +156,8 @@ class Log(Application[UUID]):
 
     def _snapshot(self, kind: str, stream: UUID) -> Loaded:
         assert self.snapshots is not None
+        if not self._snapshot_key:
+            return Loaded(0, None)
         try:
             with damage_as_refusal():
                 newest = self.snapshots.recorder.select_events(stream, desc=True, limit=1)
@@ -231,6 +237,8 @@ class Log(Application[UUID]):
 
     def _take_snapshot(self, stream: UUID, loaded: Loaded) -> None:
         assert self.snapshots is not None
+        if not self._snapshot_key:
+            return
         try:
             self.snapshots.put([StreamSnapshot(stream, loaded.version, loaded.state)])
         except PersistenceError:
@@ -315,6 +323,15 @@ class Log(Application[UUID]):
             Unavailable: the store cannot be read.
         """
         return [recorded.event for recorded in self.read_stream(kind, canonical_name)]
+
+    def rows_of_stream(self, stream: UUID) -> list[LogRow]:
+        """Return what is stored of a stream, oldest first, whatever it is.
+
+        Raises:
+            DamagedLog, Unavailable: the store cannot be read.
+        """
+        with disk_errors_as_refusals(), damage_as_refusal():
+            return self._recorder.select_stream_rows(stream, None, None)
 
     def last_position(self) -> int:
         """Return the position of the newest event, 0 for an empty log.

@@ -4,20 +4,20 @@ Stored names are literal tags, found in one table; a name from the database is n
 An event whose tag was superseded is decoded by its old struct and lifted by an upcaster.
 """
 
-import hashlib
+import hmac
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from eventsourcing.persistence import Mapper, StoredEvent
+from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 
 from packledger.domain.errors import RegistryError
 from packledger.domain.events import EVENTS, Event, encode, tag_of
 from packledger.domain.streams import State, kind_of, type_of_state
 from packledger.eventstore.damaged_log import DamagedLog
 
-SNAPSHOT_SCHEMA = 3
+SNAPSHOT_SCHEMA = 4
 """Part of a snapshot's tag: one written by another schema is not read but folded anew."""
 
 
@@ -80,32 +80,39 @@ def snapshot_tag(kind: str) -> str:
     return f"{kind}.snapshot.v{SNAPSHOT_SCHEMA}"
 
 
-def _sealed(snapshot: StreamSnapshot, body: bytes) -> bytes:
-    """Return what is stored: nobody but its digest could tell whether a snapshot was changed."""
-    return _seal_of(snapshot.originator_id, snapshot.originator_version, body) + body
+def is_snapshot_tag(tag: str) -> bool:
+    """Return whether snapshots of this name are read, and matter: nothing is decided on counts."""
+    return tag in _SNAPSHOT_DECODERS and tag != snapshot_tag("downloads")
 
 
-def _opened(stored: StoredEvent) -> bytes:
-    if type(stored.state) is bytes:
-        seal, body = stored.state[:_SEAL_BYTES], stored.state[_SEAL_BYTES:]
-        if seal == _seal_of(stored.originator_id, stored.originator_version, body):
-            return body
-    raise DamagedLog("a snapshot is not as it was written")
+def snapshot_body(state: State) -> bytes:
+    """Return what is stored of a state, behind the seal."""
+    return msgspec.json.encode(state)
 
 
-def _seal_of(stream: UUID | str, version: int, body: bytes) -> bytes:
-    return hashlib.sha256(f"{stream} {version} ".encode() + body).digest()
+def unsealed(stored: bytes) -> bytes:
+    """Return what is stored of a state, whatever its seal."""
+    return stored[_SEAL_BYTES:] if type(stored) is bytes else b""
 
 
 class EventMapper(Mapper[UUID]):
-    """Translates stream events and snapshots to stored rows and back."""
+    """Translates stream events and snapshots to stored rows and back.
+
+    key: seals snapshots. Nothing that is stored beside one could tell whether it was changed:
+    whoever writes the one can write the other.
+    """
+
+    def __init__(self, transcoder: Transcoder, key: bytes) -> None:
+        super().__init__(transcoder)
+        self._key = key
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
         """Return the row of a `StreamEvent` or `StreamSnapshot`."""
         if isinstance(domain_event, StreamSnapshot):
             # Not `encode`: it sorts keys, and the order of owners and versions is part of a state.
-            body = _sealed(domain_event, msgspec.json.encode(domain_event.state))
-            tag = snapshot_tag(kind_of(domain_event.state))
+            tag, body = snapshot_tag(kind_of(domain_event.state)), snapshot_body(domain_event.state)
+            place = domain_event.originator_id, domain_event.originator_version
+            body = self._seal(*place, tag, body) + body
         else:
             tag, body = tag_of(type(domain_event.event)), encode(domain_event.event)
         return StoredEvent(domain_event.originator_id, domain_event.originator_version, tag, body)
@@ -121,5 +128,16 @@ class EventMapper(Mapper[UUID]):
         assert isinstance(stream, UUID)
         snapshot = _SNAPSHOT_DECODERS.get(stored_event.topic)
         if snapshot is not None:
-            return StreamSnapshot(stream, version, snapshot(_opened(stored_event)))
+            return StreamSnapshot(stream, version, snapshot(self._opened(stored_event)))
         return StreamEvent(stream, version, decode_event(stored_event.topic, stored_event.state))
+
+    def _opened(self, stored: StoredEvent) -> bytes:
+        if type(stored.state) is bytes:
+            body = unsealed(stored.state)
+            seal = self._seal(stored.originator_id, stored.originator_version, stored.topic, body)
+            if hmac.compare_digest(stored.state, seal + body):
+                return body
+        raise DamagedLog("a snapshot is not as it was written")
+
+    def _seal(self, stream: UUID | str, version: int, tag: str, body: bytes) -> bytes:
+        return hmac.digest(self._key, f"{stream} {version} {tag} ".encode() + body, "sha256")

@@ -22,7 +22,7 @@ from eventsourcing.utils import Environment
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.postgres_connections import Connection, Connections
 from packledger.eventstore.postgres_errors import LostConnection
-from packledger.eventstore.store import LogRow
+from packledger.eventstore.store import LogRow, SnapshotRow
 
 _NO_LIMIT = 2**63 - 1
 _GIVEN = "unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bytea[])"
@@ -90,6 +90,24 @@ class PostgresSnapshotRecorder(_Streams):
         columns = _columns(stored_events)
         self._connections.run(lambda connection: connection.execute(statement, columns))
         return None
+
+    def select_snapshots(self, stream: str, version: int, limit: int) -> list[SnapshotRow]:
+        """Return at most `limit` snapshots that follow the version of a stream, in order."""
+        rows = self._rows(
+            b"SELECT originator_id, originator_version, topic, state FROM stored_snapshots"
+            b" WHERE (originator_id, originator_version) > (%s, %s)"
+            b" ORDER BY originator_id, originator_version LIMIT %s",
+            UUID(stream or "0" * 32),
+            version,
+            limit,
+        )
+        return [(found.hex, *row) for found, *row in rows]
+
+    def delete_snapshots(self) -> int:
+        """Remove all of them and return how many there were."""
+        return self._connections.run(
+            lambda connection: connection.execute(b"DELETE FROM stored_snapshots").rowcount
+        )
 
 
 class PostgresLogRecorder(_Streams, ApplicationRecorder):

@@ -36,7 +36,7 @@ from packledger.eventstore.sqlite_schema import (
     check_tables,
     strange_tables,
 )
-from packledger.eventstore.store import LogRow
+from packledger.eventstore.store import LogRow, SnapshotRow
 
 LOCK_TIMEOUT_S = 30
 LAST = 2**63 - 1
@@ -111,6 +111,25 @@ class SQLiteSnapshotRecorder(_DurableInsert):
     def construct_create_table_statements(self) -> list[str]:
         """Return the table's definition, which is the library's."""
         return [SNAPSHOTS]
+
+    def select_snapshots(self, stream: str, version: int, limit: int) -> list[SnapshotRow]:
+        """Return at most `limit` snapshots that follow the version of a stream, in order."""
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.sqlite_cursor.row_factory = None
+            cursor.execute(
+                "SELECT originator_id, originator_version, topic, state FROM stored_snapshots"
+                " WHERE (originator_id, originator_version) > (?, ?)"
+                " ORDER BY originator_id, originator_version LIMIT ?",
+                (stream, version, limit),
+            )
+            rows: list[SnapshotRow] = cursor.fetchall()
+        return rows
+
+    def delete_snapshots(self) -> int:
+        """Remove all of them and return how many there were."""
+        with self.append_lock.held(), self.datastore.transaction(commit=True) as cursor:
+            cursor.execute("DELETE FROM stored_snapshots")
+            return int(cursor.sqlite_cursor.rowcount)
 
 
 class SQLiteLogRecorder(_DurableInsert, SQLiteApplicationRecorder):

@@ -10,6 +10,9 @@ from eventsourcing.utils import Environment
 LogRow = tuple[int, str, int, str, bytes]
 """Position, stream (32 hex digits), version in its stream, tag, stored bytes."""
 
+SnapshotRow = tuple[str, int, str, bytes]
+"""Stream (32 hex digits), version, tag, stored bytes."""
+
 
 class LogRecorder(Protocol):
     """The recorder of the total order, beside what the library asks of it.
@@ -51,6 +54,21 @@ class LogRecorder(Protocol):
 
     def max_notification_id(self) -> int | None:
         """Return the newest position."""
+        ...
+
+
+class SnapshotRecorder(Protocol):
+    """The recorder of snapshots, beside what the library asks of it."""
+
+    def select_snapshots(self, stream: str, version: int, limit: int) -> list[SnapshotRow]:
+        """Return at most `limit` snapshots, in order, that follow the version of a stream.
+
+        stream: 32 hex digits, or empty for the first.
+        """
+        ...
+
+    def delete_snapshots(self) -> int:
+        """Remove all of them and return how many there were."""
         ...
 
 

@@ -21,6 +21,7 @@ from small_registry import memory_folder
 
 AT = "2026-11-21T10:00:00.000Z"
 ACTOR = Actor(AT, "alice")
+SNAPSHOT_KEY = b"k" * 32
 
 
 STORES = ["sqlite", pytest.param("postgres", marks=pytest.mark.service)]
@@ -45,7 +46,7 @@ def open_store(place: str) -> Store:
 
 
 def open_log(place: str) -> Log:
-    return Log(open_store(place))
+    return Log(open_store(place), snapshot_key=SNAPSHOT_KEY)
 
 
 def open_sqlite(folder: Path) -> Log:

@@ -3,6 +3,7 @@
 import copy
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,8 @@ class Verified:
         copied.data = folder
         return copied
 
-    def verify(self, since: int = 0) -> Report:
-        return verify_all(self.settings, since, blobs=True)
+    def verify(self, since: int = 0, admins: Sequence[str] = ()) -> Report:
+        return verify_all(self.settings, since, blobs=True, admins=admins)
 
     def whats(self, since: int = 0) -> list[str]:
         return [fault.what for fault in self.verify(since).faults]
