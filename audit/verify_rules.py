@@ -6,12 +6,13 @@ found; one who is an owner's equal is not: that takes a witness, or a kept check
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from packledger.audit.faults import EVERYBODY, RESTORE, Fault
 from packledger.audit.verify_leaves import ReadableLog
 from packledger.domain.crate import CrateVersion
 from packledger.domain.events import (
+    AccountPasswordChanged,
     AccountRegistered,
     AccountRoleChanged,
     CrateVersionPublished,
@@ -36,8 +37,17 @@ BACK = timedelta(hours=1)
 SHOWN_JUMPS = 5
 Progress = Callable[[int, int], None]
 """Called with (position reached, position wanted)."""
-_OF_ACCOUNTS = frozenset({AccountRegistered, AccountRoleChanged, TokenIssued})
+_OF_ACCOUNTS = frozenset(
+    {AccountRegistered, AccountPasswordChanged, AccountRoleChanged, TokenIssued}
+)
 _Stamp = tuple[str, str, str, str]
+
+
+class Registered(NamedTuple):
+    """What the log says of a password. stream: 32 hex digits; credential: maybe empty."""
+
+    stream: str
+    credential: str
 
 
 class Rules:
@@ -45,17 +55,19 @@ class Rules:
 
     admins: whom an embedding program vouches for. Kept in memory are the thin states of all
     packages, without digests: about 1.5 KB a package of ten versions.
+    accounts: by their names; set_up: one of them was ever an administrator.
     """
 
     def __init__(self, admins: Iterable[str] = ()) -> None:
         self._admins = {"", *admins}  # the operator has no account
-        self._set_up = False
+        self.set_up = False
         self._states: dict[str, Any] = {}
         self._tokens: dict[str, Identity] = {}
         self._crate_versions: dict[str, CrateVersion] = {}
         self._npm_versions: dict[tuple[str, bool], NpmVersion] = {}
         self._last: _Stamp = ("", "", "", "")
         self._at = ""
+        self.accounts: dict[str, Registered] = {}
         self.position = 0
         self.jumps = 0
         self._faults: list[Fault] = []
@@ -96,7 +108,7 @@ class Rules:
         why = ""
         try:
             why = why_not(state, event) or self._who(state, event, stamp)
-            self._states[one.stream] = self._after(state, event)
+            self._states[one.stream] = self._after(state, event, one.stream)
         except MISFITS as error:
             why = why or f"it does not follow from those before ({type(error).__name__})"
         if not why:
@@ -124,11 +136,11 @@ class Rules:
         account = getattr(event, "account", "") or event.name
         if by != account:
             return f"`{by}` was no administrator, and is not `{account}`"
-        if self._set_up and isinstance(event, AccountRegistered) and event.role == "admin":
+        if self.set_up and isinstance(event, AccountRegistered) and event.role == "admin":
             return f"`{by}` made themselves an administrator"
         return ""
 
-    def _after(self, state: Any, event: Event) -> Any:
+    def _after(self, state: Any, event: Event, stream: str) -> Any:
         """Return the state behind an event. Equal versions are one object, without digests."""
         if type(event) is CrateVersionPublished:
             crate = self._crate_versions.get(event.version)
@@ -145,16 +157,18 @@ class Rules:
             state.versions[without_build(npm.version)] = npm
             return state
         if type(event) in _OF_ACCOUNTS:
-            self._know(event)
+            self._know(event, stream)
         return evolve(state, event)
 
-    def _know(self, event: Any) -> None:
-        """Remember who may act in another's name, and what tokens may."""
+    def _know(self, event: Any, stream: str) -> None:
+        """Remember passwords, who may act in another's name, and what tokens may."""
+        if type(event) in {AccountRegistered, AccountPasswordChanged}:
+            self.accounts[event.name] = Registered(stream, event.credential or "")
         if type(event) is TokenIssued:
             self._tokens[event.token_id] = Identity(event.account, read_only=event.read_only)
-        elif event.role == "admin":
+        elif getattr(event, "role", "") == "admin":
             self._admins.add(event.name)
-            self._set_up = True
+            self.set_up = True
 
     def _back(self, one: Recorded) -> None:
         before, at = self._at, one.event.at

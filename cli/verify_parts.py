@@ -15,6 +15,7 @@ from packledger.audit.faults import Fault
 from packledger.audit.log_keys import LogKeys
 from packledger.audit.verify import Part, signed_log, sizes_of
 from packledger.audit.verify_blobs import BlobCheck
+from packledger.audit.verify_credentials import verify_credentials, without_digest
 from packledger.audit.verify_log import verify_log
 from packledger.audit.verify_models import Replays, fault_of
 from packledger.audit.verify_rules import Rules
@@ -71,7 +72,8 @@ def check_log(settings: Settings, looked: Looked, names: Sequence[str], progress
         part.add(replays.faults(registry.log, progress))
         if not since:  # they are about the whole history
             part.add(rules.faults(registry.log, progress))
-            part.notes += rules.notes()
+            part.add(verify_credentials(rules, registry.credentials, registry.log))
+            part.notes += [*rules.notes(), *without_digest(rules)]
         part.add(verify_snapshots(registry.log))
         part.add(_signing_key(registry))
     return part

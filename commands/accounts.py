@@ -40,7 +40,11 @@ def register(
     if not registry.credentials.add(name, password, email):
         _continue_registration(registry, name, password)
     registry.execute(
-        "account", name, lambda state, version: account.decide_register(state, actor, name, role)
+        "account",
+        name,
+        lambda state, version: account.decide_register(
+            state, actor, name, role, registry.credentials.digest(name)
+        ),
     )
     if role == "admin":
         registry.credentials.end_setup()
@@ -94,8 +98,13 @@ def change_password(registry: Registry, actor: Actor, name: str, password: str) 
     check_password_length(password)
     account.existing(registry.log.load("account", name).state, name)
     registry.credentials.set_password(name, password)
+    # Two who change it at once: whose event comes last has read what is stored then.
     registry.execute(
-        "account", name, lambda state, version: account.decide_password(state, actor, name)
+        "account",
+        name,
+        lambda state, version: account.decide_password(
+            state, actor, name, registry.credentials.digest(name)
+        ),
     )
 
 

@@ -6,6 +6,7 @@ Passwords are not here: their hashes live beside the log, in `eventstore/credent
 import re
 
 import msgspec
+from msgspec import UNSET
 
 from packledger.domain.actor import Actor
 from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAllowed, NotFound
@@ -74,8 +75,10 @@ def evolve(account: Account | None, event: Event) -> Account:
     return account
 
 
-def decide_register(account: Account | None, actor: Actor, name: str, role: str) -> list[Event]:
-    """Return the event of a new account.
+def decide_register(
+    account: Account | None, actor: Actor, name: str, role: str, credential: str = ""
+) -> list[Event]:
+    """Return the event of a new account. credential: the digest of what its password is stored as.
 
     Raises:
         Invalid: the name or the role is not one.
@@ -86,7 +89,8 @@ def decide_register(account: Account | None, actor: Actor, name: str, role: str)
         raise Invalid(f"`{role}` is not a role; it is one of {', '.join(ROLES)}")
     if account is not None:
         raise Conflict(f"the account name `{name}` is taken; choose another one")
-    return [AccountRegistered(**actor.stamp(), name=name, role=role)]
+    known = credential or UNSET
+    return [AccountRegistered(**actor.stamp(), name=name, role=role, credential=known)]
 
 
 def decide_disable(account: Account | None, actor: Actor, name: str) -> list[Event]:
@@ -99,14 +103,16 @@ def decide_disable(account: Account | None, actor: Actor, name: str) -> list[Eve
     return [] if account.disabled else [AccountDisabled(**actor.stamp(), name=name)]
 
 
-def decide_password(account: Account | None, actor: Actor, name: str) -> list[Event]:
-    """Return the event that says a password was changed.
+def decide_password(
+    account: Account | None, actor: Actor, name: str, credential: str = ""
+) -> list[Event]:
+    """Return the event that says a password was changed. credential: as of `decide_register`.
 
     Raises:
         NoSuchAccount: there is none.
     """
     existing(account, name)
-    return [AccountPasswordChanged(**actor.stamp(), name=name)]
+    return [AccountPasswordChanged(**actor.stamp(), name=name, credential=credential or UNSET)]
 
 
 def decide_issue(account: Account | None, actor: Actor, issued: TokenIssued) -> list[Event]:

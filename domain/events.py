@@ -208,16 +208,21 @@ class BlobPurged(Event, frozen=True, tag="blob.purged.v1"):
 
 
 class AccountRegistered(Event, frozen=True, tag="account.registered.v1"):
-    """An account exists. role: `user` or `admin`. Its password is beside the log, never in it."""
+    """An account exists. role: `user` or `admin`. Its password is beside the log, never in it.
+
+    credential: SHA-256 hex of the stored hash, so that a replaced one shows (ADR 0044).
+    """
 
     name: str
     role: str
+    credential: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class AccountPasswordChanged(Event, frozen=True, tag="account.password_changed.v1"):
-    """The password was changed; its hash is beside the log."""
+    """The password was changed; its hash is beside the log. credential: as of a registration."""
 
     name: str
+    credential: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class AccountRoleChanged(Event, frozen=True, tag="account.role_changed.v1"):

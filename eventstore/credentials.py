@@ -55,6 +55,15 @@ class Credentials:
         )
         return self._table.change(statement, account, _HASHER.hash(password), email) == 1
 
+    def digest(self, account: str) -> str:
+        """Return the SHA-256 of an account's stored password hash, empty if there is none.
+
+        It tells nothing: to try a password against it, one needs the salt of 128 random bits, which
+        is nowhere but in what it is the digest of.
+        """
+        row = self._table.one("SELECT password_hash FROM credentials WHERE account = ?", account)
+        return hashlib.sha256(row[0].encode("utf-8", "surrogatepass")).hexdigest() if row else ""
+
     def email(self, account: str) -> str:
         """Return an account's e-mail address, empty when none is known."""
         row = self._table.one("SELECT email FROM credentials WHERE account = ?", account)
@@ -109,6 +118,10 @@ class Credentials:
         self._table.change(
             "INSERT INTO setup VALUES (1, NULL) ON CONFLICT (id) DO UPDATE SET code_sha256 = NULL"
         )
+
+    def setup_is_open(self) -> bool:
+        """Return whether there is a setup code that makes somebody an administrator."""
+        return self._table.one("SELECT 'open' FROM setup WHERE code_sha256 IS NOT NULL") is not None
 
     def add_signing_key(self, keyid: str, private_key: str) -> None:
         """Keep a private key, as text."""
