@@ -11,6 +11,7 @@ import falcon.asgi
 from packledger.api.auth import Authenticator
 from packledger.api.hooks import Hooks
 from packledger.api.pools import Pool
+from packledger.audit.signed_note import VerifierKey
 from packledger.commands.downloads import DownloadCounter
 from packledger.commands.registry import Registry
 from packledger.domain.actor import Actor
@@ -45,6 +46,8 @@ class Context:
     downloads_flush_s: float
     feed: str
     """From where this node reads the log: `store` or `kafka`."""
+    witnesses: tuple[VerifierKey, ...]
+    """Whose cosignatures of the log count."""
     hooks: Hooks
     open_registration: bool
     private: bool

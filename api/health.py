@@ -13,7 +13,7 @@ import msgspec
 
 from packledger.api.context import Context
 from packledger.audit.checkpoint import parse_checkpoint
-from packledger.audit.signed_note import BadNote
+from packledger.audit.signed_note import BadNote, names_of_signers
 from packledger.domain.errors import NotAuthenticated, TooMany, Unavailable
 from packledger.domain.times import rfc3339
 from packledger.eventstore.checkpoints import CheckpointRow
@@ -24,6 +24,7 @@ CAUGHT_UP_EVENTS = 1_000
 STORE_ANSWERS_S = 2.0
 """Whoever asks for our health waits a few seconds at most; a store that is away takes longer."""
 
+NO_WITNESS = "no witness"
 CLOCKS_DIFFER = timedelta(minutes=1)
 """Between machines that keep time: another one has dated the newest event."""
 
@@ -37,11 +38,15 @@ class ProjectionHealth(msgspec.Struct, frozen=True):
 
 
 class LogHealth(msgspec.Struct, frozen=True):
-    """The transparency log. state: `signed`, `not signed`, or `refused`, and then why."""
+    """The transparency log. state: `signed`, `not signed`, or `refused`, and then why.
+
+    witness: who has cosigned what is served, or `no witness`: then nobody else remembers it.
+    """
 
     state: str
     size: int
     why: str
+    witness: str
 
 
 class ClockHealth(msgspec.Struct, frozen=True):
@@ -119,7 +124,8 @@ class Health:
             position, row = registry.log.last_position(), registry.checkpoints.read()
         except Unavailable:
             return None
-        return position, _log_health(row)
+        names = names_of_signers(row.published, self._context.witnesses)
+        return position, _log_health(row, ", ".join(names) or NO_WITNESS)
 
     def _state(self, name: str, position: int, head: int | None, silent: bool) -> ProjectionHealth:
         board = self._context.registry.board
@@ -159,10 +165,10 @@ class Health:
         return True
 
 
-def _log_health(row: CheckpointRow) -> LogHealth:
+def _log_health(row: CheckpointRow, witness: str) -> LogHealth:
     try:
         size = parse_checkpoint(row.published).size if row.published else 0
     except BadNote as error:
-        return LogHealth("refused", 0, str(error))
+        return LogHealth("refused", 0, str(error), witness)
     state = "refused" if row.refusal else "signed" if row.published else "not signed"
-    return LogHealth(state, size, row.refusal)
+    return LogHealth(state, size, row.refusal, witness)

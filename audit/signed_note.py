@@ -6,7 +6,8 @@ Source: https://c2sp.org/signed-note and https://c2sp.org/tlog-cosignature
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -213,3 +214,13 @@ def _key_id(name: str, kind: int, public: bytes) -> bytes:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def names_of_signers(note: str, keys: Iterable[VerifierKey]) -> list[str]:
+    """Return the names of those keys that have validly signed a note, none if it is none."""
+    found = []
+    for key in keys:
+        with suppress(BadNote):
+            if key.signed(parse_note(note.encode())) is not None:
+                found.append(key.name)
+    return found

@@ -9,7 +9,13 @@ import msgspec
 from packledger.audit.checkpoint import parse_checkpoint
 from packledger.audit.faults import AUDITORS, EVERYBODY, RESTORE, Fault
 from packledger.audit.log_keys import LogKeys
-from packledger.audit.signed_note import BadNote, parse_note, parse_verifier
+from packledger.audit.signed_note import (
+    BadNote,
+    VerifierKey,
+    names_of_signers,
+    parse_note,
+    parse_verifier,
+)
 from packledger.audit.verify_log import SignedLog
 from packledger.domain.errors import NotFound, Unavailable
 from packledger.eventstore.blobs import disk_errors_as_refusals
@@ -75,23 +81,55 @@ class Report(msgspec.Struct, frozen=True):
     notes: Sequence[str]
 
 
-def signed_log(checkpoints: Checkpoints, keys: LogKeys, part: Part) -> SignedLog | None:
+class Kept(msgspec.Struct, frozen=True):
+    """What somebody else remembers of the log, whatever is stored here.
+
+    notes: what a checkpoint is called → a signed note; key: that they were signed with, None for
+    the log's own; witnesses: whose cosignatures count.
+    """
+
+    notes: dict[str, str] = {}
+    key: VerifierKey | None = None
+    witnesses: tuple[VerifierKey, ...] = ()
+
+
+def signed_log(checkpoints: Checkpoints, keys: LogKeys, kept: Kept, part: Part) -> SignedLog | None:
     """Return what was signed, None if nothing ever was; faults of the key go to the part."""
     remembered = keys.remembered()
     row = _served(checkpoints, remembered)
-    if not row.vkey:
-        return None
-    try:
-        key = parse_verifier(row.vkey)
-    except BadNote as error:
-        what = f"the key beside the log's checkpoint is damaged: {error}"
-        part.add([Fault(what, AUDITORS, RESTORE)])
-        return None
-    part.add(_key_faults(keys, row.vkey))
+    part.notes += _unwitnessed(row, kept)
+    key: VerifierKey | None = None
     notes = {SERVED: row.published, STORED: row.signed, SIGNED_LAST: remembered or row.signed}
     if row.signed in {row.published, notes[SIGNED_LAST]}:
         del notes[STORED]  # it is looked at under another name
-    return SignedLog(key, SERVED, {name: note for name, note in notes.items() if note})
+    if row.vkey:
+        try:
+            key = parse_verifier(row.vkey)
+        except BadNote as error:
+            what = f"the key beside the log's checkpoint is damaged: {error}"
+            part.add([Fault(what, AUDITORS, RESTORE)])
+        part.add(_key_faults(keys, row.vkey))
+    signed = SignedLog(SERVED, {}, {})
+    for name, note in {**notes, **kept.notes}.items():
+        signer = kept.key or key if name in kept.notes else key
+        if note and signer:
+            signed.notes[name], signed.keys[name] = note, signer
+        elif note and not row.vkey:
+            what = f"{name} cannot be checked: nothing is signed here any more"
+            part.add([Fault(what, AUDITORS, "give the key that it was signed with, --key VKEY")])
+    return signed if signed.notes else None
+
+
+def _unwitnessed(row: CheckpointRow, kept: Kept) -> Iterator[str]:
+    """Yield that nobody else remembers the log."""
+    if not row.published:
+        yield "nothing is signed: nobody can tell whether the history was changed"
+    if not names_of_signers(row.published, kept.witnesses) and not kept.notes:
+        yield (
+            "no witness: nobody else remembers this history. Whoever can write the event store and "
+            "this directory can rewrite it unseen: name a witness in `witnesses`, or keep a "
+            "checkpoint elsewhere and give it with --checkpoint (docs/AUDIT.md)"
+        )
 
 
 def _served(checkpoints: Checkpoints, remembered: str) -> CheckpointRow:

@@ -24,15 +24,15 @@ Progress = Callable[[int, int], None]
 
 
 class SignedLog(msgspec.Struct, frozen=True):
-    """What was signed. key: that of the log; notes: what it is called → a signed note.
+    """What was signed. notes: what it is called → a signed note; keys: the same → who signed it.
 
     Each note must be a checkpoint of this log, and the log must continue it. served: the name of
     the one that is served; no other may be larger.
     """
 
-    key: VerifierKey
     served: str
     notes: dict[str, str]
+    keys: dict[str, VerifierKey]
 
 
 def verify_log(
@@ -55,7 +55,7 @@ def verify_log(
 def _open_all(signed: SignedLog, into: dict[str, Checkpoint]) -> Iterator[Fault]:
     for name, note in signed.notes.items():
         try:
-            into[name], _ = open_checkpoint(note.encode(), signed.key)
+            into[name], _ = open_checkpoint(note.encode(), signed.keys[name])
         except BadNote as error:
             mend = f"{RESTORE}, or begin another history with `packledger log restart`"
             yield Fault(f"{name} is not valid: {error}", AUDITORS, mend)

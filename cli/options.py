@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from packledger.audit.signed_note import BadNote, VerifierKey, parse_verifier
 from packledger.cli import wiring
 from packledger.cli.settings import BadSettings, Settings, from_environment
 from packledger.commands.registry import Registry
@@ -77,6 +78,22 @@ class _SubjectType(click.ParamType[Subject]):
 
 SUBJECT = _SubjectType()
 """A version, as `cargo:NAME@VERSION` or `npm:NAME@VERSION`."""
+
+
+class _VerifierKey(click.ParamType[VerifierKey]):
+    name = "VKEY"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> VerifierKey:
+        try:
+            return parse_verifier(value)
+        except BadNote as error:
+            self.fail(str(error), param, ctx)
+
+
+VKEY = _VerifierKey()
+"""The public half of a key, as `packledger log key` prints it."""
 
 
 def read_password(from_stdin: bool) -> str:

@@ -19,9 +19,9 @@ from packledger.audit.receipts import (
     published_file,
     verify_receipt,
 )
-from packledger.audit.signed_note import BadNote, VerifierKey, parse_verifier
+from packledger.audit.signed_note import VerifierKey
 from packledger.cli import wiring
-from packledger.cli.options import SUBJECT, Subject, common, opened
+from packledger.cli.options import SUBJECT, VKEY, Subject, common, opened
 from packledger.cli.settings import Settings
 from packledger.projections.board import LOG_TILES
 
@@ -47,22 +47,10 @@ def receipt(settings: Settings, subject: Subject, out: Path | None) -> None:
         out.write_bytes(made)
 
 
-class _Key(click.ParamType[VerifierKey]):
-    name = "VKEY"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> VerifierKey:
-        try:
-            return parse_verifier(value)
-        except BadNote as error:
-            self.fail(str(error), param, ctx)
-
-
 @click.command("verify-receipt")
 @click.argument("file", type=_READABLE)
-@click.option("--key", required=True, type=_Key(), help="The log's, as `packledger log key` says.")
-@click.option("--witness", "witnesses", multiple=True, type=_Key(), help="Must have cosigned.")
+@click.option("--key", required=True, type=VKEY, help="The log's, as `packledger log key` says.")
+@click.option("--witness", "witnesses", multiple=True, type=VKEY, help="Must have cosigned.")
 @click.option("--state", type=_READABLE, help="The stored state, if the receipt does not have it.")
 @click.option("--crate", "--tarball", "package", type=_READABLE, help="Must be what was published.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

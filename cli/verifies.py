@@ -5,16 +5,18 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
 from packledger.audit.faults import RESTORE
-from packledger.audit.verify import Part, Report
+from packledger.audit.signed_note import VerifierKey
+from packledger.audit.verify import Kept, Part, Report
 from packledger.audit.verify_models import fault_of, look_at
 from packledger.cli import wiring
-from packledger.cli.options import common, opened
+from packledger.cli.options import VKEY, common, opened
 from packledger.cli.progress import bars
 from packledger.cli.rebuild_processes import WEIGHTS, groups_of, in_processes
 from packledger.cli.rebuilds import rebuild_shown
@@ -57,10 +59,24 @@ Task = tuple[Callable[..., Part], tuple[Any, ...]]
     metavar="NAME",
     help="An administrator whom only an embedding program knows; may be repeated.",
 )
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A checkpoint that was kept elsewhere: the log must continue it; may be repeated.",
+)
+@click.option("--key", type=VKEY, help="What it is signed with, if not with today's key.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @common
-def verify(
-    settings: Settings, since: int, no_blobs: bool, admins: tuple[str, ...], as_json: bool
+def verify(  # noqa: PLR0913, PLR0917 - one for each option
+    settings: Settings,
+    since: int,
+    no_blobs: bool,
+    admins: tuple[str, ...],
+    checkpoints: tuple[Path, ...],
+    key: VerifierKey | None,
+    as_json: bool,
 ) -> None:
     """Check the log, its rules and signed tiles, blobs and read models; `serve` may run.
 
@@ -68,7 +84,11 @@ def verify(
     space in the data directory as the read models take.
     """
     began_s = time.monotonic()
-    report = verify_all(settings, since, blobs=not no_blobs, admins=admins)
+    if since and checkpoints:
+        raise click.UsageError("--checkpoint compares the whole log: leave out --since")
+    notes = {f"the kept checkpoint `{one}`": one.read_text(errors="replace") for one in checkpoints}
+    kept = Kept(notes, key, wiring.witness_keys(settings))
+    report = verify_all(settings, since, blobs=not no_blobs, admins=admins, kept=kept)
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:
@@ -78,16 +98,25 @@ def verify(
 
 
 def verify_all(
-    settings: Settings, since: int, *, blobs: bool, admins: Sequence[str] = ()
+    settings: Settings,
+    since: int,
+    *,
+    blobs: bool,
+    admins: Sequence[str] = (),
+    kept: Kept | None = None,
 ) -> Report:
-    """Check everything and return what was found; progress is shown on a terminal."""
+    """Check everything and return what was found; progress is shown on a terminal.
+
+    admins: whom an embedding program vouches for; kept: what others remember of the log.
+    """
+    kept = kept or Kept(witnesses=wiring.witness_keys(settings))
     first, sound, position = _look(settings)
     models = [] if since else [name for name in sound if name != LOG_TILES]
     tasks: list[Task] = []
     for group in groups_of([LOG_TILES, *models], CORES, _WEIGHTS):
         names = [name for name in group if name != LOG_TILES]
         if LOG_TILES in group:  # which stands for the log itself
-            looked = Looked(since, LOG_TILES in sound, admins)
+            looked = Looked(since, LOG_TILES in sound, admins, kept)
             tasks.append((check_log, (settings, looked, names)))
         else:
             tasks.append((check_models, (settings, names)))

@@ -13,7 +13,7 @@ import msgspec
 from packledger.audit.blob_references import BlobReferences
 from packledger.audit.faults import Fault
 from packledger.audit.log_keys import LogKeys
-from packledger.audit.verify import Part, signed_log, sizes_of
+from packledger.audit.verify import Kept, Part, signed_log, sizes_of
 from packledger.audit.verify_blobs import BlobCheck
 from packledger.audit.verify_credentials import verify_credentials, without_digest
 from packledger.audit.verify_log import verify_log
@@ -41,12 +41,13 @@ KINDS = {**wiring.ALL_PROJECTIONS, STATIC_TREE: StaticTree}
 class Looked(msgspec.Struct, frozen=True):
     """How to check the log. since: what lies before is believed; tiles: they may be looked at.
 
-    admins: whom an embedding program vouches for.
+    admins: whom an embedding program vouches for; kept: what others remember of the log.
     """
 
     since: int
     tiles: bool
-    admins: Sequence[str] = ()
+    admins: Sequence[str]
+    kept: Kept
 
 
 def check_log(settings: Settings, looked: Looked, names: Sequence[str], progress: Progress) -> Part:
@@ -65,7 +66,7 @@ def check_log(settings: Settings, looked: Looked, names: Sequence[str], progress
                 # The event store's own errors are refusals already: what is left are the tiles'.
                 try:
                     follow = [replays.follow, *([] if since else [rules.follow])]
-                    checked = _check_tiles(settings, registry, since, part, follow, progress)
+                    checked = _check_tiles(settings, registry, looked, part, follow, progress)
                 except (sqlite3.DatabaseError, ValueError, TypeError) as error:
                     part.add([fault_of(LOG_TILES, f"cannot be read: {error}")])
         part.add(verify_store(registry.log, since, checked, damage.result, progress))
@@ -89,13 +90,14 @@ def _signing_key(registry: Registry) -> Iterator[Fault]:
 def _check_tiles(
     settings: Settings,
     registry: Registry,
-    since: int,
+    looked: Looked,
     part: Part,
     followers: Sequence[Callable[[Sequence[Recorded]], None]],
     progress: Progress,
 ) -> Checked:
     """Return how far the event store itself was checked, too."""
-    signed = signed_log(registry.checkpoints, LogKeys(places_of(settings).data), part)
+    keys, since = LogKeys(places_of(settings).data), looked.since
+    signed = signed_log(registry.checkpoints, keys, looked.kept, part)
     generations = Generations(places_of(settings).read, LOG_TILES)
     with closing(open_live(generations.model(generations.live()))) as db:
         db.execute("BEGIN")

@@ -80,6 +80,7 @@ def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
         downloads=DownloadCounter(registry, node_of(settings)),
         downloads_flush_s=settings.downloads_flush_s,
         feed="kafka" if settings.kafka else "store",
+        witnesses=wiring.witness_keys(settings),
         hooks=hooks,
         open_registration=settings.registration == "open",
         private=settings.private,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from packledger.audit.signed_note import VerifierKey
+from packledger.audit.witness import parse_witness
 from packledger.cli.settings import Settings
 from packledger.cli.stores import Places, open_store, opened_feed, places_of
 from packledger.commands import signing
@@ -190,6 +192,11 @@ def set_damaged_aside(settings: Settings) -> dict[str, str]:
         except Unavailable:
             last_position, of_log = sys.maxsize, True
     return damage.set_damaged_aside(root, projections_of(settings), last_position, of_log)
+
+
+def witness_keys(settings: Settings) -> tuple[VerifierKey, ...]:
+    """Return the keys of the witnesses that the settings name."""
+    return tuple(parse_witness(one).key for one in settings.witnesses)
 
 
 def is_stale(settings: Settings, projection: str) -> bool:

@@ -72,7 +72,8 @@ def vkey(registry: RunningRegistry) -> str:
 
 
 def position(registry: RunningRegistry) -> int:
-    return int(httpx.get(f"http://127.0.0.1:{registry.port}/health").json()["position"])
+    url = f"http://127.0.0.1:{registry.port}/health"
+    return int(httpx.get(url, headers=registry.token()).json()["position"])
 
 
 def checkpoint(registry: RunningRegistry) -> str:
@@ -169,6 +170,22 @@ def test_the_state_of_accounts_and_tokens_is_in_no_receipt(signed: RunningRegist
         assert bool(proven.state) == (kind in {"crate", "npm"})
         seen.add(kind)
     assert seen >= {"registry", "account", "token", "crate", "npm"}
+
+
+def test_health_and_verify_name_the_witness(signed: RunningRegistry, witness: Witness) -> None:
+    wait_for_everything(signed, witness)
+    assert (
+        signed.http.get("/health", headers=signed.token()).json()["log"]["witness"] == witness.name
+    )
+    report = json.loads(signed.cli("verify", "--json"))
+    assert (report["faults"], report["notes"]) == ([], [])
+
+
+def test_without_a_witness_health_and_verify_say_so(registry: RunningRegistry) -> None:
+    assert registry.http.get("/health").json()["log"]["witness"] == "no witness"
+    notes = json.loads(registry.cli("verify", "--json"))["notes"]
+    assert any(note.startswith("no witness: nobody else remembers") for note in notes)
+    assert "\nnote: no witness" in f"\n{registry.cli('verify')}"
 
 
 def test_a_private_registrys_log_needs_a_token(signed: RunningRegistry, tmp_path: Path) -> None:

@@ -86,7 +86,14 @@ class ServedLog:
         row = self.row
         notes = {SERVED: row.published, "what the key signed last": LogKeys(self.data).remembered()}
         tiles = wiring.open_reader(self.settings, self.registry.board, LOG_TILES).db()
-        return list(verify_log(self.registry.log, tiles, SignedLog(self.key, SERVED, notes), since))
+        return list(
+            verify_log(
+                self.registry.log,
+                tiles,
+                SignedLog(SERVED, notes, dict.fromkeys(notes, self.key)),
+                since,
+            )
+        )
 
     @contextmanager
     def serving(self) -> Iterator[str]:
