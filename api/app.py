@@ -21,6 +21,7 @@ def create_app(context: Context) -> App:
         gate = PrivateReads(context.authenticator, site.sessions, f"{site.root}/login")
     counting = Counting(context.downloads, context.downloads_flush_s)
     app = Mounts([Requests(ids), PlainPaths(), counting], gate)
+    app.bodies = context.bodies
     # A client's query is data: a stray percent or an empty parameter is no reason to refuse it.
     app.req_options.keep_blank_qs_values = True
     app.req_options.auto_parse_qs_csv = False

@@ -1,27 +1,37 @@
-"""Request bodies, bounded while they arrive; the event loop never writes to a disk."""
+"""Request bodies, bounded while they arrive; the event loop never writes to a disk.
+
+What all requests hold is counted against one budget of all workers (`body_budget.py`). A body is
+asked for when its sender's rights are known, and taken with gzip from audits alone: npm and yarn 1
+send those so, and nothing else.
+"""
 
 import asyncio
 import contextlib
 import mmap
 import tempfile
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from io import FileIO
 from typing import TypeVar
 
 import falcon.asgi
 import msgspec
 
-from packledger.api.expectation import waits
+from packledger.api.body_budget import AUDITS, DISK, MEMORY
+from packledger.api.expectation import budget_of, waits
 from packledger.domain.errors import Invalid, TooLarge
 from packledger.eventstore.blobs import disk_errors_as_refusals
 
-SMALL_BODY_BYTES = 1024 * 1024
+SMALL_BODY_BYTES = 64 * 1024
+"""A login, a dist-tag, a list of owners, the wish for a token."""
 IN_MEMORY_BYTES = 1024 * 1024
 """An upload up to this size stays in memory, a larger one goes to a file."""
 GATHER_BYTES = 256 * 1024
 """Pieces from the network are gathered to this size before a thread writes them."""
+UNPACKED_BYTES = 32 * 1024
+MAX_RATIO = 64
+"""Times that gzip may make a body smaller, its first 64 KiB aside; JSON of audits: 4 to 10."""
 
 DISCARD_BYTES = 512 * 1024 * 1024
 DISCARD_S = 20.0
@@ -48,27 +58,35 @@ def too_large(what: str, limit_bytes: int) -> TooLarge:
 
 
 async def pieces(req: falcon.asgi.Request, limit_bytes: int, what: str) -> AsyncIterator[bytes]:
-    """Yield the body in pieces of about 256 KiB, decoded if it was sent with gzip.
+    """Yield the body in pieces of about 256 KiB.
 
     Raises:
         TooLarge: it is longer than the limit, as sent or as decoded.
-        Invalid: an encoding other than gzip, or a broken one.
+        Invalid: it has a content encoding, or a broken one.
     """
-    check_length(req, limit_bytes, what)
-    unpack = _decoder(req)
     gathered = bytearray()
+    async for piece in _chunks(req, limit_bytes, what, False):
+        gathered += piece
+        if len(gathered) >= GATHER_BYTES:
+            yield bytes(gathered)
+            gathered.clear()
+    if gathered:
+        yield bytes(gathered)
+
+
+async def _chunks(
+    req: falcon.asgi.Request, limit_bytes: int, what: str, may_be_packed: bool
+) -> AsyncIterator[bytes]:
+    """Yield the body as it arrives."""
+    check_length(req, limit_bytes, what)
+    unpack = _decoder(req, may_be_packed)
     total_bytes = 0
     async for chunk in req.stream:
         for piece in unpack(chunk):
             total_bytes += len(piece)
             if total_bytes > limit_bytes:
                 raise too_large(what, limit_bytes)
-            gathered += piece
-            if len(gathered) >= GATHER_BYTES:
-                yield bytes(gathered)
-                gathered.clear()
-    if gathered:
-        yield bytes(gathered)
+            yield piece
 
 
 class _Plain:
@@ -79,38 +97,34 @@ class _Plain:
 class _Gunzip:
     def __init__(self) -> None:
         self._unpacker = zlib.decompressobj(31)
+        self._allowed_bytes = 64 * 1024
 
-    def __call__(self, chunk: bytes) -> "_Pieces":
-        return _Pieces(self._unpacker, chunk)
-
-
-class _Pieces:
-    """What a chunk unpacks to, never more than 256 KiB at once."""
-
-    def __init__(self, unpacker: "zlib._Decompress", chunk: bytes) -> None:
-        self._unpacker, self._rest = unpacker, chunk
-
-    def __iter__(self) -> "_Pieces":
-        return self
-
-    def __next__(self) -> bytes:
-        if not self._rest:
-            raise StopIteration
-        try:
-            piece = self._unpacker.decompress(self._rest, GATHER_BYTES)
-        except zlib.error as error:
-            raise Invalid("the request body is not valid gzip, as its header says") from error
-        self._rest = self._unpacker.unconsumed_tail
-        return piece
+    def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield what a chunk unpacks to, never more than 32 KiB at once."""
+        self._allowed_bytes += MAX_RATIO * len(chunk)
+        while chunk:
+            try:
+                piece = self._unpacker.decompress(chunk, UNPACKED_BYTES)
+            except zlib.error as error:
+                raise Invalid("the request body is not valid gzip, as its header says") from error
+            self._allowed_bytes -= len(piece)
+            if self._allowed_bytes < 0:
+                raise TooLarge(
+                    f"the request body unpacks to over {MAX_RATIO} times its size; send it without "
+                    "gzip"
+                )
+            chunk = self._unpacker.unconsumed_tail
+            yield piece
 
 
-def _decoder(req: falcon.asgi.Request) -> _Plain | _Gunzip:
+def _decoder(req: falcon.asgi.Request, may_be_packed: bool) -> _Plain | _Gunzip:
     encoding = (req.get_header("content-encoding") or "identity").strip().lower()
     if encoding in {"", "identity"}:
         return _Plain()
-    if encoding in {"gzip", "x-gzip"}:
+    if may_be_packed and encoding in {"gzip", "x-gzip"}:
         return _Gunzip()
-    raise Invalid(f"the content encoding `{encoding}` is not known here; send gzip or none")
+    known = "send gzip or none" if may_be_packed else "send the body without one"
+    raise Invalid(f"the content encoding `{encoding[:40]}` is not taken here; {known}")
 
 
 async def discard_body(req: falcon.asgi.Request) -> None:
@@ -129,14 +143,26 @@ async def discard_body(req: falcon.asgi.Request) -> None:
 
 
 async def read_small(
-    req: falcon.asgi.Request, what: str, limit_bytes: int = SMALL_BODY_BYTES
+    req: falcon.asgi.Request, what: str, limit_bytes: int = SMALL_BODY_BYTES, held_in: int = MEMORY
 ) -> bytes:
-    """Return a body that must be small.
+    """Return a body that must be small. held_in: what it counts for while it arrives.
 
     Raises:
         TooLarge, Invalid: as `pieces`.
+        TooMany: the node holds too much.
     """
-    return b"".join([piece async for piece in pieces(req, limit_bytes, what)])
+    may_be_packed = held_in == AUDITS
+    body = bytearray()
+    with budget_of(req).hold(held_in) as held:
+        try:
+            async for piece in _chunks(req, limit_bytes, what, may_be_packed):
+                held.add(len(piece))
+                body += piece
+        except BaseException:
+            # The refusal remembers where it was raised, and waits until the client has said all.
+            body.clear()
+            raise
+    return bytes(body)
 
 
 async def read_json(req: falcon.asgi.Request, kind: type[Body], what: str) -> Body:
@@ -156,26 +182,31 @@ async def read_json(req: falcon.asgi.Request, kind: type[Body], what: str) -> Bo
 async def spooled(
     req: falcon.asgi.Request, limit_bytes: int, what: str, folder: str
 ) -> AsyncIterator[bytes | mmap.mmap]:
-    """Give a large body as one buffer: in memory when small, else a mapped temporary file.
+    """Give a large body as one buffer: in memory when it is small and there is room, else a file.
 
     Raises:
         TooLarge, Invalid: as `pieces`.
+        TooMany: the node holds too much.
         Unavailable: the disk is full.
     """
-    with contextlib.ExitStack() as stack:
+    budget = budget_of(req)
+    with budget.hold(MEMORY) as in_memory, budget.hold(DISK) as on_disk, ExitStack() as stack:
         start: list[bytes] = []
         size_bytes = 0
         file = None
         async for piece in pieces(req, limit_bytes, what):
             size_bytes += len(piece)
-            if file is None and size_bytes <= IN_MEMORY_BYTES:
+            small = file is None and size_bytes <= IN_MEMORY_BYTES
+            if small and in_memory.takes(len(piece)):
                 start.append(piece)
                 continue
+            on_disk.add(size_bytes if file is None else len(piece))
             if file is None:
                 with disk_errors_as_refusals():
                     # Unbuffered: what is kept back would be refused by the disk again at `close`.
                     file = stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))
                 piece, start = b"".join([*start, piece]), []
+                in_memory.give_back()
             await asyncio.to_thread(_write, file, piece)
         if file is None:
             yield b"".join(start)

@@ -160,6 +160,7 @@ class Owners:
     async def _change(self, req: Request, crate: str, *, adding: bool) -> list[str]:
         context = self._context
         identity = await context.authenticator.require(req)
+        identity.check_may("change-owners", CARGO, crate)
         actor = context.actor(req, identity)
         names = (await read_json(req, OwnerNames, "the list of owners")).users
         if not names:

@@ -8,6 +8,7 @@ import asyncio
 import falcon.asgi
 
 from packledger.api.bodies import pieces, too_large
+from packledger.api.body_budget import DISK, Held
 from packledger.api.context import Context
 from packledger.commands import crates
 from packledger.commands.crate_upload import MAX_METADATA_BYTES, CrateUpload
@@ -30,17 +31,18 @@ class Publish:
         """Publish a crate, within the 30 s that cargo waits: nothing heavy follows the append."""
         context = self._context
         identity = await context.authenticator.require(req)
-        actor = context.actor(req, identity)
-        receiving = _Receiving(context.registry)
-        try:
-            last = await self._receive(req, receiving)
-        except BaseException:
-            await asyncio.to_thread(receiving.discard)
-            raise
-        await context.run(lambda: receiving.publish(last, identity, actor))
+        identity.check_may_publish()
+        receiving = _Receiving(context.registry, identity, context.actor(req, identity))
+        with context.bodies.hold(DISK) as held:
+            try:
+                last = await self._receive(req, receiving, held)
+            except BaseException:
+                await asyncio.to_thread(receiving.discard)
+                raise
+            await context.run(lambda: receiving.publish(last))
         resp.media = {"warnings": {"invalid_categories": [], "invalid_badges": [], "other": []}}
 
-    async def _receive(self, req: Request, receiving: "_Receiving") -> bytes:
+    async def _receive(self, req: Request, receiving: "_Receiving", held: Held) -> bytes:
         """Take in the body up to its last piece, and return that."""
         limits = self._context.registry.limits
         limit_bytes = limits.crate_bytes + MAX_METADATA_BYTES + 8
@@ -48,6 +50,7 @@ class Publish:
             raise too_large("the `.crate` file", limits.crate_bytes)
         last = b""
         async for piece in pieces(req, limit_bytes, "the upload"):
+            held.add(len(piece))
             if last:
                 await asyncio.to_thread(receiving.feed, last)
             last = piece
@@ -61,25 +64,36 @@ class _Receiving:
     piece, takes one change of threads.
     """
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, identity: Identity, actor: Actor) -> None:
+        self._registry, self._identity, self._actor = registry, identity, actor
         self._blob: BlobWriter | None = None
         self._upload: CrateUpload | None = None
+        self._known = False
 
-    def feed(self, piece: bytes) -> tuple[CrateUpload, BlobWriter]:
-        """Take in a piece."""
+    def feed(self, piece: bytes) -> None:
+        """Take in a piece, and refuse what its metadata forbids before more is read.
+
+        Raises:
+            RegistryError: it says what is wrong, whatever else is to come.
+        """
+        upload, _ = self._take(piece)
+        if not self._known and upload.metadata is not None:
+            crates.check_publish(self._registry, self._identity, self._actor, upload.metadata)
+            self._known = True
+
+    def _take(self, piece: bytes) -> tuple[CrateUpload, BlobWriter]:
         if self._blob is None or self._upload is None:
             self._blob = self._registry.blobs.writer()
             self._upload = CrateUpload(self._blob, self._registry.limits.crate_bytes)
         self._upload.feed(piece)
         return self._upload, self._blob
 
-    def publish(self, last: bytes, identity: Identity, actor: Actor) -> None:
+    def publish(self, last: bytes) -> None:
         """Take in the last piece and publish."""
         try:
-            upload, blob = self.feed(last)
+            upload, blob = self._take(last)
             upload.finish()
-            crates.publish(self._registry, identity, actor, upload, blob)
+            crates.publish(self._registry, self._identity, self._actor, upload, blob)
         finally:
             self.discard()
 

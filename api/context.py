@@ -9,6 +9,7 @@ from typing import TypeVar
 import falcon.asgi
 
 from packledger.api.auth import Authenticator
+from packledger.api.body_budget import BodyBudget
 from packledger.api.hooks import Hooks
 from packledger.api.pools import Pool
 from packledger.audit.signed_note import VerifierKey
@@ -56,6 +57,7 @@ class Context:
     files: ThreadPoolExecutor
     """What may wait for the blob store runs here, so that nothing else waits when that hangs."""
     searches: Pool
+    bodies: BodyBudget
     uploads: asyncio.Semaphore
     """Bounds how many npm bodies are decoded at once."""
     spool_folder: str

@@ -10,6 +10,7 @@ from typing import Any
 
 import falcon.asgi
 
+from packledger.api.body_budget import BodyBudget
 from packledger.api.targets import in_origin_form
 
 Event = Mapping[str, Any]
@@ -20,8 +21,14 @@ WAITS = "packledger.waits"
 """In the scope while the client waits for `100 Continue`: it has sent nothing of its body."""
 
 
+BUDGET = "packledger.budget"
+"""In the scope: what bodies are counted with."""
+
+
 class PatientApp(falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]):
     """Falcon, but it knows absolute targets, and an expected body is asked for when it is read."""
+
+    bodies: BodyBudget
 
     # Falcon's ASGI application is a subclass of its WSGI one, with another signature.
     async def __call__(  # type: ignore[override]
@@ -33,6 +40,7 @@ class PatientApp(falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]):
             return
         if scope["type"] == "http":
             scope = in_origin_form(scope)
+            scope[BUDGET] = self.bodies
             if _expects(scope):
                 scope[WAITS] = True
                 receive = _Later(scope, receive)
@@ -61,3 +69,9 @@ def _expects(scope: dict[str, Any]) -> bool:
 def waits(req: falcon.asgi.Request) -> bool:
     """Return whether the client has sent nothing of its body and waits to be asked."""
     return bool(req.scope.get(WAITS))
+
+
+def budget_of(req: falcon.asgi.Request) -> BodyBudget:
+    """Return what counts the bodies of this node."""
+    budget: BodyBudget = req.scope[BUDGET]
+    return budget

@@ -1,5 +1,6 @@
 """What npm, pnpm, yarn and bun read: packuments, versions, tarballs, dist-tags, search."""
 
+import re
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ import msgspec
 
 from packledger.api.answers import REVALIDATE, answer_document
 from packledger.api.bodies import read_small
+from packledger.api.body_budget import AUDITS
 from packledger.api.context import Context
 from packledger.api.downloads import TARBALL_TYPE, answer_download
 from packledger.api.paging import number
@@ -26,7 +28,8 @@ ABBREVIATED = "application/vnd.npm.install-v1+json"
 FULL = "application/json"
 VARY = "accept, accept-encoding"
 MAX_SIZE = 250
-AUDIT_BYTES = 8 * 1024 * 1024
+_OBJECT = re.compile(rb"\s*\{")
+AUDIT_BYTES = 4 * 1024 * 1024
 """A request names every package of a tree with its versions: about 1 MB for 20,000 packages."""
 
 
@@ -148,11 +151,14 @@ class NpmReads:
 
 
 async def _check_json(req: Request) -> None:
-    body = await read_small(req, "the audit request", AUDIT_BYTES)
+    body = await read_small(req, "the audit request", AUDIT_BYTES, AUDITS)
     try:
-        msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        # Nothing of it is kept: 4 MiB of one-letter names would be half a million objects.
+        msgspec.json.decode(body, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"the audit request is not a JSON object: {error}") from error
+    if not _OBJECT.match(body):
+        raise Invalid("the audit request is not a JSON object")
 
 
 def _search_object(hit: Found) -> dict[str, Any]:

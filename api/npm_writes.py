@@ -6,11 +6,12 @@ from typing import Any
 import falcon.asgi
 import msgspec
 
-from packledger.api.bodies import read_small, spooled
+from packledger.api.bodies import IN_MEMORY_BYTES, read_small, spooled
 from packledger.api.context import Context
 from packledger.commands import npm, npm_edits
-from packledger.commands.npm_body import scan_body
+from packledger.commands.npm_body import MAX_DOCUMENT_BYTES, scan_body
 from packledger.domain.actor import Actor
+from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import Invalid, NotFound
 from packledger.domain.npm_names import version_of_tarball
 from packledger.domain.permissions import Identity
@@ -33,7 +34,8 @@ class NpmWrites:
         """Publish a version, or apply a packument that was sent back with changes."""
         context = self._context
         identity, actor = await self._who(req)
-        limit_bytes = context.registry.limits.npm_body_bytes
+        identity.check_may_write()
+        limit_bytes = await self._limit_bytes(req, identity, actor, name)
         async with (
             spooled(req, limit_bytes, "the request body", context.spool_folder) as buffer,
             context.uploads,
@@ -41,6 +43,26 @@ class NpmWrites:
             said = await context.run(lambda: self._put(identity, actor, name, rev, buffer))
         resp.status = 201
         resp.media = {"ok": said, "success": True}
+
+    async def _limit_bytes(self, req: Request, identity: Identity, actor: Actor, name: str) -> int:
+        """Return how much this caller may send: a tarball only who may publish this package.
+
+        Raises:
+            NotAllowed: he sends what can only be a tarball.
+        """
+        context, length = self._context, req.content_length
+        limit_bytes = context.registry.limits.npm_body_bytes
+        if length is not None and length <= IN_MEMORY_BYTES:
+            return limit_bytes
+        refusal = await context.run(
+            lambda: npm.refusal_of_publish(context.registry, identity, actor, name)
+        )
+        if refusal is None:
+            return limit_bytes
+        limit_bytes = min(limit_bytes, MAX_DOCUMENT_BYTES)
+        if length is not None and length > limit_bytes:
+            raise refusal
+        return limit_bytes
 
     def _put(
         self, identity: Identity, actor: Actor, name: str, rev: str | None, buffer: bytes | mmap
@@ -81,6 +103,7 @@ class NpmWrites:
     async def set_tag(self, req: Request, resp: Response, name: str, tag: str) -> None:
         """Point a dist-tag to the version in the body, a JSON string."""
         identity, actor = await self._who(req)
+        identity.check_may("dist-tags", NPM, name)
         version = _version(await read_small(req, "the version"))
         await self._context.run(
             lambda: npm_edits.set_tag(self._context.registry, identity, actor, name, tag, version)

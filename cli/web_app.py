@@ -7,6 +7,7 @@ from functools import partial
 
 from packledger.api.app import create_app
 from packledger.api.auth import Authenticator
+from packledger.api.body_budget import BodyBudget
 from packledger.api.context import Context
 from packledger.api.hooks import Hooks
 from packledger.api.hot_reads import App
@@ -87,6 +88,9 @@ def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
         commands=ThreadPoolExecutor(COMMAND_THREADS, thread_name_prefix="command"),
         files=ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="file"),
         searches=Pool("searches", SEARCHES_AT_ONCE, SEARCHES_WAITING),
+        bodies=BodyBudget(
+            places.run / "bodies", max(settings.max_crate_bytes, settings.max_npm_body_bytes)
+        ),
         uploads=asyncio.Semaphore(UPLOADS_AT_ONCE),
         spool_folder=str(registry.blobs.spool_folder),
     )

@@ -6,7 +6,7 @@ import msgspec
 
 from packledger.commands.accounts import check_accounts_exist
 from packledger.commands.crate_archive import read_crate
-from packledger.commands.crate_upload import CrateUpload
+from packledger.commands.crate_upload import CrateMetadata, CrateUpload
 from packledger.commands.readmes import store_readme
 from packledger.commands.registry import Registry
 from packledger.domain import crate
@@ -28,14 +28,10 @@ def publish(
         RegistryError: the sentence says why; nothing is visible.
     """
     assert upload.metadata is not None, "the upload is whole"
-    name, version = upload.metadata.name, upload.metadata.vers
-    check_crate_name(name)
-    parse_version(version)
-    stream = canonical_crate_name(name)
-    state = registry.log.load("crate", stream).state
-    identity.check_may("publish-update" if state else "publish-new", CARGO, name)
     # Before the archive is read: the cheap answer first, and nothing is stored for it.
-    crate.check_publish(state, actor, name, version)
+    check_publish(registry, identity, actor, upload.metadata)
+    name, version = upload.metadata.name, upload.metadata.vers
+    stream = canonical_crate_name(name)
     with blob.reader() as file:
         found = read_crate(
             file, upload.metadata, registry.own_index_urls, registry.limits.unpacked_bytes
@@ -53,6 +49,21 @@ def publish(
         "crate", stream, lambda state, _: crate.decide_publish(state, actor, published)
     )
     return published
+
+
+def check_publish(
+    registry: Registry, identity: Identity, actor: Actor, metadata: CrateMetadata
+) -> None:
+    """Refuse a publish by what its metadata says.
+
+    Raises:
+        RegistryError: no such name or version can be, or not by this caller.
+    """
+    check_crate_name(metadata.name)
+    parse_version(metadata.vers)
+    state = _state(registry, metadata.name)
+    identity.check_may("publish-update" if state else "publish-new", CARGO, metadata.name)
+    crate.check_publish(state, actor, metadata.name, metadata.vers)
 
 
 def set_yanked(

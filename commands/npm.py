@@ -18,10 +18,12 @@ from packledger.commands.signing import sign
 from packledger.domain import npm_package
 from packledger.domain.actor import Actor
 from packledger.domain.ecosystems import NPM
+from packledger.domain.errors import NotAllowed
 from packledger.domain.events import NpmVersionPublished
 from packledger.domain.npm_manifest import check_manifest, normalise_package_json
 from packledger.domain.npm_names import canonical_npm_name, check_new_npm_name
 from packledger.domain.npm_package import NpmPackage
+from packledger.domain.ownership import check_owner
 from packledger.domain.permissions import Identity
 from packledger.eventstore.blobs import BlobWriter
 
@@ -57,6 +59,20 @@ def publish(
         "npm", stream, lambda state, _: npm_package.decide_publish(state, actor, published, tags)
     )
     return state is None
+
+
+def refusal_of_publish(
+    registry: Registry, identity: Identity, actor: Actor, name: str
+) -> NotAllowed | None:
+    """Return why this caller may not publish a package, None if he may."""
+    state: NpmPackage | None = registry.log.load("npm", canonical_npm_name(name)).state
+    try:
+        identity.check_may("publish-update" if state else "publish-new", NPM, name)
+        if state is not None:
+            check_owner(state.owners, actor, name)
+    except NotAllowed as refusal:
+        return refusal
+    return None
 
 
 def _receive(

@@ -31,14 +31,32 @@ class Identity(msgspec.Struct, frozen=True):
                 f"the token `{self.token}` expired on {self.expires}; create a new one"
             )
 
+    def check_may_publish(self) -> None:
+        """Refuse a token that is not for publishing, whatever it may turn out to be.
+
+        Raises:
+            NotAllowed: read-only, or other scopes.
+        """
+        self.check_may_write()
+        if self.scopes and not {"publish-new", "publish-update"} & {*self.scopes}:
+            raise NotAllowed(f"the token `{self.token}` lacks the scope `publish-new`")
+
+    def check_may_write(self) -> None:
+        """Refuse a token that may change nothing at all.
+
+        Raises:
+            NotAllowed: it is read-only.
+        """
+        if self.read_only:
+            raise NotAllowed(f"the token `{self.token}` may only read; use another one to write")
+
     def check_may(self, scope: str, ecosystem: str, name: str) -> None:
         """Refuse what the token is not for.
 
         Raises:
             NotAllowed: read-only, another scope, or another package.
         """
-        if self.read_only:
-            raise NotAllowed(f"the token `{self.token}` may only read; use another one to write")
+        self.check_may_write()
         if self.scopes and scope not in self.scopes:
             raise NotAllowed(f"the token `{self.token}` lacks the scope `{scope}`")
         if self.packages and not self._covers(ecosystem, name):
