@@ -9,6 +9,7 @@ from packledger.api.health import Health
 from packledger.api.hot_reads import App, HotReads
 from packledger.api.middleware import PlainPaths, PrivateReads, RequestIds, Requests
 from packledger.api.mounts import Access, Mounts
+from packledger.api.npm_root import NpmRoot
 from packledger.api.site import Site
 
 
@@ -20,7 +21,8 @@ def create_app(context: Context) -> App:
     if context.private:
         gate = PrivateReads(context.authenticator, site.sessions, f"{site.root}/login")
     counting = Counting(context.downloads, context.downloads_flush_s)
-    app = Mounts([Requests(ids), PlainPaths(), counting], gate)
+    npm_root = NpmRoot(context.npm_root)
+    app = Mounts([Requests(ids), PlainPaths(), counting], gate, npm_root)
     app.bodies = context.bodies
     # A client's query is data: a stray percent or an empty parameter is no reason to refuse it.
     app.req_options.keep_blank_qs_values = True
@@ -38,4 +40,4 @@ def create_app(context: Context) -> App:
     # Everything that must be asked about each read must be asked of Falcon's resources.
     if context.private or context.hooks.access is not None:
         return app
-    return HotReads(app, context, ids)
+    return HotReads(app, context, ids, npm_root)

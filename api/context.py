@@ -43,6 +43,11 @@ class Context:
     index_files: Documents
     full_packuments: Documents
     abbreviated_packuments: Documents
+    npm_root: str
+    """The URL of a host that is npm's alone, without a slash at the end; empty for none."""
+    rooted_packuments: Documents
+    rooted_abbreviated_packuments: Documents
+    """Both forms with tarballs at `npm_root`."""
     downloads: DownloadCounter
     downloads_flush_s: float
     feed: str

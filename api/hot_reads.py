@@ -18,6 +18,7 @@ from packledger.api.context import Context
 from packledger.api.downloads import PIECE_BYTES, download_at
 from packledger.api.middleware import RequestIds
 from packledger.api.npm_reads import ABBREVIATED, FULL, VARY, wants_abbreviated
+from packledger.api.npm_root import NpmRoot
 from packledger.domain.crate_names import index_path
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.blobs import Download
@@ -51,8 +52,8 @@ class Hit(NamedTuple):
 class HotReads:
     """The application, and what may be asked before it."""
 
-    def __init__(self, app: App, context: Context, ids: RequestIds) -> None:
-        self._app, self._ids = app, ids
+    def __init__(self, app: App, context: Context, ids: RequestIds, npm_root: NpmRoot) -> None:
+        self._app, self._ids, self._npm_root = app, ids, npm_root
         self._context, self._index_files = context, context.index_files
         self._full, self._abbreviated = context.full_packuments, context.abbreviated_packuments
         self._heads: dict[tuple[str, str, int, bool], bytes] = {}
@@ -69,6 +70,8 @@ class HotReads:
         """
         asked = dict(headers)
         if len(asked) != len(headers) or not _is_ordinary(asked):
+            return None
+        if self._npm_root.is_host(asked.get(b"host")):
             return None
         try:
             path = target.decode("ascii")

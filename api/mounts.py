@@ -11,7 +11,9 @@ from typing import Any, Protocol
 import falcon.asgi
 from falcon.routing import CompiledRouter
 
-from packledger.api.expectation import PatientApp
+from packledger.api.expectation import PatientApp, Receive, Send
+from packledger.api.npm_root import NpmRoot
+from packledger.api.targets import in_origin_form
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
@@ -51,11 +53,20 @@ class Gate(Protocol):
 class Mounts(PatientApp):
     """The application. gate: of a private registry; a route without `access` is closed there."""
 
-    def __init__(self, middleware: list[Any], gate: Gate | None) -> None:
-        self._gate = gate
+    def __init__(self, middleware: list[Any], gate: Gate | None, npm_root: NpmRoot) -> None:
+        self._gate, self._npm_root = gate, npm_root
         if gate is not None:
             middleware = [*middleware, gate]
         super().__init__(middleware=middleware, router=HeadRouter())
+
+    # As in `PatientApp`.
+    async def __call__(  # type: ignore[override]
+        self, scope: dict[str, Any], receive: Receive, send: Send
+    ) -> None:
+        """Answer one request, wherever npm is for it."""
+        if scope["type"] == "http":
+            scope = self._npm_root.moved(in_origin_form(scope))
+        await super().__call__(scope, receive, send)
 
     def add_route(
         self,

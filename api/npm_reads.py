@@ -12,13 +12,21 @@ from packledger.api.bodies import read_small
 from packledger.api.body_budget import AUDITS
 from packledger.api.context import Context
 from packledger.api.downloads import TARBALL_TYPE, answer_download
+from packledger.api.npm_root import is_at_root
 from packledger.api.paging import number
 from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import Invalid, NoSuchPackage, NotFound, VersionPurged
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import Download
 from packledger.projections.documents import Documents, render
-from packledger.projections.packument_reads import head_of, signing_keys_of, tarball_of, version_of
+from packledger.projections.packument_form import at_root
+from packledger.projections.packument_reads import (
+    head_of,
+    public_url_of,
+    signing_keys_of,
+    tarball_of,
+    version_of,
+)
 from packledger.projections.search_engine import Found
 
 Request = falcon.asgi.Request
@@ -45,7 +53,7 @@ class NpmReads:
         abbreviated = wants_abbreviated(req.get_header("accept") or "") and (
             "write=true" not in req.query_string
         )
-        documents = self._documents(abbreviated)
+        documents = self._documents(req, abbreviated)
         document = documents.cached(name)
         if document is None:
             # The full form holds a README, which is a blob.
@@ -55,8 +63,11 @@ class NpmReads:
         resp.content_type = ABBREVIATED if abbreviated else FULL
         answer_document(req, resp, document, vary=VARY)
 
-    def _documents(self, abbreviated: bool) -> Documents:
+    def _documents(self, req: Request, abbreviated: bool) -> Documents:
         context = self._context
+        if is_at_root(req):
+            rooted = context.rooted_abbreviated_packuments
+            return rooted if abbreviated else context.rooted_packuments
         return context.abbreviated_packuments if abbreviated else context.full_packuments
 
     async def version(self, req: Request, resp: Response, name: str, wanted: str) -> None:
@@ -69,6 +80,8 @@ class NpmReads:
         body = version_of(db, name, head.dist_tags.get(wanted, wanted))
         if body is None:
             raise NotFound(f"version not found: `{name}` has no version or dist-tag `{wanted}`")
+        if is_at_root(req):
+            body = at_root(body, public_url_of(db), self._context.npm_root)
         resp.content_type = FULL
         answer_document(req, resp, render(body), vary="accept-encoding")
 

@@ -55,6 +55,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "once. Default: the first `listen`; required when a listener is not on loopback."
         ),
     ] = ""
+    npm_root: Annotated[
+        str,
+        _about(
+            "The URL of a host, or of a listener, that is npm's alone, such as "
+            "`https://npm.example.com`: npm is at its root as well as below `/npm/`, for lock "
+            "files that name a registry without a path. A proxy must pass `Host` on. Empty: none."
+        ),
+    ] = ""
     private: Annotated[
         bool, _about("Whether reading needs a token, too. cargo then needs a credential provider.")
     ] = False
@@ -286,6 +294,8 @@ def _completed(settings: Settings) -> Settings:
             "`public_url` must be http:// or https://, a host, and maybe a port and a path, not "
             f"`{public_url}`"
         )
+    npm_root = settings.npm_root.rstrip("/")
+    _check_npm_root(npm_root, public_url)
     for proxy in settings.proxies:
         _check_network(proxy)
     _check_witnesses(settings.witnesses)
@@ -293,7 +303,7 @@ def _completed(settings: Settings) -> Settings:
     for key, needed, why in _NEEDS:
         if getattr(settings, key) and not getattr(settings, needed):
             raise BadSettings(f"`{key}` needs `{needed}`: {why}")
-    return msgspec.structs.replace(settings, public_url=public_url)
+    return msgspec.structs.replace(settings, public_url=public_url, npm_root=npm_root)
 
 
 def _is_plain_url(url: str) -> bool:
@@ -305,6 +315,21 @@ def _is_plain_url(url: str) -> bool:
         return False
     characters = url.isascii() and url.isprintable() and not set(url) & set(' "<>?#@\\^`{|}')
     return has_host and characters and parts.scheme in {"http", "https"}
+
+
+def _check_npm_root(npm_root: str, public_url: str) -> None:
+    if not npm_root:
+        return
+    if not _is_plain_url(npm_root) or urlsplit(npm_root).path:
+        raise BadSettings(
+            "`npm_root` must be http:// or https://, a host, and maybe a port, without a path, not "
+            f"`{npm_root}`"
+        )
+    if urlsplit(npm_root).netloc.lower() == urlsplit(public_url).netloc.lower():
+        raise BadSettings(
+            f"`npm_root` needs a host or a port of its own: at `{public_url}` are cargo and the "
+            "pages; add a listener or a name"
+        )
 
 
 def _check_s3(settings: Settings) -> None:

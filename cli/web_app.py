@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -27,6 +28,7 @@ from packledger.projections.board import (
     SPARSE_INDEX,
 )
 from packledger.projections.documents import Documents
+from packledger.projections.packument_form import at_root
 
 COMMAND_THREADS = 8
 """A command waits for the disk and the projector most of its time."""
@@ -37,6 +39,7 @@ SEARCHES_WAITING = 30
 """Ordinary ones are done in a quarter of a second, the slowest in half a minute."""
 UPLOADS_AT_ONCE = 2
 NO_HOOKS = Hooks()
+Assemble = Callable[[sqlite3.Connection, str], bytes | None]
 
 
 def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
@@ -57,6 +60,17 @@ def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
     def full_packument(db: sqlite3.Connection, name: str) -> bytes | None:
         return packument_reads.full_of(db, name, registry.blobs)
 
+    def rooted(assemble: Assemble) -> Assemble:
+        def assemble_rooted(db: sqlite3.Connection, name: str) -> bytes | None:
+            body = assemble(db, name)
+            if body is None:
+                return None
+            return at_root(body, packument_reads.public_url_of(db), settings.npm_root)
+
+        return assemble_rooted
+
+    packuments = partial(Documents, packages, packument_reads.revision_of)
+    abbreviated = packument_reads.abbreviated_of
     return Context(
         registry=registry,
         authenticator=Authenticator(
@@ -74,10 +88,11 @@ def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
         pages=reader(PAGES),
         log_tiles=reader(LOG_TILES),
         index_files=Documents(index, sparse_index.revision_of, sparse_index.index_file_of),
-        full_packuments=Documents(packages, packument_reads.revision_of, full_packument),
-        abbreviated_packuments=Documents(
-            packages, packument_reads.revision_of, packument_reads.abbreviated_of
-        ),
+        full_packuments=packuments(full_packument),
+        abbreviated_packuments=packuments(abbreviated),
+        npm_root=settings.npm_root,
+        rooted_packuments=packuments(rooted(full_packument)),
+        rooted_abbreviated_packuments=packuments(rooted(abbreviated)),
         downloads=DownloadCounter(registry, node_of(settings)),
         downloads_flush_s=settings.downloads_flush_s,
         feed="kafka" if settings.kafka else "store",

@@ -178,6 +178,15 @@ def version_object(name: str, row: VersionRow, public_url: str) -> bytes:
     return _version(fragment, deprecated, _tarball_url(name, public_url), version.encode())
 
 
+def at_root(document: bytes, public_url: str, npm_root: str) -> bytes:
+    """Return a document with its tarballs at the root of a host of npm's own.
+
+    No text can look like the key that is searched for: its quotes would be escaped.
+    """
+    canonical = b'"tarball":"%b' % _encode(f"{public_url}/npm/")[1:-1]
+    return document.replace(canonical, b'"tarball":"%b' % _encode(f"{npm_root}/")[1:-1])
+
+
 def _open_dist(event: NpmVersionPublished) -> bytes:
     dist = _Dist(
         event.integrity, event.shasum, event.file_count, event.unpacked_bytes, event.signatures
