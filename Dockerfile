@@ -13,9 +13,10 @@ COPY . .
 RUN /opt/packledger/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim
+# The group of the nginx image reads the static tree; 2: what is inside has that group, too.
 RUN useradd --system --uid 10001 --home-dir /data packledger \
- && install -d -o packledger -m 0750 /data \
- && install -d -o packledger -m 0755 /static
+ && install -d -o packledger -m 0700 /data \
+ && install -d -o packledger -g 101 -m 2750 /static
 COPY --from=build /opt/packledger /opt/packledger
 # `docker exec … packledger user add alice` finds the data without being told.
 ENV PATH=/opt/packledger/bin:$PATH PACKLEDGER_DATA=/data PYTHONUNBUFFERED=1

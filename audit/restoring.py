@@ -28,7 +28,7 @@ from packledger.eventstore.sqlite_store import SQLiteStore
 
 _PARTIAL = ".restoring-"
 _RUN = "run"
-"""Every command makes it, even one that finds no registry."""
+"""Earlier releases made it with every command, even where there was no registry."""
 
 
 class Restored(msgspec.Struct, frozen=True):

@@ -11,7 +11,8 @@ from packledger.audit.backup import Original, back_up
 from packledger.audit.log_keys import LogKeys
 from packledger.audit.restoring import restore as restore_from
 from packledger.cli import wiring
-from packledger.cli.options import common, opened
+from packledger.cli.data_directory import own
+from packledger.cli.options import Data, common, opened, taking
 from packledger.cli.progress import shown_progress
 from packledger.cli.settings import Settings
 from packledger.cli.stores import Places, places_of
@@ -53,7 +54,7 @@ def backup(settings: Settings, to: Path, as_json: bool) -> None:
 @click.command()
 @click.option("--from", "source", required=True, type=_FOLDER, help="What `backup` wrote.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@common
+@taking(Data.LATER)
 def restore(settings: Settings, source: Path, as_json: bool) -> None:
     """Restore a backup into an empty --data directory; then start `packledger serve`.
 
@@ -61,6 +62,7 @@ def restore(settings: Settings, source: Path, as_json: bool) -> None:
     are rebuilt by `serve`. Exits with 1 if a blob was missing when the backup was made.
     """
     _refuse_database(settings)
+    own(Path(settings.data))
     with shown_progress() as show:
         done = restore_from(
             source,

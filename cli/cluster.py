@@ -5,10 +5,11 @@ import sys
 import click
 
 from packledger.cli import logs
+from packledger.cli.data_directory import enter
 from packledger.cli.listeners import listen_on, with_real_ports
 from packledger.cli.migrate import prepare_log, prepare_web, show_setup_code
 from packledger.cli.node import hold_projector, hold_web
-from packledger.cli.options import common
+from packledger.cli.options import Data, taking
 from packledger.cli.projecting import prepare_read_models, projecting
 from packledger.cli.settings import Settings
 from packledger.cli.stores import kafka_address, opened_store_feed
@@ -16,13 +17,14 @@ from packledger.cli.supervisor import StopAsked, Supervisor, end_at_sigterm
 
 
 @click.command()
-@common
+@taking(Data.LATER)
 def migrate(settings: Settings) -> None:
     """Create what is missing in the stores and record the public URL; may be repeated.
 
     Prints a new one-time setup code as long as there is no administrator.
     """
     logs.configure(settings.log_level)
+    enter(settings, creates=True)
     code = prepare_log(settings)
     click.echo(f"ready for {settings.public_url}")
     show_setup_code(settings, code)
@@ -31,7 +33,7 @@ def migrate(settings: Settings) -> None:
 @click.command()
 @click.option("--listen", multiple=True, metavar="URL", help="http://HOST:PORT; may be repeated.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Web worker processes.")
-@common
+@taking(Data.LATER)
 def web(settings: Settings) -> None:
     """Serve this node's read models and take commands, until SIGTERM; needs `project` beside it."""
     # Imported here: gunicorn costs every other command 100 ms.
@@ -40,6 +42,7 @@ def web(settings: Settings) -> None:
 
     logs.configure(settings.log_level)
     end_at_sigterm()
+    enter(settings, creates=bool(settings.database))
     held = hold_web(settings)
     sockets = listen_on(settings)
     settings = with_real_ports(settings, sockets)
@@ -50,7 +53,7 @@ def web(settings: Settings) -> None:
 
 
 @click.command()
-@common
+@taking(Data.LATER)
 def relay(settings: Settings) -> None:
     """Copy the log into Kafka, in order and once, until SIGTERM; start it again when it ends.
 
@@ -67,11 +70,12 @@ def relay(settings: Settings) -> None:
 
 
 @click.command()
-@common
+@taking(Data.LATER)
 def project(settings: Settings) -> None:
     """Keep this node's read models up to date, until SIGTERM."""
     logs.configure(settings.log_level)
     end_at_sigterm()
+    enter(settings, creates=bool(settings.database))
     with hold_projector(settings, "project"):
         prepare_read_models(settings)
         Supervisor(projecting(settings)).run()

@@ -5,7 +5,7 @@ from typing import get_args, get_type_hints
 import click
 import msgspec
 
-from packledger.cli.options import common
+from packledger.cli.options import Data, taking
 from packledger.cli.setting_words import PREFIX, SECRET
 from packledger.cli.settings import Settings
 
@@ -35,7 +35,7 @@ def config() -> None:
 
 
 @config.command()
-@common
+@taking(Data.LATER)
 def check(settings: Settings) -> None:
     """Print the settings in force, one a line as in the file; exit 2 if they cannot be used.
 

@@ -13,7 +13,8 @@ from packledger.audit.signer import Signer
 from packledger.audit.verify import size_of_note
 from packledger.audit.witness import parse_witness
 from packledger.cli import logs, wiring
-from packledger.cli.options import common
+from packledger.cli.data_directory import enter
+from packledger.cli.options import Data, taking
 from packledger.cli.settings import Settings
 from packledger.cli.stores import open_store, places_of
 from packledger.cli.supervisor import Child, StopAsked
@@ -93,11 +94,12 @@ def check_nothing_lost(settings: Settings) -> None:
 
 
 @click.command()
-@common
+@taking(Data.LATER)
 def sign(settings: Settings) -> None:
     """Sign the transparency log until SIGTERM: once in a cluster, beside a `project`.
 
     `serve` does it by itself where `database` is not set.
     """
     logs.configure(settings.log_level)
+    enter(settings, creates=bool(settings.database))
     _sign(settings)

@@ -5,12 +5,14 @@ import click
 from packledger.cli import cluster
 from packledger.cli.backups import backup, restore
 from packledger.cli.configuration import config
+from packledger.cli.data_directory import keep_private
 from packledger.cli.exports import export
+from packledger.cli.first_process import leave_first_place
 from packledger.cli.gc import gc
 from packledger.cli.histories import history
 from packledger.cli.log_keys import log
 from packledger.cli.log_signing import sign
-from packledger.cli.options import common
+from packledger.cli.options import Data, taking
 from packledger.cli.purge import purge
 from packledger.cli.rebuilds import rebuild
 from packledger.cli.receipts import receipt
@@ -36,12 +38,14 @@ def main() -> None:
     Every command takes --data DIR (default ./packledger-data) and --config FILE and works on the
     data directory whether or not `serve` is running. PACKLEDGER_* variables are settings, too.
     """
+    keep_private()
+    leave_first_place()
 
 
 @main.command()
 @click.option("--listen", multiple=True, metavar="URL", help="http://HOST:PORT; may be repeated.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Web worker processes.")
-@common
+@taking(Data.LATER)
 def serve(settings: Settings) -> None:
     """Serve the registry until SIGTERM: web workers and the projector."""
     # Imported here: gunicorn costs every other command 100 ms.

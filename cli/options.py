@@ -1,6 +1,8 @@
 """What every command takes, and how refusals become exit codes: 1 found a problem, 2 bad usage."""
 
+import enum
 import functools
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -12,38 +14,79 @@ import click
 
 from packledger.audit.signed_note import BadNote, VerifierKey, parse_verifier
 from packledger.cli import wiring
+from packledger.cli.data_directory import enter, name_of
 from packledger.cli.settings import BadSettings, Settings, from_environment
 from packledger.commands.registry import Registry
-from packledger.domain.errors import RegistryError
+from packledger.domain.errors import RegistryError, Unavailable
 from packledger.eventstore.blobs import disk_errors_as_refusals
 
 Command = Callable[..., Any]
 
 
-def common(command: Command) -> Command:
-    """Add --config and --data, and hand the command its settings as the first argument."""
+class Data(enum.Enum):
+    """What a command wants of the data directory."""
 
-    @click.option(
-        "--config",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="Settings file (TOML).",
-    )
-    @click.option("--data", type=click.Path(file_okay=False), help="Data directory.")
-    @functools.wraps(command)
-    def with_settings(config: Path | None, data: str | None, **values: Any) -> Any:
-        flags = {key: values.pop(key) or None for key in list(values) if key in _FLAGS}
-        flags["data"] = data
-        try:
-            settings = from_environment(config, flags)
-        except BadSettings as error:
-            raise click.UsageError(str(error)) from error
-        try:
-            with disk_errors_as_refusals():
-                return command(settings, **values)
-        except RegistryError as error:
-            raise click.ClickException(error.sentence) from error
+    NEEDED = enum.auto()
+    CREATED = enum.auto()
+    LATER = enum.auto()
+    """Nothing, or the command says when: it has to configure its log lines before, for example."""
 
-    return with_settings
+
+def taking(data: Data) -> Callable[[Command], Command]:
+    """Return what adds --config and --data, and hands a command its settings first."""
+
+    def add(command: Command) -> Command:
+        @click.option(
+            "--config",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Settings file (TOML).",
+        )
+        @click.option(
+            "--data",
+            "folder",
+            type=click.Path(file_okay=False, readable=False),
+            help="Data directory.",
+        )
+        @functools.wraps(command)
+        def with_settings(config: Path | None, folder: str | None, **values: Any) -> Any:
+            settings = _settings(config, folder, values)
+            try:
+                with disk_errors_as_refusals(), permissions_named():
+                    if data is not Data.LATER:
+                        enter(settings, creates=data is Data.CREATED)
+                    return command(settings, **values)
+            except RegistryError as error:
+                raise click.ClickException(error.sentence) from error
+
+        return with_settings
+
+    return add
+
+
+common = taking(Data.NEEDED)
+"""What almost every command takes; where there is no registry it says so and creates nothing."""
+
+
+def _settings(config: Path | None, folder: str | None, values: dict[str, Any]) -> Settings:
+    """Return the settings, and take what is one of them out of a command's options."""
+    flags = {key: values.pop(key) or None for key in list(values) if key in _FLAGS}
+    flags["data"] = folder
+    try:
+        return from_environment(config, flags)
+    except BadSettings as error:
+        raise click.UsageError(str(error)) from error
+
+
+@contextmanager
+def permissions_named() -> Iterator[None]:
+    """Say which file it is, and for whom: a command of root runs as the registry's owner."""
+    try:
+        yield
+    except PermissionError as error:
+        raise Unavailable(
+            f"`{error.filename}` cannot be used by {name_of(os.geteuid())}, as whom this runs: "
+            f"{error.strerror}"
+        ) from error
 
 
 _FLAGS = frozenset({"listen", "workers"})

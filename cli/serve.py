@@ -2,6 +2,7 @@
 
 from packledger.api.hooks import Hooks
 from packledger.cli import logs
+from packledger.cli.data_directory import enter
 from packledger.cli.listeners import close_listeners, listen_on, with_real_ports
 from packledger.cli.log_signing import check_nothing_lost, signing
 from packledger.cli.migrate import prepare_log, prepare_web, show_setup_code
@@ -24,6 +25,7 @@ def serve(settings: Settings, hooks: Hooks = NO_HOOKS) -> None:
     """
     logs.configure(settings.log_level)
     end_at_sigterm()
+    enter(settings, creates=True)
     held = [hold_projector(settings, "serve"), hold_web(settings)]
     sockets = listen_on(settings)
     settings = with_real_ports(settings, sockets)

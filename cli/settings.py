@@ -289,7 +289,9 @@ def _completed(settings: Settings) -> Settings:
                 "clients use, such as `https://registry.example.com`"
             )
         public_url = settings.listen[0].rstrip("/")
-    if not _is_plain_url(public_url):
+    # The system's choice of a port is not known yet.
+    chosen = public_url if settings.public_url else public_url.removesuffix(":0")
+    if not _is_plain_url(chosen):
         raise BadSettings(
             "`public_url` must be http:// or https://, a host, and maybe a port and a path, not "
             f"`{public_url}`"

@@ -29,11 +29,13 @@ class Places:
         self.read = data / "read"
         self.run = data / "run"
         self.board = self.run / "board"
+        self.temporary = self.run / "tmp"
 
     def create(self) -> None:
         """Create the directory, readable by its owner alone."""
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.run.mkdir(exist_ok=True)
+        self.temporary.mkdir(exist_ok=True)
 
 
 def places_of(settings: Settings) -> Places:

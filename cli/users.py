@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from packledger.cli import wiring
-from packledger.cli.options import common, opened, read_password
+from packledger.cli.options import Data, common, opened, read_password, taking
 from packledger.cli.settings import Settings
 from packledger.commands import accounts
 from packledger.projections.accounts import all_accounts
@@ -24,7 +24,7 @@ def user() -> None:
 @click.option("--admin", is_flag=True, help="May act on everybody's packages.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--setup-code", help="The one-time code that `packledger serve` printed.")
-@common
+@taking(Data.CREATED)
 def add(
     settings: Settings, name: str, admin: bool, password_stdin: bool, setup_code: str | None
 ) -> None:

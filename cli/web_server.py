@@ -1,6 +1,7 @@
 """Gunicorn, told in code: the web workers of a node."""
 
 import logging
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,10 @@ class _Web(BaseApplication):  # type: ignore[misc]
             "logger_class": _GunicornLogger,
             "control_socket_disable": True,
             "proc_name": "packledger-web",
+            # Its own defaults are of when it was imported, maybe root's.
+            "user": os.geteuid(),
+            "group": os.getegid(),
+            "umask": 0o077,
             "limit_request_line": 8190,
         }
         for key, value in values.items():

@@ -143,7 +143,7 @@ def opened_projector(settings: Settings) -> Iterator[Projector]:
     with closing(Board(places.board)) as board, opened_feed(settings) as feed:
         if settings.static_tree:
             # First: whoever waits for the others finds it on the board.
-            projections.insert(0, StaticTree(StaticFiles(Path(settings.static_tree))))
+            projections.insert(0, StaticTree(_static_files(settings)))
         else:
             board.set_state(STATIC_TREE, ABSENT)
         with closing(Projector(feed, projections, places.read, board)) as projector:
@@ -163,12 +163,16 @@ def opened_static_writer(settings: Settings) -> Iterator[StaticWriter]:
         closing(open_blobs(settings, places, create=False)) as blobs,
     ):
         yield StaticWriter(
-            StaticFiles(Path(settings.static_tree)),
+            _static_files(settings),
             generations(STATIC_TREE),
             board,
             sources_of(lambda name: open_reader(settings, board, name), generations, blobs),
             index_config(settings.public_url, settings.private),
         )
+
+
+def _static_files(settings: Settings) -> StaticFiles:
+    return StaticFiles(Path(settings.static_tree), private=settings.private)
 
 
 def catch_up(settings: Settings, registry: Registry) -> None:

@@ -6,12 +6,14 @@
     new/ old/                    on their way in and out; nothing of these is served
 
 A file is there only as long as it is what the app would answer; where there is none nginx asks the
-app. Nothing is flushed to the disk: after another boot the tree is written anew.
+app. Nothing is flushed to the disk: after another boot the tree is written anew. nginx has its own
+user: everybody may read the tree, that of a private registry the group of its directory alone.
 """
 
 import itertools
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -49,16 +51,21 @@ def paths_of(kind: str, name: str) -> list[str]:
 class StaticFiles:
     """The tree. Who changes what is served holds the lock of the projection `static-tree`.
 
+    private: not everybody may read it.
+
     Raises:
-        Unavailable: its directory cannot be created.
+        Unavailable: its directory cannot be created, or not be kept from others.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, private: bool = False) -> None:
         self._root = root.absolute()
         self._numbers = itertools.count()
+        self._folder_mode, self._file_mode = (0o750, 0o640) if private else (0o755, 0o644)
         try:
-            for folder in (root, root / "new", root / "old"):
-                folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self._root, self._root / "new", self._root / "old"):
+                self._create(folder)
+            if private:
+                _keep_from_others(self._root)
         except OSError as error:
             raise Unavailable(
                 f"the directory `{root}` of `static_tree` cannot be created: {error.strerror}; "
@@ -98,6 +105,7 @@ class StaticFiles:
         try:
             for temporary, content in ((file.plain, document.body), (file.zipped, document.gzip)):
                 temporary.write_bytes(content)
+                os.chmod(temporary, self._file_mode)  # noqa: PTH101 - as below
                 os.utime(temporary, (mtime_s, mtime_s))
         except OSError:
             # On a full disk this is tried every second.
@@ -108,7 +116,7 @@ class StaticFiles:
     def place(self, file: FormFile) -> None:
         """Have nginx answer with a file."""
         target = self._root / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._create(target.parent)
         file.plain.rename(target)
         file.zipped.rename(f"{target}.gz")
 
@@ -145,5 +153,30 @@ class StaticFiles:
     def _unique(self, folder: str) -> Path:
         """Return a name in `new` or `old` that nobody has; these may have been removed by hand."""
         parent = self._root / folder
-        parent.mkdir(parents=True, exist_ok=True)
+        self._create(parent)
         return parent / f"{os.getpid()}-{next(self._numbers)}"
+
+    def _create(self, folder: Path) -> None:
+        """Create a folder that nginx may look into, whatever this process's umask is."""
+        if folder.is_dir():
+            return
+        self._create(folder.parent)
+        folder.mkdir(exist_ok=True)
+        # What it inherited stays: below a directory with that bit, files get its group.
+        folder.chmod(self._folder_mode | folder.stat().st_mode & stat.S_ISGID)
+
+
+def _keep_from_others(root: Path) -> None:
+    """Take from everybody but the owner and the group what they may do with a directory."""
+    status = root.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if not mode & stat.S_IRWXO:
+        return
+    # Else the kernel would take the bit for groups away.
+    keeps_bit = not mode & stat.S_ISGID or status.st_gid in {os.getegid(), *os.getgroups()}
+    if os.geteuid() != 0 and not (status.st_uid == os.geteuid() and keeps_bit):
+        raise Unavailable(
+            f"everybody may read `{root}`, the `static_tree` of a private registry; run "
+            f"`chmod o= {root}` as root"
+        )
+    root.chmod(mode & ~stat.S_IRWXO)

@@ -180,7 +180,7 @@ def test_a_node_is_one_data_directory_with_web_and_project() -> None:
     embedded = FILES["docker-compose.embedded.yml"]["services"]["packledger"]
     assert embedded["volumes"] == ["packledger-data:/data"]
     for folder in ("/data", "/static"):
-        assert re.search(rf"install -d -o packledger -m \d+ {folder}\b", DOCKERFILE)
+        assert re.search(rf"install -d -o packledger (-g 101 )?-m \d+ {folder}\b", DOCKERFILE)
 
 
 def test_nginx_serves_the_tree_that_is_projected() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 
 from packledger.cli.settings import KEYS, BadSettings, Settings, address, load
@@ -195,6 +196,7 @@ SERVICES = st.sampled_from(["", "WEB_", "MY_APP_"])
 PROTOCOLS = st.sampled_from(["tcp", "udp", "sctp"])
 
 
+@given_settings(deadline=None)
 @given(SERVICES, PROTOCOLS, ADDRESSES, NUMBERS)
 def test_what_kubernetes_says_of_a_service_is_no_setting(
     service: str, protocol: str, address: str, port: int
