@@ -44,7 +44,7 @@ class PackagePages:
         if not context.hooks.may_read(visitor.identity, ecosystem, name):
             raise NoSuchPackage(name)
         package = await asyncio.to_thread(
-            lambda: read_package(context.pages.db(), ecosystem, name, version)
+            lambda: read_package(context.pages.db(), site.recipes, ecosystem, name, version)
         )
         head = package if isinstance(package, PageHead) else package.head
         # Any case of letters finds a crate; the hook is asked about its own name, too.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from packledger.api.page_words import package_path, safe_url
+from packledger.api.recipes import REGISTRY, Recipes
 from packledger.domain.crate_dependencies import CrateDependency
 from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import NoSuchPackage, NoSuchVersion
@@ -22,9 +23,6 @@ from packledger.projections.page_reads import (
     which_exist,
 )
 from packledger.projections.pages import UNPUBLISHED, PageHead
-
-REGISTRY = "packledger"
-"""What the set-up instructions call this registry in cargo's configuration."""
 
 
 class Dependency(msgspec.Struct, frozen=True):
@@ -63,7 +61,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_package(
-    db: sqlite3.Connection, ecosystem: str, name: str, version: str
+    db: sqlite3.Connection, recipes: Recipes, ecosystem: str, name: str, version: str
 ) -> Package | PageHead:
     """Return a version, the shown one if none is named; the head alone if all were unpublished.
 
@@ -86,12 +84,13 @@ def read_package(
             raise NoSuchVersion(head.name, version)
         return head
     if ecosystem == CARGO:
-        return _crate(db, head, page, shown, versions)
-    return _npm(db, head, page, shown, versions)
+        return _crate(db, recipes, head, page, shown, versions)
+    return _npm(db, recipes, head, page, shown, versions)
 
 
 def _crate(
     db: sqlite3.Connection,
+    recipes: Recipes,
     head: PageHead,
     page: VersionPage,
     shown: str,
@@ -122,7 +121,7 @@ def _crate(
         dependencies=_crate_dependencies(db, details.deps),
         snippets={
             "cargo": f"cargo add {exact} --registry {REGISTRY}",
-            "Cargo.toml": f'{head.name} = {{ version = "{version}", registry = "{REGISTRY}" }}',
+            "Cargo.toml": recipes.cargo_dependency(head.name, version),
         },
         versions=versions,
         readme=page.readme,
@@ -150,6 +149,7 @@ def _crate_dependencies(
 
 def _npm(
     db: sqlite3.Connection,
+    recipes: Recipes,
     head: PageHead,
     page: VersionPage,
     shown: str,
@@ -174,12 +174,7 @@ def _npm(
         facts=_filled(facts),
         links=_filled(links),
         dependencies=_npm_dependencies(db, details),
-        snippets={
-            "npm": f"npm install {exact}",
-            "pnpm": f"pnpm add {exact}",
-            "yarn": f"yarn add {exact}",
-            "bun": f"bun add {exact}",
-        },
+        snippets=recipes.installing(head.name, exact),
         versions=versions,
         readme=page.readme,
     )

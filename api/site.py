@@ -19,6 +19,7 @@ from packledger.api.answers import FOREVER, accepts_gzip
 from packledger.api.context import Context
 from packledger.api.page_words import FILTERS
 from packledger.api.readme import Readmes
+from packledger.api.recipes import Recipes
 from packledger.api.sessions import NOBODY, Sessions, Visitor
 from packledger.domain.errors import NotFound, RegistryError
 from packledger.projections.accounts import all_accounts
@@ -64,6 +65,7 @@ class Site:
         self.sessions = Sessions(context)
         self.public_url = context.registry.public_url
         self.root = urlsplit(self.public_url).path
+        self.recipes = Recipes(self.public_url)
         self.readmes = Readmes(self._read_readme)
         self.static: dict[str, StaticFile] = {}
         self._has_admin = False
@@ -80,6 +82,7 @@ class Site:
         self._templates.globals.update(
             root=self.root,
             public_url=self.public_url,
+            recipes=self.recipes,
             static=names,
             private=context.private,
             open_registration=context.open_registration,

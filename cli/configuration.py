@@ -17,7 +17,7 @@ Settings come from one TOML file (`--config FILE`), then the environment, then f
 wins. An unknown key is an error that suggests the nearest. `packledger config check` prints what is
 in force, passwords hidden.
 
-```toml
+```toml packledger.toml
 # packledger.toml
 data = "/var/lib/packledger"
 listen = ["http://127.0.0.1:8765"]

@@ -216,26 +216,6 @@ def test_cargo_gets_in_with_what_the_page_says_and_login_names_the_page(
     cargo("fetch", cwd=project)
 
 
-@pytest.mark.parametrize("command", ["npm", "yarn1", "berry"])
-def test_npm_clients_get_in_with_what_the_page_says(
-    private: RunningRegistry, tmp_path: Path, command: str
-) -> None:
-    settings, project = shown_settings(private), app(tmp_path / "app")
-    client = NpmClient(command, tmp_path / "home", private)
-    token = private.tokens["bob"]
-    if command == "berry":
-        (lines,) = [one for one in settings if "npmRegistryServer" in one]
-        (client.home / ".yarnrc.yml").write_text(f"{lines}\nnpmAuthToken: {token}\n")
-        for said_otherwise in ("YARN_NPM_REGISTRY_SERVER", "YARN_NPM_ALWAYS_AUTH"):
-            del client.env[said_otherwise]
-    else:
-        lines = [one for one in settings if one.startswith(("registry=", "always-auth"))]
-        lines += [f"{private.npm.removeprefix('http:')}:_authToken={token}"]
-        client.npmrc.write_text("\n".join(lines) + "\n")
-    install(client, project)
-    assert (project / "node_modules" / "hidden" / "index.js").exists()
-
-
 @pytest.mark.parametrize("command", ALL)
 def test_each_client_publishes_and_installs_with_a_token_and_not_without(
     private: RunningRegistry, tmp_path: Path, command: str
