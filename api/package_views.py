@@ -10,6 +10,7 @@ from packledger.api.recipes import REGISTRY, Recipes
 from packledger.domain.crate_dependencies import CrateDependency
 from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import NoSuchPackage, NoSuchVersion
+from packledger.domain.npm_repository import repository_page
 from packledger.domain.npm_versions import npm_version_key
 from packledger.eventstore.damaged_log import misfits_as_damage
 from packledger.projections.page_details import CrateDetails, NpmDetails, read_crate, read_npm
@@ -161,7 +162,7 @@ def _npm(
     facts = {"License": details.license_text, "Node": details.engines.get("node", "")}
     links = {
         "Homepage": safe_url(details.homepage),
-        "Repository": safe_url(details.repository.url),
+        "Repository": safe_url(repository_page(details.repository.url)),
         "Issues": safe_url(details.bugs.url),
     }
     return Package(

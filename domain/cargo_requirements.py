@@ -97,35 +97,50 @@ def check_rust_version(text: str) -> None:
 
 
 @lru_cache(maxsize=1024)
-def check_target(text: str) -> None:
-    """Accept a target triple or a `cfg(…)` expression.
+def normalise_target(text: str) -> str:
+    """Return a target triple, or a `cfg(…)` expression as cargo prints it, and so the index.
+
+    `cfg(all(unix,target_os="hermit",))` becomes `cfg(all(unix, target_os = "hermit"))`.
 
     Raises:
         Invalid: cargo could not read it.
     """
     if len(text) <= MAX_TARGET_LENGTH:
         if text.startswith("cfg(") and text.endswith(")"):
-            if _is_cfg(text[4:-1]):
-                return
+            tokens = _cfg_tokens(text[4:-1])
+            if tokens is not None and _is_cfg(tokens):
+                return f"cfg({_printed(tokens)})"
         elif text and all(c.isalnum() or c in "_-." for c in text):
-            return
+            return text
     raise Invalid(
         f"`{text[:80]}` is not a target that cargo can read; write a triple such as "
         "`x86_64-unknown-linux-gnu`, or `cfg(…)` as in `cfg(unix)`"
     )
 
 
-def _is_cfg(text: str) -> bool:
+def _cfg_tokens(text: str) -> list[str] | None:
+    """Return words, texts in quotes, and single characters; None where there is something else."""
     tokens: list[str] = []
     at = 0
     while at < len(text.rstrip(" ")):
         match = _CFG_TOKEN.match(text, at)
         if match is None:
-            return False
-        tokens.append('"' if match["text"] else match[0].lstrip(" "))
+            return None
+        tokens.append(match[0].lstrip(" "))
         at = match.end()
-    tokens.reverse()
-    return _take_cfg(tokens, MAX_CFG_DEPTH) and not tokens
+    return tokens
+
+
+def _is_cfg(tokens: list[str]) -> bool:
+    rest = ['"' if token.startswith('"') else token for token in reversed(tokens)]
+    return _take_cfg(rest, MAX_CFG_DEPTH) and not rest
+
+
+def _printed(tokens: list[str]) -> str:
+    """Return a correct expression with cargo's own blanks, and without a comma after the last."""
+    following = [*tokens[1:], ""]
+    kept = [one for one, after in zip(tokens, following, strict=True) if (one, after) != (",", ")")]
+    return "".join({"=": " = ", ",": ", "}.get(token, token) for token in kept)
 
 
 def _take_cfg(tokens: list[str], depth: int) -> bool:

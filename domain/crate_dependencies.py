@@ -9,7 +9,7 @@ from itertools import chain
 
 import msgspec
 
-from packledger.domain.cargo_requirements import check_target, normalise_requirement
+from packledger.domain.cargo_requirements import normalise_requirement, normalise_target
 from packledger.domain.cargo_toml import CargoToml, TomlDependencies, TomlDependency, TomlTarget
 from packledger.domain.crate_features import check_feature_name
 from packledger.domain.crate_names import check_alias, check_dependency_name
@@ -92,8 +92,6 @@ def _dependency(
     own_index_urls: frozenset[str],
 ) -> CrateDependency:
     check_alias(name)
-    if target is not None:
-        check_target(target)
     if isinstance(wanted, str):
         detail, requirement = _NOTHING, wanted
     else:
@@ -110,7 +108,7 @@ def _dependency(
         features=detail.features,
         optional=detail.optional,
         default_features=default is not False,
-        target=target,
+        target=None if target is None else normalise_target(target),
         kind=kind,
         registry=_registry(name, detail, own_index_urls),
         package=detail.package,

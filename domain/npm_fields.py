@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from packledger.domain.errors import Invalid
 from packledger.domain.npm_names import parse_name
+from packledger.domain.npm_repository import normalise_repository
 
 Fields = dict[str, Any]
 
@@ -162,8 +163,11 @@ def _peer_meta(value: object) -> object:
 
 def _repository(value: object) -> object:
     if isinstance(value, str):
-        return {"type": "git", "url": value} if value else DROP
-    return _string_map(value) or DROP
+        value = {"type": "git", "url": value} if value else {}
+    said = _string_map(value)
+    if isinstance(said, dict) and "url" in said:
+        said["url"] = normalise_repository(said["url"])
+    return said or DROP
 
 
 def _is_url(text: str) -> bool:

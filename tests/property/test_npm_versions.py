@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import semver
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from node_script import NodeScript, node_script
@@ -37,6 +37,7 @@ def clean() -> Iterator[NodeScript]:
         yield script
 
 
+@settings(deadline=None)
 @given(VERSION)
 @example("1.2.3-rc.1+build.7")
 @example("v1.2.3")

@@ -45,6 +45,8 @@ def node_script(expression: str, folder: Path = NPM_MODULES) -> Iterator[NodeScr
         text=True,
     )
     with process:
-        yield NodeScript(process)
+        script = NodeScript(process)
+        script(None)  # it has started
+        yield script
         assert process.stdin is not None
         process.stdin.close()

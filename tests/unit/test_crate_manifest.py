@@ -53,7 +53,7 @@ def test_target_tables_hold_every_kind() -> None:
     manifest = read("""
         [target.'cfg(unix)'.dependencies]
         a = "1"
-        [target.'cfg(unix)'.build_dependencies]
+        [target.'cfg( unix )'.build_dependencies]
         b = "1"
         [target.x86_64-pc-windows-msvc.dev-dependencies]
         c = "1"

@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from packledger.domain.cargo_requirements import (
     check_rust_version,
-    check_target,
     normalise_requirement,
+    normalise_target,
 )
 from packledger.domain.errors import Invalid
 
@@ -91,7 +91,7 @@ def test_any_other_rust_version_is_refused(text: str) -> None:
     ],
 )  # fmt: skip
 def test_a_target_that_cargo_reads_is_accepted(text: str) -> None:
-    check_target(text)
+    normalise_target(text)
 
 
 @pytest.mark.parametrize(
@@ -105,4 +105,4 @@ def test_a_target_that_cargo_reads_is_accepted(text: str) -> None:
 )  # fmt: skip
 def test_a_target_that_cargo_cannot_read_is_refused(text: str) -> None:
     with pytest.raises(Invalid, match="is not a target"):
-        check_target(text)
+        normalise_target(text)

@@ -22,7 +22,7 @@ def normalised(fields: dict[str, Any], facts: ArchiveFacts = NOTHING, **client: 
 
 
 def test_a_manifest_is_what_npm_publish_sends() -> None:
-    """The expectation was captured from npm 11.19; a repository's short form is left as it is."""
+    """The expectation was captured from npm 11.19."""
     written = {
         "name": "@s/probe", "version": "v2.0.0", "description": "d", "bin": "./bin/x.js",
         "repository": "github:a/b", "bugs": "https://x.example/b",
@@ -36,7 +36,8 @@ def test_a_manifest_is_what_npm_publish_sends() -> None:
     }  # fmt: skip
     assert normalised(written, ArchiveFacts(has_gyp=True)) == {
         "name": "@s/probe", "version": "2.0.0", "description": "d", "bin": {"probe": "bin/x.js"},
-        "repository": {"type": "git", "url": "github:a/b"}, "bugs": {"url": "https://x.example/b"},
+        "repository": {"type": "git", "url": "git+https://github.com/a/b.git"},
+        "bugs": {"url": "https://x.example/b"},
         "author": {"name": "A B", "email": "a@b.c", "url": "http://h"},
         "contributors": [{"name": "C", "email": "c@d.e"}], "keywords": ["a", "b"],
         "license": "MIT", "gypfile": False, "scripts": {"install": "echo", "test": "x"},
