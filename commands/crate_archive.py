@@ -1,7 +1,9 @@
 """Read a `.crate` and judge it: the archive as cargo will unpack it, then the manifest inside.
 
 cargo skips `..` and follows links without a word, and of two entries of one path takes the last;
-others take the first. So what would unpack differently anywhere is refused.
+others take the first. So what would unpack differently anywhere is refused. Files that differ in
+case only are not: cargo packs `LICENSE` and `license`, and which of them a system keeps that does
+not tell them apart harms nobody; only the manifest may have no twin.
 Source: https://doc.rust-lang.org/cargo/reference/registries.html
 """
 
@@ -11,25 +13,30 @@ from typing import BinaryIO
 
 import msgspec
 
+from packledger.commands.archive_paths import (
+    MAX_ENTRIES,
+    PathTable,
+    check_same_contents,
+    parts_of,
+    usual_name,
+)
 from packledger.commands.crate_upload import CrateMetadata
-from packledger.commands.tar_reader import TarEntry, iter_tar_gz, shown
+from packledger.commands.tar_header import shown
+from packledger.commands.tar_reader import TarEntry, iter_tar_gz
 from packledger.domain.cargo_toml import MAX_CARGO_TOML_BYTES
 from packledger.domain.crate_manifest import CrateManifest, read_cargo_toml
 from packledger.domain.crate_names import check_crate_name
 from packledger.domain.errors import Invalid, TooLarge
 from packledger.domain.versions import parse_version
 
-MAX_ENTRIES = 100_000
-"""Files, and folders stated or implied. The largest crates hold near 10,000."""
-MAX_PATHS_BYTES = 16 << 20
-"""All paths together, as each is kept to find duplicates: 160 bytes for each of `MAX_ENTRIES`."""
 MAX_README_BYTES = 64 << 10
 """What is kept for display."""
 README_NAMES = ("README.md", "README.txt", "README")
 """cargo's own search order when a manifest names none."""
 
 _MAX_READMES = 8
-_UNUSABLE = re.compile(r"[\x00-\x1f\x7f\\]")
+_UNUSABLE = re.compile(r'[:*?"<>|]|[. ](?:/|\Z)')
+"""What Windows cannot have in a name, or makes another name of."""
 
 
 class CrateArchive(msgspec.Struct, frozen=True):
@@ -90,38 +97,38 @@ def read_crate_archive(
     found = _Found(f"{name}-{version}", max_unpacked_bytes)
     for entry in _entries(file, max_unpacked_bytes):
         found.add(entry)
+    if found.paths.doubles:
+        file.seek(0)
+        entries = _entries(file, max_unpacked_bytes)
+        members = ((found.path_inside(entry), entry) for entry in entries)
+        check_same_contents(members, found.paths.doubles)
     if found.cargo_toml is None:
         raise Invalid(f"the archive has no `{name}-{version}/Cargo.toml`; let cargo package it")
     return CrateArchive(found.cargo_toml, found.readmes, found.file_count, found.unpacked_bytes)
 
 
 class _Found:
-    """What was seen so far. kinds: lower-case path within the crate, and whether it is a folder."""
+    """What was seen so far."""
 
     def __init__(self, folder: str, max_unpacked_bytes: int) -> None:
         self.cargo_toml: bytes | None = None
         self.readmes: dict[str, bytes] = {}
         self.file_count = 0
         self.unpacked_bytes = 0
+        self.paths = PathTable()
         self._folder = folder
-        self._prefix = f"{folder}/"
-        self._kinds: dict[str, bool] = {"": True}
-        self._paths_bytes = 0
         self._max_unpacked_bytes = max_unpacked_bytes
 
     def add(self, entry: TarEntry) -> None:
-        path = self._path_inside(entry)
-        if entry.kind == "dir":
-            self._place(path, entry, is_folder=True)
-            return
-        if entry.kind != "file":
+        path = self.path_inside(entry)
+        if entry.kind not in {"file", "dir"}:
             raise Invalid(
                 f"`{shown(entry.path)}` in the archive is a link or a special file; a crate may "
                 "hold files and folders only"
             )
-        if self._is_cased_readme(path, entry):
+        is_first = self.paths.place(path, entry)
+        if entry.kind == "dir" or not is_first:
             return
-        self._place(path, entry, is_folder=False)
         self.file_count += 1
         self.unpacked_bytes += entry.size
         if self.unpacked_bytes > self._max_unpacked_bytes:  # before a bomb is unpacked to find out
@@ -132,82 +139,42 @@ class _Found:
         if "/" not in path:
             self._look_at(path, entry)
 
-    def _path_inside(self, entry: TarEntry) -> str:
+    def path_inside(self, entry: TarEntry) -> str:
         """Return the path below the crate's folder, empty for the folder itself."""
-        path = entry.path.removesuffix("/") if entry.kind == "dir" else entry.path
-        if path != self._folder and not path.startswith(self._prefix):
+        folder, *parts = parts_of(entry)
+        if folder != self._folder or not (parts or entry.kind == "dir"):
             raise Invalid(
-                f"the archive's path `{shown(path)}` is outside `{self._prefix}`; let cargo "
+                f"the archive's path `{shown(entry.path)}` is outside `{self._folder}/`; let cargo "
                 "package it"
             )
-        inside = path[len(self._prefix) :]
-        parts = f"/{inside}/" if path != self._folder else ""
-        if "//" in parts or "/./" in parts or "/../" in parts:
+        path = "/".join(parts)
+        if _UNUSABLE.search(path) is not None:
             raise Invalid(
-                f"the archive's path `{shown(path)}` has an empty part, `.` or `..`; let cargo "
-                "package it"
+                f"the archive's path `{shown(path)}` has one of `:*?\"<>|`, or a part that ends "
+                "with a dot or a blank, which Windows does not have; rename the file"
             )
-        if _UNUSABLE.search(inside) is not None:
-            raise Invalid(
-                f"the archive's path `{shown(path)}` has a backslash or a control character; "
-                "rename the file"
-            )
-        return inside
-
-    def _place(self, path: str, entry: TarEntry, *, is_folder: bool) -> None:
-        """Note the path and its folders; a file's may not be there yet, in any case of letters."""
-        key = path.lower()
-        known = self._kinds.get(key)
-        if known is not None and not (known and is_folder):
-            raise Invalid(
-                f"the archive holds `{shown(entry.path)}` twice, or with another case of letters, "
-                "or as a file and a folder; rename or exclude one"
-            )
-        if known is None:
-            self._note(key, entry, is_folder)
-        while key := key.rpartition("/")[0]:
-            known = self._kinds.get(key)
-            if known:
-                break
-            if known is False:
-                raise Invalid(
-                    f"`{shown(entry.path)}` in the archive lies in something that is a file; "
-                    "rename or exclude one"
-                )
-            self._note(key, entry, is_folder=True)
-
-    def _is_cased_readme(self, path: str, entry: TarEntry) -> bool:
-        """Tell a second `README.md` of other case and the same content.
-
-        cargo on macOS packs both when the manifest spells the name otherwise than the folder.
-        """
-        twins = [text for name, text in self.readmes.items() if name.lower() == path.lower()]
-        if path in self.readmes or not twins or entry.size > MAX_README_BYTES:
-            return False
-        return entry.read(MAX_README_BYTES) == twins[0]
-
-    def _note(self, key: str, entry: TarEntry, is_folder: bool) -> None:
-        self._kinds[key] = is_folder
-        self._paths_bytes += len(key)
-        if len(self._kinds) > MAX_ENTRIES or self._paths_bytes > MAX_PATHS_BYTES:
-            raise TooLarge(
-                f"the archive holds more than {MAX_ENTRIES} files and folders, or "
-                f"{MAX_PATHS_BYTES} bytes of paths, up to `{shown(entry.path)}`; exclude some"
-            )
+        return path
 
     def _look_at(self, name: str, entry: TarEntry) -> None:
         """Keep the manifest and what may be the readme of the files in the crate's root."""
-        lower = name.lower()
-        if lower == "cargo.toml":
+        usual = usual_name(name)
+        if usual == "cargo.toml":
             self._take_manifest(name, entry)
-        elif lower == ".cargo-ok":
+        elif usual == ".cargo-ok":
             raise Invalid("the archive holds `.cargo-ok`, a mark that cargo makes; exclude it")
-        elif lower.startswith("readme") and len(self.readmes) < _MAX_READMES:
+        elif usual.startswith("readme") and len(self.readmes) < _MAX_READMES:
             self.readmes[name] = entry.read(MAX_README_BYTES)
 
     def _take_manifest(self, name: str, entry: TarEntry) -> None:
+        if self.cargo_toml is not None:
+            raise Invalid(
+                f"the archive holds its manifest twice, `{shown(name)}` is one; let cargo package "
+                "it"
+            )
         if name not in {"Cargo.toml", "cargo.toml"}:
-            raise Invalid(f"the manifest in the archive is called `{name}`; call it `Cargo.toml`")
+            raise Invalid(
+                f"the manifest in the archive is called `{shown(name)}`; call it `Cargo.toml`"
+            )
         if entry.size > MAX_CARGO_TOML_BYTES:
             raise TooLarge(
                 f"`Cargo.toml` has {entry.size} bytes; at most {MAX_CARGO_TOML_BYTES} are allowed"

@@ -10,6 +10,7 @@ from packledger.domain.errors import Invalid, TooLarge
 
 _READ_BYTES = 64 << 10
 _PIECE_BYTES = 256 << 10
+_MAGIC = b"\x1f\x8b"
 
 
 def damaged(why: str) -> Invalid:
@@ -46,7 +47,7 @@ class GzipStream:
         self._at += size
 
     def end(self) -> None:
-        """Check that only zeros follow: tar-rs stops at the first zero block, others read on."""
+        """Check that only blocks of zeros follow: tar-rs stops at the first, others read on."""
         rest = self._buffer[self._at :]
         while True:
             if rest.count(0) != len(rest):
@@ -54,11 +55,8 @@ class GzipStream:
             if not self._fill():
                 break
             rest = self._buffer
-        rest = self._zlib.unused_data
-        while rest:
-            if rest.count(0) != len(rest):
-                raise damaged("data follows the compressed part")
-            rest = self._file.read(_READ_BYTES)
+        if self._count % 512:
+            raise damaged("it ends inside a block")
 
     def up_to(self, size: int) -> bytes:
         """Return the next `size` bytes, fewer at the end."""
@@ -91,5 +89,21 @@ class GzipStream:
                 return True
             if not data and not self._zlib.eof:
                 raise damaged("it ends too early")
+        self._check_rest()
         self._buffer, self._at = b"", 0
         return False
+
+    def _check_rest(self) -> None:
+        """Refuse what follows the compressed part unless it is zeros, as tapes have them."""
+        rest = self._zlib.unused_data
+        if len(rest) < len(_MAGIC):
+            rest += self._file.read(_READ_BYTES)
+        if rest.startswith(_MAGIC):
+            raise Invalid(
+                "the archive is a gzip file of several members, of which cargo and pnpm unpack the "
+                "first alone; pack it again as one"
+            )
+        while rest:
+            if rest.count(0) != len(rest):
+                raise damaged("data follows the compressed part")
+            rest = self._file.read(_READ_BYTES)

@@ -50,12 +50,14 @@ def bomb(path: str) -> bytes:
 
 def tar(*entries: tuple[tarfile.TarInfo, bytes], level: int = 1) -> bytes:
     pieces: list[bytes] = []
+    before = None
     for member, content in entries:
-        if not pieces or member is not entries[-1][0] or content:
+        if member is before:  # one of very many
+            pieces.append(pieces[-1])
+        else:
             member.size = len(content)
             pieces.append(member.tobuf(tarfile.PAX_FORMAT) + content + bytes(-len(content) % 512))
-        else:
-            pieces.append(pieces[-1])
+        before = member
     return gzip.compress(b"".join([*pieces, bytes(1024)]), level, mtime=0)
 
 
@@ -85,8 +87,8 @@ def hostile_members(folder: str) -> dict[str, list[tuple[tarfile.TarInfo, bytes]
         "a pax size that lies": [(entry(f"{folder}/x", size=str(2**62)), b"x")],
         "many members": [(entry(f"{folder}/x/", tarfile.DIRTYPE), b"")] * 100_100,
         "two manifests": [
-            (entry(f"{folder}/Cargo.toml"), CARGO_TOML),
-            (entry(f"{folder}/package.json"), PACKAGE_JSON),
+            (entry(f"{folder}/Cargo.toml"), CARGO_TOML + b"#"),
+            (entry(f"{folder}/package.json"), PACKAGE_JSON + b" "),
         ],
     }
 

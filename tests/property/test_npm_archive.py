@@ -13,7 +13,13 @@ from packledger.domain.errors import RegistryError
 
 LIMIT = 4 << 20
 PATHS = st.lists(
-    st.text(st.characters(exclude_characters="/\0\\", codec="utf-8"), min_size=1, max_size=60),
+    st.text(
+        st.characters(
+            exclude_characters="/\\", exclude_categories=["Cc", "Zl", "Zp"], codec="utf-8"
+        ),
+        min_size=1,
+        max_size=60,
+    ),
     min_size=1,
     max_size=4,
 ).map("/".join)

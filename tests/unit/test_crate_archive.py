@@ -55,10 +55,10 @@ def read(data: bytes, max_unpacked_bytes: int = 16 * MIB) -> CrateArchive:
 
 
 PART = st.text(
-    st.characters(exclude_characters="/\\", exclude_categories=["Cs", "Cc"]),
+    st.characters(exclude_characters='/\\:*?"<>|', exclude_categories=["Cs", "Cc", "Zl", "Zp"]),
     min_size=1,
     max_size=30,
-).filter(lambda part: part not in {".", ".."})
+).filter(lambda part: part[-1] not in ". ")
 PATHS = st.lists(
     st.lists(PART, min_size=1, max_size=6).map("/".join),
     max_size=12,
@@ -85,42 +85,52 @@ def linked(kind: bytes, target: str) -> Entry:
     return file(f"{ROOT}/link", type=kind, linkname=target)
 
 
-OUTSIDE, ODD, SPECIAL, TWICE = "is outside", "has a", "is a link or a special", "twice"
+OUTSIDE, ODD, SPECIAL, TWICE = "is outside", "plain relative", "is a link or a special", "twice"
+MIXED, WINDOWS = "is a file and a folder", "which Windows"
 
 BAD: dict[str, tuple[str, list[Entry]]] = {
     "another folder": (OUTSIDE, [file("bar-1.0.0/a")]),
     "the folder's name longer": (OUTSIDE, [file(f"{ROOT}x/a")]),
     "the folder without build metadata": (OUTSIDE, [file("foo-1.0.0/a")]),
     "no folder": (OUTSIDE, [file("a")]),
-    "absolute": (OUTSIDE, [file(f"/{ROOT}/a")]),
+    "a file called like the folder": (OUTSIDE, [file(ROOT)]),
+    "absolute": (ODD, [file(f"/{ROOT}/a")]),
+    "a dot first": (ODD, [file(f"./{ROOT}/a")]),
     "up": (ODD, [file(f"{ROOT}/../a")]),
     "up at the end": (ODD, [folder(f"{ROOT}/a/..")]),
     "an empty part": (ODD, [file(f"{ROOT}//a")]),
+    "an empty part at the end": (ODD, [folder(f"{ROOT}/a//")]),
     "a dot": (ODD, [file(f"{ROOT}/./a")]),
     "a backslash": (ODD, [file(f"{ROOT}/..\\a")]),
-    "a control character": (ODD, [file(f"{ROOT}/a\nb")]),
-    "not UTF-8": ("not UTF-8", [file(f"{ROOT}/a\udcff")]),
+    "a control character": ("a control character", [file(f"{ROOT}/a\nb")]),
+    "a line's end of Unicode": ("a control character", [file(f"{ROOT}/a\u2028b")]),
+    "not UTF-8": ("not UTF-8|hdrcharset", [file(f"{ROOT}/a\udcff")]),
     "a symbolic link": (SPECIAL, [linked(tarfile.SYMTYPE, "a")]),
     "a hard link": (SPECIAL, [linked(tarfile.LNKTYPE, f"{ROOT}/Cargo.toml")]),
     "a device": (SPECIAL, [linked(tarfile.CHRTYPE, "")]),
     "a pipe": (SPECIAL, [linked(tarfile.FIFOTYPE, "")]),
-    "a file called like the folder": (TWICE, [file(ROOT)]),
-    "one path twice": (TWICE, [file(f"{ROOT}/a"), file(f"{ROOT}/a")]),
-    "paths that differ in case": (TWICE, [file(f"{ROOT}/a"), file(f"{ROOT}/A")]),
-    "paths that differ in another alphabet's case": (
-        TWICE,
-        [file(f"{ROOT}/é"), file(f"{ROOT}/É")],
-    ),
-    "a file and a folder": (TWICE, [file(f"{ROOT}/a"), folder(f"{ROOT}/a")]),
-    "a folder and a file": (TWICE, [folder(f"{ROOT}/a"), file(f"{ROOT}/a")]),
-    "a file in a file": ("in something that is", [file(f"{ROOT}/a"), file(f"{ROOT}/A/b")]),
-    "a file where files lie": (TWICE, [file(f"{ROOT}/a/b/c"), file(f"{ROOT}/a")]),
+    "a contiguous file": (SPECIAL, [linked(tarfile.CONTTYPE, "")]),
+    "a sparse file": (SPECIAL, [linked(tarfile.GNUTYPE_SPARSE, "")]),
+    "a file that names a link's target": ("no link names", [linked(tarfile.REGTYPE, "a")]),
+    "one path twice": (TWICE, [file(f"{ROOT}/a", b"1"), file(f"{ROOT}/a", b"2")]),
+    "one path twice, shorter": (TWICE, [file(f"{ROOT}/a", b"1"), file(f"{ROOT}/a")]),
+    "a file and a folder": (MIXED, [file(f"{ROOT}/a"), folder(f"{ROOT}/a")]),
+    "a folder and a file": (MIXED, [folder(f"{ROOT}/a"), file(f"{ROOT}/a")]),
+    "a file in a file": (MIXED, [file(f"{ROOT}/a"), file(f"{ROOT}/a/b")]),
+    "a file where files lie": (MIXED, [file(f"{ROOT}/a/b/c"), file(f"{ROOT}/a")]),
     "two manifests": (TWICE, [file(f"{ROOT}/cargo.toml", CARGO_TOML)]),
-    "the manifest twice": (TWICE, [MANIFEST]),
+    "another manifest": (TWICE, [file(f"{ROOT}/Cargo.toml", CARGO_TOML + b"#")]),
+    "a manifest to HFS": ("manifest", [file(f"{ROOT}/Cargo\u200c.toml", CARGO_TOML)]),
     "cargo's mark": ("cargo-ok", [file(f"{ROOT}/.cargo-ok")]),
     "cargo's mark in capitals": ("cargo-ok", [file(f"{ROOT}/.CARGO-OK")]),
-    "a readme twice": (TWICE, [file(f"{ROOT}/README"), file(f"{ROOT}/README")]),
-    "two readmes": (TWICE, [file(f"{ROOT}/README", b"a"), file(f"{ROOT}/readme", b"b")]),
+    "a readme twice": (TWICE, [file(f"{ROOT}/README", b"a"), file(f"{ROOT}/README", b"b")]),
+    **{
+        f"what Windows does not have: {name}": (WINDOWS, [file(f"{ROOT}/{name}")])
+        for name in (
+            *("Cargo.toml::$DATA", "src/lib.rs:x", "a.", "a ", "a./b", "a /b", "Cargo.toml."),
+            *("a?", "a*", "a<b", "a>b", 'a"b', "a|b"),
+        )
+    },
 }
 
 
@@ -136,12 +146,29 @@ def test_a_bad_entry_is_refused_wherever_it_is(kind: str, position: int, format:
         read(crate(*entries, format=format))
 
 
-def test_the_readme_in_two_spellings_that_cargo_packs_on_macos_is_read_once() -> None:
-    archive = read(
-        crate(MANIFEST, file(f"{ROOT}/README.md", b"# hi"), file(f"{ROOT}/readme.md", b"# hi"))
-    )
-    assert archive.readmes == {"README.md": b"# hi"}
-    assert archive.file_count == 2
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("LICENSE", "license"),
+        ("README.md", "readme.md"),
+        ("src/É.rs", "src/é.rs"),
+        ("a", "A/b"),
+        ("src/Cargo.toml", "src/cargo.toml"),
+    ],
+)
+def test_files_that_differ_in_case_are_accepted_as_cargo_packs_them(names: tuple[str, str]) -> None:
+    archive = read(crate(MANIFEST, *(file(f"{ROOT}/{name}", name.encode()) for name in names)))
+    assert archive.file_count == 3
+    assert archive.readmes == {n: n.encode() for n in names if n.lower() == "readme.md"}
+
+
+def test_a_file_that_is_there_twice_with_the_same_contents_is_read_once() -> None:
+    """cargo of 2015 packed the manifest and the readme twice."""
+    twice = [MANIFEST, file(f"{ROOT}/README.md", b"# hi" * MIB)]
+    archive = read(crate(*twice, file(f"{ROOT}/src/lib.rs"), *twice))
+    assert archive.cargo_toml == CARGO_TOML
+    assert archive.file_count == 3
+    assert archive.unpacked_bytes == len(CARGO_TOML) + 4 * MIB
 
 
 @pytest.mark.parametrize("name", ["CARGO.TOML", "Cargo.Toml"])
@@ -213,15 +240,29 @@ def test_any_bytes_in_gzip_give_an_archive_or_a_refusal(data: bytes) -> None:
     [
         lambda data: data + b"x",
         lambda data: data + GOOD,
+        lambda data: data + gzip.compress(b""),
         lambda data: gzip.compress(gzip.decompress(data) + b"x"),
         lambda data: gzip.compress(gzip.decompress(data) + gzip.decompress(GOOD)),
         lambda data: gzip.decompress(data),
     ],
-    ids=["garbage", "second member", "garbage in the tar", "second tar", "no gzip"],
+    ids=[
+        "garbage",
+        "second member",
+        "empty second member",
+        "garbage in the tar",
+        "second tar",
+        "no gzip",
+    ],
 )
 def test_data_that_other_readers_would_see_is_refused(spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(Invalid):
         read(spoil(GOOD))
+
+
+def test_several_gzip_members_are_refused_with_the_reason() -> None:
+    raw = gzip.decompress(GOOD)
+    with pytest.raises(Invalid, match="several members, of which cargo and pnpm unpack"):
+        read(gzip.compress(raw[:512]) + gzip.compress(raw[512:]))
 
 
 def bomb_by_one_file() -> bytes:
@@ -272,7 +313,7 @@ def test_too_many_files_are_refused() -> None:
 
 def test_too_many_bytes_of_folders_are_refused() -> None:
     deep = "/".join(["x"] * 250)
-    entries = [file(f"{ROOT}/{n}/{deep}/{'y' * 400}") for n in range(300)]
+    entries = [file(f"{ROOT}/{n}/{deep}/{'y' * 200}/{'y' * 200}") for n in range(300)]
     with pytest.raises(TooLarge, match="bytes of paths"):
         read(crate(*entries))
 
