@@ -1,5 +1,6 @@
 """`packledger backup` and `packledger restore`."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from packledger.audit.backup import Original, back_up
 from packledger.audit.log_keys import LogKeys
 from packledger.audit.restoring import restore as restore_from
 from packledger.cli import wiring
-from packledger.cli.data_directory import own
-from packledger.cli.options import Data, common, opened, taking
+from packledger.cli.data_directory import enter, own
+from packledger.cli.options import Data, opened, taking
 from packledger.cli.progress import shown_progress
 from packledger.cli.settings import Settings
 from packledger.cli.stores import Places, places_of
@@ -25,7 +26,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.command()
 @click.option("--to", required=True, type=_FOLDER, help="A directory: new, or an older backup.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@common
+@taking(Data.LATER)
 def backup(settings: Settings, to: Path, as_json: bool) -> None:
     """Back the registry up while it serves: the event store, every blob, the log's keys.
 
@@ -35,6 +36,7 @@ def backup(settings: Settings, to: Path, as_json: bool) -> None:
     hashes and private keys. Exits with 1 if a blob was missing or damaged.
     """
     _refuse_database(settings)
+    enter(settings)
     with opened(settings) as registry, shown_progress() as show:
         places = places_of(settings)
         keys = LogKeys(places.data)
@@ -75,7 +77,7 @@ def restore(settings: Settings, source: Path, as_json: bool) -> None:
     else:
         click.echo(
             f"{settings.data}: position {done.position}, {counted(done.blobs, 'blob')}; start it "
-            "with `packledger serve`"
+            f"with `packledger serve --data {shlex.quote(settings.data)}`"
         )
     _name_missing(done.missing)
 

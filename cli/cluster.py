@@ -9,7 +9,7 @@ from packledger.cli.data_directory import enter
 from packledger.cli.listeners import listen_on, with_real_ports
 from packledger.cli.migrate import prepare_log, prepare_web, show_setup_code
 from packledger.cli.node import hold_projector, hold_web
-from packledger.cli.options import Data, taking
+from packledger.cli.options import Data, listening, taking
 from packledger.cli.projecting import prepare_read_models, projecting
 from packledger.cli.settings import Settings
 from packledger.cli.stores import kafka_address, opened_store_feed
@@ -31,8 +31,7 @@ def migrate(settings: Settings) -> None:
 
 
 @click.command()
-@click.option("--listen", multiple=True, metavar="URL", help="http://HOST:PORT; may be repeated.")
-@click.option("--workers", type=click.IntRange(1, 64), help="Web worker processes.")
+@listening
 @taking(Data.LATER)
 def web(settings: Settings) -> None:
     """Serve this node's read models and take commands, until SIGTERM; needs `project` beside it."""

@@ -5,7 +5,7 @@ from typing import get_args, get_type_hints
 import click
 import msgspec
 
-from packledger.cli.options import Data, taking
+from packledger.cli.options import Commands, Data, taking
 from packledger.cli.setting_words import PREFIX, SECRET
 from packledger.cli.settings import Settings
 
@@ -29,7 +29,7 @@ public_url = "https://registry.example.com"
 """
 
 
-@click.group()
+@click.group(cls=Commands)
 def config() -> None:
     """Check the settings, or print their documentation."""
 

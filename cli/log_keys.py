@@ -3,14 +3,14 @@
 import click
 
 from packledger.audit.log_keys import LogKeys
-from packledger.cli.options import common, opened
+from packledger.cli.options import Commands, common, opened
 from packledger.cli.settings import Settings
 from packledger.cli.stores import places_of
 from packledger.domain.errors import NotFound, Unavailable
 from packledger.eventstore.checkpoints import CheckpointRow, Checkpoints
 
 
-@click.group()
+@click.group(cls=Commands)
 def log() -> None:
     """Show and change the keys that sign the transparency log."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from packledger.cli.terminal import escaped
 from packledger.commands.redaction import redacted
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
@@ -28,7 +29,8 @@ class JsonLines(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["traceback"] = "".join(traceback.format_exception(*record.exc_info))
-        return redacted(msgspec.json.encode(line, enc_hook=str).decode())
+        # Also for programs that embed the registry, whose streams do not escape.
+        return escaped(redacted(msgspec.json.encode(line, enc_hook=str).decode()))
 
 
 def configure(level: str) -> None:

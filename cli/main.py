@@ -1,5 +1,7 @@
 """`packledger`: the command line."""
 
+from typing import Any
+
 import click
 
 from packledger.cli import cluster
@@ -12,7 +14,7 @@ from packledger.cli.gc import gc
 from packledger.cli.histories import history
 from packledger.cli.log_keys import log
 from packledger.cli.log_signing import sign
-from packledger.cli.options import Data, taking
+from packledger.cli.options import Commands, Data, listening, taking
 from packledger.cli.purge import purge
 from packledger.cli.rebuilds import rebuild
 from packledger.cli.receipts import receipt
@@ -20,12 +22,22 @@ from packledger.cli.receipts import verify as verify_receipt
 from packledger.cli.repairs import repair_group
 from packledger.cli.settings import Settings
 from packledger.cli.signing_keys import signing_key
+from packledger.cli.terminal import escape_streams
 from packledger.cli.tokens import token
 from packledger.cli.users import user
 from packledger.cli.verifies import verify
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Main(Commands):
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command of the arguments; also what click says of them is escaped."""
+        escape_streams()
+        return super().main(*args, **extra)
+
+
+@click.group(
+    cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
 @click.version_option(package_name="packledger")
 def main() -> None:
     """One private registry for Cargo crates and npm packages.
@@ -43,8 +55,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--listen", multiple=True, metavar="URL", help="http://HOST:PORT; may be repeated.")
-@click.option("--workers", type=click.IntRange(1, 64), help="Web worker processes.")
+@listening
 @taking(Data.LATER)
 def serve(settings: Settings) -> None:
     """Serve the registry until SIGTERM: web workers and the projector."""

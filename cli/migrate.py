@@ -1,6 +1,7 @@
 """What a registry needs once: tables, its public URL in the log, a way to an administrator."""
 
 import logging
+import shlex
 
 import click
 
@@ -34,7 +35,8 @@ def show_setup_code(settings: Settings, code: str | None) -> None:
     click.echo(
         f"\nThere is no administrator yet. One-time setup code: {code}\n"
         f"Open {url}/setup and enter it there, or run on this machine:\n"
-        f"  packledger user add NAME --admin --setup-code {code} --data {settings.data}\n"
+        f"  packledger user add NAME --admin --setup-code {code} "
+        f"--data {shlex.quote(settings.data)}\n"
     )
 
 

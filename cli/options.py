@@ -15,12 +15,25 @@ import click
 from packledger.audit.signed_note import BadNote, VerifierKey, parse_verifier
 from packledger.cli import wiring
 from packledger.cli.data_directory import enter, name_of
-from packledger.cli.settings import BadSettings, Settings, from_environment
+from packledger.cli.settings import DEFAULT_LISTEN, BadSettings, Settings, from_environment
 from packledger.commands.registry import Registry
 from packledger.domain.errors import RegistryError, Unavailable
 from packledger.eventstore.blobs import disk_errors_as_refusals
 
 Command = Callable[..., Any]
+
+
+class Commands(click.Group):
+    """A group whose help shows the summary of each command whole; click's own ends with `...`."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        rows = []
+        for name, command in self.commands.items():
+            summary = (command.help or "").partition("\n\n")[0]
+            rows.append((name, " ".join(summary.split())))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 class Data(enum.Enum):
@@ -46,6 +59,7 @@ def taking(data: Data) -> Callable[[Command], Command]:
             "folder",
             type=click.Path(file_okay=False, readable=False),
             help="Data directory.",
+            show_default=Settings().data,
         )
         @functools.wraps(command)
         def with_settings(config: Path | None, folder: str | None, **values: Any) -> Any:
@@ -65,6 +79,24 @@ def taking(data: Data) -> Callable[[Command], Command]:
 
 common = taking(Data.NEEDED)
 """What almost every command takes; where there is no registry it says so and creates nothing."""
+
+
+def listening(command: Command) -> Command:
+    """Add what a command that serves takes."""
+    listen = click.option(
+        "--listen",
+        multiple=True,
+        metavar="URL",
+        help="http://HOST:PORT; may be repeated.",
+        show_default=DEFAULT_LISTEN,
+    )
+    workers = click.option(
+        "--workers",
+        type=click.IntRange(1, 64),
+        help="Web worker processes.",
+        show_default=str(Settings().workers),
+    )
+    return listen(workers(command))
 
 
 def _settings(config: Path | None, folder: str | None, values: dict[str, Any]) -> Settings:

@@ -8,6 +8,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from packledger.cli.terminal import escaped, unsafe_stderr
+
 Show = Callable[[str, int, int | None], None]
 """Called with what is being done, how much is done, and how much there is, if that is known."""
 
@@ -30,7 +32,7 @@ class Shown:
             click.echo(line)
         else:
             # The same terminal: the bar makes room for the line.
-            self._bar.console.out(line, highlight=False)
+            self._bar.console.out(escaped(line), highlight=False)
 
 
 def bars() -> Progress:
@@ -40,7 +42,7 @@ def bars() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(file=unsafe_stderr()),
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,

@@ -7,14 +7,14 @@ import msgspec
 
 from packledger.audit.repair import Repaired, repair, source_of
 from packledger.audit.verify_blobs import BlobCheck
-from packledger.cli.options import common, opened
+from packledger.cli.options import Commands, common, opened
 from packledger.cli.progress import shown_progress
 from packledger.cli.references import read_references
 from packledger.cli.settings import TOKEN, Settings
 from packledger.eventstore.snapshots import remove_snapshots
 
 
-@click.group("repair")
+@click.group("repair", cls=Commands)
 def repair_group() -> None:
     """Mend what `packledger verify` finds, except read models: those are rebuilt."""
 

@@ -3,14 +3,14 @@
 import click
 import msgspec
 
-from packledger.cli.options import common, opened
+from packledger.cli.options import Commands, common, opened
 from packledger.cli.settings import Settings
 from packledger.cli.users import OPERATOR
 from packledger.commands import signing
 from packledger.domain.configuration import Configuration
 
 
-@click.group("signing-key")
+@click.group("signing-key", cls=Commands)
 def signing_key() -> None:
     """List and rotate the key that signs npm versions, and sign old versions."""
 

@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from packledger.cli import wiring
-from packledger.cli.options import common, opened
+from packledger.cli.options import Commands, common, opened
 from packledger.cli.settings import Settings
 from packledger.cli.users import OPERATOR
 from packledger.commands import accounts
@@ -14,7 +14,7 @@ from packledger.projections.accounts import token_by_id, tokens_of
 from packledger.projections.board import ACCOUNTS
 
 
-@click.group()
+@click.group(cls=Commands)
 def token() -> None:
     """Create, list and revoke tokens."""
 

@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from packledger.cli import wiring
-from packledger.cli.options import Data, common, opened, read_password, taking
+from packledger.cli.options import Commands, Data, common, opened, read_password, taking
 from packledger.cli.settings import Settings
 from packledger.commands import accounts
 from packledger.projections.accounts import all_accounts
@@ -14,7 +14,7 @@ OPERATOR = ""
 """Commands on the data directory have no account: history shows them as the operator's."""
 
 
-@click.group()
+@click.group(cls=Commands)
 def user() -> None:
     """Add, list and disable accounts."""
 

@@ -10,6 +10,7 @@ import click
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.sock import TCP6Socket, TCPSocket
 
 from packledger.api.hooks import Hooks
 from packledger.cli.settings import Settings
@@ -25,13 +26,24 @@ def announce(settings: Settings) -> None:
     """Say where clients find what is served."""
     url = settings.public_url
     click.echo(f"packledger serves {Path(settings.data).resolve()}")
+    click.echo(f"  page   {url}/")
     click.echo(f"  cargo  sparse+{url}/cargo/index/")
     click.echo(f"  npm    {url}/npm/")
 
 
 def run_web_server(settings: Settings, sockets: list[socket.socket], hooks: Hooks) -> None:
     """Serve on open listeners until SIGTERM; the application is built in each worker."""
-    Arbiter(_Web(settings, sockets, hooks)).run()
+    arbiter = Arbiter(_Web(settings, hooks))
+    # Told by their numbers, it would look at each with a socket that it never closes.
+    arbiter.LISTENERS = [_taken(listener, arbiter) for listener in sockets]
+    arbiter.run()
+
+
+def _taken(listener: socket.socket, arbiter: Any) -> Any:
+    """Return gunicorn's form of a listener, which owns its file from now on."""
+    kind = TCP6Socket if listener.family == socket.AF_INET6 else TCPSocket
+    name = listener.getsockname()
+    return kind(name, arbiter.cfg, arbiter.log, fd=listener.detach())
 
 
 class _GunicornLogger(Logger):  # type: ignore[misc]
@@ -47,13 +59,12 @@ class _GunicornLogger(Logger):  # type: ignore[misc]
 class _Web(BaseApplication):  # type: ignore[misc]
     """Gunicorn's settings and where it finds the application."""
 
-    def __init__(self, settings: Settings, sockets: list[socket.socket], hooks: Hooks) -> None:
-        self._settings, self._sockets, self._hooks = settings, sockets, hooks
+    def __init__(self, settings: Settings, hooks: Hooks) -> None:
+        self._settings, self._hooks = settings, hooks
         super().__init__()
 
     def load_config(self) -> None:
         values = {
-            "bind": [f"fd://{listener.fileno()}" for listener in self._sockets],
             "workers": self._settings.workers,
             "worker_class": Worker,
             "keepalive": KEEPALIVE_S,

@@ -1,5 +1,7 @@
 """A registry to test against: a real server, started once per module or fresh for one test."""
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,25 @@ from running_registry import RunningRegistry
 __all__ = ["postgres"]
 
 StartRegistry = Callable[..., RunningRegistry]
+UMASK = os.umask(0o022)
+os.umask(UMASK)
+TMPDIR = os.environ.get("TMPDIR")
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """A command that a test runs in this process makes it private, and takes its own folders."""
+    _as_before()
+    yield
+    _as_before()
+
+
+def _as_before() -> None:
+    os.umask(UMASK)
+    tempfile.tempdir = None
+    os.environ.pop("TMPDIR", None)
+    if TMPDIR is not None:
+        os.environ["TMPDIR"] = TMPDIR
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,12 @@
 import ast
 import fnmatch
 import re
+import shutil
 import subprocess
+import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path, PurePath
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +58,60 @@ def test_every_other_file_of_an_installed_folder_is_installed_too() -> None:
         if layer in packages() and not name.endswith(".py"):
             wanted = [*patterns["*"], *patterns.get(f"packledger.{layer}", [])]
             assert any(PurePath(inner).match(pattern) for pattern in wanted), name
+
+
+def built(folder: Path, names: list[str], what: str) -> Path:
+    """Build a `wheel` or an `sdist` of some tracked files, as pip does without isolation."""
+    for name in names:
+        (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / "tree" / name)
+    script = f"from setuptools.build_meta import build_{what} as build; build({str(folder)!r})"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        cwd=folder / "tree",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (found,) = [*folder.glob("*.whl"), *folder.glob("*.tar.gz")]
+    return found
+
+
+LICENSES = ("LICENSE-MIT", "LICENSE-APACHE")
+
+
+def check_metadata(metadata: str) -> None:
+    assert "\nLicense-Expression: MIT OR Apache-2.0\n" in metadata
+    for name in LICENSES:
+        assert f"\nLicense-File: {name}\n" in metadata
+
+
+def test_the_wheel_of_the_image_has_its_licences(tmp_path: Path) -> None:
+    """The image's build sees no more than .dockerignore lets through."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    allowed = [line[1:] for line in lines if line.startswith("!")]
+    names = [
+        name
+        for name in tracked()
+        if any(fnmatch.fnmatch(name.split("/")[0], pattern) for pattern in allowed)
+    ]
+    with zipfile.ZipFile(built(tmp_path, names, "wheel")) as wheel:
+        inside = {PurePath(name).name: name for name in wheel.namelist()}
+        check_metadata(wheel.read(inside["METADATA"]).decode())
+        for name in LICENSES:
+            assert wheel.read(inside[name]) == (ROOT / name).read_bytes()
+
+
+def test_the_source_distribution_has_its_licences(tmp_path: Path) -> None:
+    names = [name for name in tracked() if not name.startswith(("tests/", "bench/", "docs/"))]
+    with tarfile.open(built(tmp_path, names, "sdist")) as sdist:
+        inside = {name.partition("/")[2]: name for name in sdist.getnames()}
+        assert set(LICENSES) <= set(inside)
+        found = sdist.extractfile(inside["PKG-INFO"])
+        assert found is not None
+        check_metadata(found.read().decode())
 
 
 def test_coverage_and_makefile_know_every_installed_folder() -> None:

@@ -38,6 +38,7 @@ class First(RunningRegistry):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, [*FIRST, PACKLEDGER, "serve"])
+        self.env["PYTHONWARNINGS"] = "error"
 
     @property
     def first(self) -> int:
@@ -80,6 +81,7 @@ def test_the_first_process_keeps_no_zombie(first: First) -> None:
 
     wait_until(gone, "every orphan is gone, and its zombie with it")
     first.stop()
+    assert "Warning" not in first.log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -115,13 +117,16 @@ def test_a_registry_needs_nothing_but_its_data_directory(tmp_path: Path) -> None
     registry = RunningRegistry(
         tmp_path / "registry", read_only_root(data, PACKLEDGER, "serve"), workers=1
     )
+    registry.env["PYTHONWARNINGS"] = "error"
     try:
         registry.start()
+        del registry.env["PYTHONWARNINGS"]
         registry.add_user("alice")
         with httpx.Client(base_url=f"http://127.0.0.1:{registry.port}", timeout=30) as http:
             publish_all(http, registry.tokens["alice"])
             assert documents(str(http.base_url))
         registry.stop()
+        assert "Warning" not in registry.log.read_text()
         for arguments in (["verify"], ["rebuild"], ["gc", "--dry-run"], ["history"]):
             command = [PACKLEDGER, *arguments, "--data", str(data)]
             done = subprocess.run(

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import httpx
 import pytest
 from click.testing import CliRunner
 
 from documents_served import publish_all
+from every_command import COMMANDS, needed
 from packledger.cli.main import main
 from packledger.projections.static_files import StaticFiles
 from processes import Finished, run
@@ -81,7 +81,7 @@ def wrong(folder: Path) -> list[str]:
 
 
 # As root where the tests are; each is run beside `serve`, and what it creates is looked at.
-COMMANDS = """
+BESIDE_SERVE = """
 user add bob --password-stdin|user list|user password bob --password-stdin|user disable bob
 token create --user alice|token list --user alice|history|verify|rebuild|rebuild --check
 rebuild static-tree|gc --dry-run|gc|migrate|config check|signing-key list|signing-key rotate
@@ -111,7 +111,7 @@ def test_no_command_leaves_a_file_to_anybody_else(folder: Path) -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{registry.port}", timeout=30) as http:
             publish_all(http, token)
         assert wrong(registry.data) == []
-        for line in COMMANDS.strip().replace("\n", "|").split("|"):
+        for line in BESIDE_SERVE.strip().replace("\n", "|").split("|"):
             run_beside(registry, line.format(out=out), folder)
             assert wrong(registry.data) + wrong(out) == [], line
         registry.stop()
@@ -246,37 +246,6 @@ def test_the_static_tree_is_read_by_whom_it_is_for(folder: Path, private: bool) 
 
 CREATING = {"serve", "user add", "migrate", "restore"}
 WITHOUT = {"relay", "config check", "config docs", "verify-receipt"}
-VALUES = {
-    "subject": "cargo:demo@1.0.0",
-    "moment": "1",
-    "url": "https://r.example.com",
-    "name": "alice",
-    "account": "alice",
-    "role": "user",
-}
-
-
-def leaves(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
-    if isinstance(command, click.Group):
-        for inner, one in command.commands.items():
-            yield from leaves(one, f"{name} {inner}".strip())
-    else:
-        yield name, command
-
-
-EVERY = dict(leaves(main))
-
-
-def arguments(command: click.Command) -> list[str]:
-    """What it needs besides --data."""
-    found: list[str] = []
-    for one in command.params:
-        if not one.required:
-            continue
-        choices = getattr(one.type, "choices", None)
-        value = VALUES.get(one.name or "", choices[0] if choices else "elsewhere")
-        found += [value] if isinstance(one, click.Argument) else [one.opts[0], value]
-    return found
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
@@ -284,7 +253,7 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (one.st_mode, one.st_mtime_ns) for path, one in found.items()}
 
 
-@pytest.mark.parametrize("name", sorted(EVERY.keys() - CREATING - WITHOUT))
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - CREATING - WITHOUT))
 @pytest.mark.parametrize("data", ["nothing", "empty", "other"])
 def test_a_mistyped_data_directory_stays_as_it_is(
     folder: Path, name: str, data: str, monkeypatch: pytest.MonkeyPatch
@@ -295,7 +264,7 @@ def test_a_mistyped_data_directory_stays_as_it_is(
         (folder / path).mkdir(parents=True)
     (folder / "other" / "run" / "a.pid").write_text("1")
     before = listing(folder)
-    command = [*name.split(), *arguments(EVERY[name]), "--data", data]
+    command = [*name.split(), *needed(COMMANDS[name]), "--data", data]
     done = CliRunner().invoke(main, command, input="y\npassword\npassword\n")
     assert done.exit_code == 1, done.output
     assert f"there is no registry in `{data}`" in done.output
