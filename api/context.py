@@ -54,6 +54,8 @@ class Context:
     """From where this node reads the log: `store` or `kafka`."""
     witnesses: tuple[VerifierKey, ...]
     """Whose cosignatures of the log count."""
+    log_key: VerifierKey | None
+    """That the log is signed with elsewhere; None: here."""
     hooks: Hooks
     open_registration: bool
     private: bool

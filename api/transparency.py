@@ -11,11 +11,16 @@ import falcon
 import falcon.asgi
 
 from packledger.api.answers import FOREVER, REVALIDATE, accepts_gzip
+from packledger.api.bodies import pieces
 from packledger.api.context import Context
 from packledger.api.mounts import Access, Mounts
+from packledger.audit.accepting import accept
+from packledger.audit.proofs import Tree
 from packledger.audit.published import PublishedLog
+from packledger.audit.signed_note import NOTE_LIMIT_BYTES
+from packledger.audit.signer import OwnTiles
 from packledger.audit.tile_paths import parse_level, parse_tile_path
-from packledger.domain.errors import NotFound
+from packledger.domain.errors import NotAllowed, NotFound
 from packledger.projections.log_tiles import bundle_of, tile_of
 
 GZIP_LEVEL = 6
@@ -45,6 +50,36 @@ class LogCheckpoint:
         resp.data = (await asyncio.to_thread(self._log.newest)).vkey.encode() + b"\n"
         resp.content_type = TEXT
         resp.set_header("cache-control", REVALIDATE)
+
+
+class SignedElsewhere:
+    """`PUT /log/checkpoint`: a checkpoint from the machine that has the key.
+
+    Its signature is the credential: nobody else can make one, and nothing else is looked at.
+    """
+
+    def __init__(self, context: Context, log: PublishedLog) -> None:
+        self._context, self._log = context, log
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Answer the signed checkpoint."""
+        await LogCheckpoint(self._log).on_get(req, resp)
+
+    async def on_put(self, req: Request, resp: Response) -> None:
+        """Serve another checkpoint from now on."""
+        if self._context.log_key is None:
+            raise NotAllowed("this registry signs its log itself; `log_vkey` is not set")
+        keys = (self._context.log_key, *self._context.witnesses)
+        note = b""
+        async for piece in pieces(req, NOTE_LIMIT_BYTES, "the checkpoint"):
+            note += piece
+        tiles = OwnTiles(self._log.tiles)
+        checkpoints = self._context.registry.checkpoints
+        await self._context.run(
+            lambda: accept(checkpoints, keys, note, tiles.size, Tree(tiles.tile))
+        )
+        resp.status = 204
+        resp.set_header("cache-control", "no-store")
 
 
 class Tiles:
@@ -115,7 +150,7 @@ def add_routes(app: Mounts, context: Context) -> None:
     """Add the log's routes."""
     registry = context.registry
     log = PublishedLog(registry.checkpoints, context.log_tiles.db, registry.log)
-    app.add_route("/log/checkpoint", LogCheckpoint(log), access=Access.READER)
+    app.add_route("/log/checkpoint", SignedElsewhere(context, log), access=Access.READER)
     app.add_route("/log/vkey", LogCheckpoint(log), suffix="vkey", access=Access.READER)
     app.add_route(
         "/log/tile/entries/{path:path}", Tiles(log), suffix="entries", access=Access.READER

@@ -10,6 +10,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -19,7 +20,7 @@ from packledger.audit.log_keys import LogKeys
 from packledger.audit.proofs import MissingTile, Tree
 from packledger.audit.signed_note import BadNote, Note, SignerKey, parse_note
 from packledger.domain.errors import Unavailable
-from packledger.eventstore.checkpoints import CheckpointRow, Checkpoints
+from packledger.eventstore.checkpoints import CheckpointRow
 from packledger.projections.log_tiles import size_of, tile_of
 
 INTERVAL_S = 1.0
@@ -35,24 +36,62 @@ class Refused(Exception):
     """A sentence about why the log is not signed any more, and what to do."""
 
 
+class SignedRow(Protocol):
+    """The one row of what is signed and served."""
+
+    def read(self) -> CheckpointRow:
+        """Return what is there."""
+        ...
+
+    def replace(self, row: CheckpointRow) -> bool:
+        """Store the row that follows; return whether it did."""
+        ...
+
+
+class Tiles(Protocol):
+    """The tiles of the log: this node's, or another's over HTTP."""
+
+    def size(self) -> int:
+        """Return how many entries they have."""
+        ...
+
+    def tile(self, level: int, index: int, width: int, /) -> bytes | None:
+        """Return the first `width` hashes of a tile, None if they are not there."""
+        ...
+
+
+class OwnTiles:
+    """The tiles that this node has. db: a connection, for each thread."""
+
+    def __init__(self, db: Callable[[], sqlite3.Connection]) -> None:
+        self._db = db
+
+    def size(self) -> int:
+        """Return how many entries they have."""
+        return size_of(self._db())
+
+    def tile(self, level: int, index: int, width: int, /) -> bytes | None:
+        """Return the first `width` hashes of a tile, None if they are not there."""
+        return tile_of(self._db(), level, index, width)
+
+
 class Signer:
     """Signs whenever `step` is called and there is something to sign.
 
-    tiles: a connection, for each thread, to the tiles that this node has. last_position: of the
-    event store, since tiles that are behind are no reason to refuse.
+    last_position: of the event store, since tiles that are behind are no reason to refuse.
     """
 
     def __init__(
         self,
         keys: LogKeys,
-        checkpoints: Checkpoints,
-        tiles: Callable[[], sqlite3.Connection],
+        checkpoints: SignedRow,
+        tiles: Tiles,
         last_position: Callable[[], int],
         cosigners: Cosigners,
     ) -> None:
         self._keys, self._checkpoints = keys, checkpoints
         self._tiles, self._last_position = tiles, last_position
-        self._tree = Tree(lambda *tile: tile_of(tiles(), *tile))
+        self._tree = Tree(tiles.tile)
         self._cosigners = cosigners
 
     def run(self, stopping: Callable[[], bool], state: Callable[[], object]) -> None:
@@ -83,7 +122,7 @@ class Signer:
             Unavailable: the tiles or the event store cannot be read or written now.
         """
         row = self._checkpoints.read()
-        size = size_of(self._tiles())
+        size = self._tiles.size()
         keys = self._keys.all()
         try:
             _check_ours(row, keys)

@@ -85,11 +85,13 @@ class Kept(msgspec.Struct, frozen=True):
     """What somebody else remembers of the log, whatever is stored here.
 
     notes: what a checkpoint is called → a signed note; key: that they were signed with, None for
-    the log's own; witnesses: whose cosignatures count.
+    the log's own; own: the log's own, if it is known from elsewhere; witnesses: whose cosignatures
+    count.
     """
 
     notes: dict[str, str] = {}
     key: VerifierKey | None = None
+    own: VerifierKey | None = None
     witnesses: tuple[VerifierKey, ...] = ()
 
 
@@ -98,11 +100,11 @@ def signed_log(checkpoints: Checkpoints, keys: LogKeys, kept: Kept, part: Part) 
     remembered = keys.remembered()
     row = _served(checkpoints, remembered)
     part.notes += _unwitnessed(row, kept)
-    key: VerifierKey | None = None
+    key = kept.own
     notes = {SERVED: row.published, STORED: row.signed, SIGNED_LAST: remembered or row.signed}
     if row.signed in {row.published, notes[SIGNED_LAST]}:
         del notes[STORED]  # it is looked at under another name
-    if row.vkey:
+    if row.vkey and key is None:
         try:
             key = parse_verifier(row.vkey)
         except BadNote as error:

@@ -3,19 +3,21 @@
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import click
 
 from packledger.audit.checkpoint import origin_of
 from packledger.audit.cosigners import Cosigners
 from packledger.audit.log_keys import LogKeys
-from packledger.audit.signer import Signer
+from packledger.audit.served_tiles import ServedCheckpoints, ServedLog
+from packledger.audit.signer import OwnTiles, Signer
 from packledger.audit.verify import size_of_note
 from packledger.audit.witness import parse_witness
 from packledger.cli import logs, wiring
 from packledger.cli.data_directory import enter
 from packledger.cli.options import Data, taking
-from packledger.cli.settings import Settings
+from packledger.cli.settings import TOKEN, Settings
 from packledger.cli.stores import open_store, places_of
 from packledger.cli.supervisor import Child, StopAsked
 from packledger.domain.errors import Conflict, NotFound, Unavailable
@@ -26,13 +28,13 @@ from packledger.projections.model_reader import ModelReader
 
 
 def signing(settings: Settings, begin: Callable[[], None]) -> list[Child]:
-    """Return the process that signs; none in a cluster, where it is a service of its own."""
+    """Return the process that signs; none where it is a service of its own."""
 
     def sign_log() -> None:
         begin()
         _sign(settings)
 
-    return [] if settings.database else [Child("signer", sign_log)]
+    return [] if settings.database or settings.log_vkey else [Child("signer", sign_log)]
 
 
 def _sign(settings: Settings) -> None:
@@ -51,22 +53,33 @@ def opened_signer(settings: Settings) -> Iterator[tuple[Signer, ModelReader]]:
     places = places_of(settings)
     store = open_store(settings, create=False)
     with (
-        (places.run / "sign.lock").open("w") as lock,
+        held_signing(places.run / "sign.lock", places.data),
         closing(Board(places.board)) as board,
         closing(Log(store)) as log,
         closing(Cosigners([parse_witness(one) for one in settings.witnesses])) as cosigners,
     ):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Unavailable(
-                f"another process signs the log of `{places.data}` already; stop it first"
-            ) from error
         keys = LogKeys(places.data)
         keys.create(origin_of(settings.public_url))
         tiles = wiring.open_reader(settings, board, LOG_TILES)
         checkpoints = Checkpoints(store.credentials())
-        yield Signer(keys, checkpoints, tiles.db, log.last_position, cosigners), tiles
+        yield Signer(keys, checkpoints, OwnTiles(tiles.db), log.last_position, cosigners), tiles
+
+
+@contextmanager
+def held_signing(path: Path, what: Path) -> Iterator[None]:
+    """Be the only process that signs with the keys of a directory.
+
+    Raises:
+        Unavailable: another one does.
+    """
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Unavailable(
+                f"another process signs the log of `{what}` already; stop it first"
+            ) from error
+        yield
 
 
 def check_nothing_lost(settings: Settings) -> None:
@@ -94,12 +107,46 @@ def check_nothing_lost(settings: Settings) -> None:
 
 
 @click.command()
+@click.option("--url", default="", help="Of the registry, if it is on another machine.")
+@click.option(
+    "--key",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="With --url: the directory of `log.key` and `log.signed`, made if need be.",
+)
+@click.option("--token", envvar=TOKEN, default="", help="Of a private registry, with --url.")
 @taking(Data.LATER)
-def sign(settings: Settings) -> None:
+def sign(settings: Settings, url: str, folder: Path | None, token: str) -> None:
     """Sign the transparency log until SIGTERM: once in a cluster, beside a `project`.
 
-    `serve` does it by itself where `database` is not set.
+    With --url the key may be on another machine: the registry's `log_vkey` is what this prints.
+    `serve` signs by itself where neither `database` nor `log_vkey` is set.
     """
     logs.configure(settings.log_level)
+    if bool(url) is not bool(folder):
+        raise click.UsageError("--url and --key go together")
+    if folder is not None:
+        _sign_served(settings, ServedLog(url, token), folder, origin_of(url.rstrip("/")))
+        return
+    if settings.log_vkey:
+        raise Conflict(
+            "`log_vkey` is set: the log is signed elsewhere, by `packledger sign --url URL --key "
+            "DIR`"
+        )
     enter(settings, creates=bool(settings.database))
     _sign(settings)
+
+
+def _sign_served(settings: Settings, log: ServedLog, folder: Path, origin: str) -> None:
+    """Sign the log of another machine, of which nothing is believed but what continues ours."""
+    stop = StopAsked()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (
+        held_signing(folder / "sign.lock", folder),
+        closing(Cosigners([parse_witness(one) for one in settings.witnesses])) as cosigners,
+    ):
+        keys = LogKeys(folder)
+        keys.create(origin)
+        click.echo(f"signing as {keys.all()[0].verifier}")
+        checkpoints = ServedCheckpoints(log, lambda: [str(one.verifier) for one in keys.all()])
+        Signer(keys, checkpoints, log, log.size, cosigners).run(stop, log.size_seen)

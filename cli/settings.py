@@ -176,6 +176,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "by commas in the environment. One that is down delays nothing."
         ),
     ] = ()
+    log_vkey: Annotated[
+        str,
+        _about(
+            "The verifier key of the transparency log, where it is signed elsewhere, by "
+            "`packledger sign --url`. Empty: `serve` has the key and signs."
+        ),
+    ] = ""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         _about("`info` logs every change and every failure; `debug` every request."),
@@ -301,6 +308,7 @@ def _completed(settings: Settings) -> Settings:
     for proxy in settings.proxies:
         _check_network(proxy)
     _check_witnesses(settings.witnesses)
+    _check_log_vkey(settings.log_vkey)
     _check_s3(settings)
     for key, needed, why in _NEEDS:
         if getattr(settings, key) and not getattr(settings, needed):
@@ -354,6 +362,17 @@ def _check_network(proxy: str) -> None:
         raise BadSettings(
             f"`proxies` takes addresses and networks such as `10.0.0.0/8`, not `{proxy}`"
         ) from error
+
+
+def _check_log_vkey(vkey: str) -> None:
+    if not vkey:
+        return
+    from packledger.audit.signed_note import BadNote, parse_verifier
+
+    try:
+        parse_verifier(vkey)
+    except BadNote as error:
+        raise BadSettings(f"`log_vkey` cannot be used: {error}") from error
 
 
 def _check_witnesses(witnesses: tuple[str, ...]) -> None:

@@ -87,7 +87,7 @@ def verify(  # noqa: PLR0913, PLR0917 - one for each option
     if since and checkpoints:
         raise click.UsageError("--checkpoint compares the whole log: leave out --since")
     notes = {f"the kept checkpoint `{one}`": one.read_text(errors="replace") for one in checkpoints}
-    kept = Kept(notes, key, wiring.witness_keys(settings))
+    kept = Kept(notes, key, wiring.log_key(settings), wiring.witness_keys(settings))
     report = verify_all(settings, since, blobs=not no_blobs, admins=admins, kept=kept)
     if as_json:
         click.echo(msgspec.json.encode(report))
@@ -109,7 +109,7 @@ def verify_all(
 
     admins: whom an embedding program vouches for; kept: what others remember of the log.
     """
-    kept = kept or Kept(witnesses=wiring.witness_keys(settings))
+    kept = kept or Kept(own=wiring.log_key(settings), witnesses=wiring.witness_keys(settings))
     first, sound, position = _look(settings)
     models = [] if since else [name for name in sound if name != LOG_TILES]
     tasks: list[Task] = []

@@ -97,6 +97,7 @@ def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
         downloads_flush_s=settings.downloads_flush_s,
         feed="kafka" if settings.kafka else "store",
         witnesses=wiring.witness_keys(settings),
+        log_key=wiring.log_key(settings),
         hooks=hooks,
         open_registration=settings.registration == "open",
         private=settings.private,

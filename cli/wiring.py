@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from packledger.audit.signed_note import VerifierKey
+from packledger.audit.signed_note import VerifierKey, parse_verifier
 from packledger.audit.witness import parse_witness
 from packledger.cli.settings import Settings
 from packledger.cli.stores import Places, open_store, opened_feed, places_of
@@ -201,6 +201,11 @@ def set_damaged_aside(settings: Settings) -> dict[str, str]:
 def witness_keys(settings: Settings) -> tuple[VerifierKey, ...]:
     """Return the keys of the witnesses that the settings name."""
     return tuple(parse_witness(one).key for one in settings.witnesses)
+
+
+def log_key(settings: Settings) -> VerifierKey | None:
+    """Return the key that the log is signed with elsewhere, None if it is signed here."""
+    return parse_verifier(settings.log_vkey) if settings.log_vkey else None
 
 
 def is_stale(settings: Settings, projection: str) -> bool:

@@ -17,7 +17,7 @@ from packledger.audit.cosigners import Cosigners
 from packledger.audit.log_keys import LogKeys
 from packledger.audit.proofs import Tree, check_consistency
 from packledger.audit.signed_note import BadNote, parse_verifier
-from packledger.audit.signer import Signer
+from packledger.audit.signer import OwnTiles, Signer
 from packledger.domain.errors import Conflict, NotFound, Unavailable
 from packledger.eventstore.checkpoints import CheckpointRow, Checkpoints
 from packledger.projections.board import LOG_TILES
@@ -47,7 +47,9 @@ class SignedRegistry:
     def new_signer(self, keys: LogKeys | None = None) -> Signer:
         """Another process that signs, or the same one started again."""
         last_position = self.small.log.last_position
-        return Signer(keys or self.keys, self.checkpoints, self.tiles, last_position, Cosigners())
+        return Signer(
+            keys or self.keys, self.checkpoints, OwnTiles(self.tiles), last_position, Cosigners()
+        )
 
     def publish(self, *names: str) -> None:
         for name in names:
@@ -117,7 +119,13 @@ def test_an_empty_log_has_a_checkpoint(signed: SignedRegistry) -> None:
     path = signed.folder / "tiles"
     with closing(ReadModel(path, LogTiles())), closing(sqlite3.connect(path)) as empty:
         last_position = signed.small.log.last_position
-        args = (signed.keys, signed.checkpoints, lambda: empty, last_position, Cosigners())
+        args = (
+            signed.keys,
+            signed.checkpoints,
+            OwnTiles(lambda: empty),
+            last_position,
+            Cosigners(),
+        )
         assert Signer(*args).step()
     assert signed.published() == Checkpoint(ORIGIN, 0, EMPTY_ROOT)
     assert signed.step().size == signed.small.log.last_position()
@@ -146,7 +154,9 @@ def test_a_failed_write_is_done_again_and_contradicts_nothing(
     signed.publish("a")
     signed.small.catch_up()
     failing = Failing(signed.checkpoints, persists)
-    signer = Signer(signed.keys, failing, signed.tiles, signed.small.log.last_position, Cosigners())
+    signer = Signer(
+        signed.keys, failing, OwnTiles(signed.tiles), signed.small.log.last_position, Cosigners()
+    )
     with pytest.raises(Unavailable):
         signer.step()
     remembered = signed.keys.remembered()
@@ -252,7 +262,13 @@ def test_tiles_that_are_behind_are_waited_for(signed: SignedRegistry) -> None:
         behind.execute("CREATE TABLE meta (key TEXT, value INTEGER)")
         behind.execute("INSERT INTO meta VALUES ('position', 1)")
         last_position = signed.small.log.last_position
-        args = (signed.keys, signed.checkpoints, lambda: behind, last_position, Cosigners())
+        args = (
+            signed.keys,
+            signed.checkpoints,
+            OwnTiles(lambda: behind),
+            last_position,
+            Cosigners(),
+        )
         assert not Signer(*args).step()
     assert (signed.published(), signed.refusal) == (before, "")
 
@@ -340,7 +356,7 @@ def disturb(signed: SignedRegistry, what: str, number: int) -> None:
             signed.publish(f"p{number}-{signed.small.log.last_position()}")
         case "crash":
             failing = Failing(signed.checkpoints, persists=number % 2 == 0)
-            args = (signed.tiles, signed.small.log.last_position, Cosigners())
+            args = (OwnTiles(signed.tiles), signed.small.log.last_position, Cosigners())
             with suppress(Unavailable):
                 Signer(signed.keys, failing, *args).step()
         case "rebuild":

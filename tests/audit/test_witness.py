@@ -27,7 +27,7 @@ from packledger.audit.signed_note import (
     parse_note,
     parse_verifier,
 )
-from packledger.audit.signer import Signer
+from packledger.audit.signer import OwnTiles, Signer
 from packledger.audit.witness import NotWitnessed, Witness, parse_witness
 from packledger.cli import wiring
 from packledger.projections.board import LOG_TILES
@@ -73,7 +73,7 @@ class WitnessedLog(ServedLog):
         self.signer = Signer(
             LogKeys(self.data),
             self.registry.checkpoints,
-            self.tiles.db,
+            OwnTiles(self.tiles.db),
             self.registry.log.last_position,
             self.cosigners,
         )
