@@ -110,23 +110,23 @@ def check_nothing_lost(settings: Settings) -> None:
 @click.option("--url", default="", help="Of the registry, if it is on another machine.")
 @click.option(
     "--key",
-    "folder",
+    "keys_folder",
     type=click.Path(file_okay=False, path_type=Path),
     help="With --url: the directory of `log.key` and `log.signed`, made if need be.",
 )
 @click.option("--token", envvar=TOKEN, default="", help="Of a private registry, with --url.")
 @taking(Data.LATER)
-def sign(settings: Settings, url: str, folder: Path | None, token: str) -> None:
+def sign(settings: Settings, url: str, keys_folder: Path | None, token: str) -> None:
     """Sign the transparency log until SIGTERM: once in a cluster, beside a `project`.
 
     With --url the key may be on another machine: the registry's `log_vkey` is what this prints.
     `serve` signs by itself where neither `database` nor `log_vkey` is set.
     """
     logs.configure(settings.log_level)
-    if bool(url) is not bool(folder):
+    if bool(url) is not bool(keys_folder):
         raise click.UsageError("--url and --key go together")
-    if folder is not None:
-        _sign_served(settings, ServedLog(url, token), folder, origin_of(url.rstrip("/")))
+    if keys_folder is not None:
+        _sign_served(settings, ServedLog(url, token), keys_folder, origin_of(url.rstrip("/")))
         return
     if settings.log_vkey:
         raise Conflict(
@@ -137,15 +137,15 @@ def sign(settings: Settings, url: str, folder: Path | None, token: str) -> None:
     _sign(settings)
 
 
-def _sign_served(settings: Settings, log: ServedLog, folder: Path, origin: str) -> None:
+def _sign_served(settings: Settings, log: ServedLog, keys_folder: Path, origin: str) -> None:
     """Sign the log of another machine, of which nothing is believed but what continues ours."""
     stop = StopAsked()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keys_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
-        held_signing(folder / "sign.lock", folder),
+        held_signing(keys_folder / "sign.lock", keys_folder),
         closing(Cosigners([parse_witness(one) for one in settings.witnesses])) as cosigners,
     ):
-        keys = LogKeys(folder)
+        keys = LogKeys(keys_folder)
         keys.create(origin)
         click.echo(f"signing as {keys.all()[0].verifier}")
         checkpoints = ServedCheckpoints(log, lambda: [str(one.verifier) for one in keys.all()])

@@ -34,9 +34,6 @@ def _make(path: Path) -> None:
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(secrets.token_bytes(KEY_BYTES))
-        if os.geteuid() == 0:  # the node itself may run as somebody else
-            owner = path.parent.stat()
-            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
     with suppress(FileExistsError):
         path.hardlink_to(temporary)
     temporary.unlink()

@@ -1,5 +1,6 @@
 """What every store must do for passwords, e-mail addresses and the setup code."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -160,6 +161,23 @@ def test_the_newest_setup_code_is_claimed_by_one_account_until_it_is_used_up(
     open_credentials().end_setup()
     assert not credentials.claim_setup(new, "alice")
     assert credentials.new_setup_code() is None
+
+
+def test_the_digest_of_a_password_is_that_of_what_is_stored(
+    place: str, open_credentials: Open
+) -> None:
+    assert open_credentials().digest("alice") == ""
+    open_credentials().add("alice", "correct horse")
+    ((stored,),) = execute_sql(place, "SELECT password_hash FROM credentials")
+    assert open_credentials().digest("alice") == hashlib.sha256(str(stored).encode()).hexdigest()
+
+
+def test_a_setup_is_open_from_its_first_code_until_it_ends(open_credentials: Open) -> None:
+    assert not open_credentials().setup_is_open()
+    open_credentials().new_setup_code()
+    assert open_credentials().setup_is_open()
+    open_credentials().end_setup()
+    assert not open_credentials().setup_is_open()
 
 
 def test_a_setup_that_ended_before_it_began_stays_ended(open_credentials: Open) -> None:

@@ -22,9 +22,11 @@ from packledger.domain.events import (
 )
 from packledger.domain.streams import stream_id
 from packledger.eventstore import log as log_module
+from packledger.eventstore import snapshots
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log
 from packledger.eventstore.mapper import UnknownEvent
+from packledger.eventstore.snapshots import remove_snapshots, stored_snapshots
 
 OpenLog = Callable[[], Log]
 
@@ -233,6 +235,35 @@ def test_a_snapshot_spares_reading_the_events_before_it(open_log: OpenLog, place
     damage = "UPDATE stored_events SET state = ? WHERE originator_version <= 100 RETURNING position"
     assert len(execute_sql(place, damage, b"0")) == 100
     assert open_log().load("crate", "demo").version == 110
+
+
+def test_a_snapshot_of_another_key_is_neither_read_nor_taken(open_log: OpenLog, place: str) -> None:
+    grow(open_log(), "demo", 110)
+    damage = "UPDATE stored_events SET state = ? WHERE originator_version <= 100 RETURNING position"
+    execute_sql(place, damage, b"0")
+    for key in (b"", b"x" * 32):
+        with closing(Log(open_store(place), snapshot_key=key)) as log, pytest.raises(DamagedLog):
+            log.load("crate", "demo")
+    with closing(Log(open_store(place))) as log:
+        grow(log, "other", 110)
+        streams = {stream for stream, *_ in stored_snapshots(log)}
+    assert streams == {stream_id("crate", "demo").hex}
+
+
+def test_all_snapshots_are_listed_in_order_and_removed(
+    open_log: OpenLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "PAGE", 2)
+    log = open_log()
+    assert list(stored_snapshots(log)) == []
+    for name in ("demo", "other"):
+        grow(log, name, 205)
+    found = [(stream, version) for stream, version, _, _ in stored_snapshots(log)]
+    streams = sorted(stream_id("crate", name).hex for name in ("demo", "other"))
+    assert found == [(stream, version) for stream in streams for version in (100, 200)]
+    assert remove_snapshots(log) == 4
+    assert list(stored_snapshots(open_log())) == []
+    assert open_log().load("crate", "demo").version == 205
 
 
 def test_a_snapshot_of_another_schema_is_ignored(open_log: OpenLog, place: str) -> None:
