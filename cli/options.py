@@ -15,7 +15,8 @@ import click
 from packledger.audit.signed_note import BadNote, VerifierKey, parse_verifier
 from packledger.cli import wiring
 from packledger.cli.data_directory import enter, name_of
-from packledger.cli.settings import DEFAULT_LISTEN, BadSettings, Settings, from_environment
+from packledger.cli.setting_values import BadSettings
+from packledger.cli.settings import DEFAULT_LISTEN, Settings, from_environment
 from packledger.commands.registry import Registry
 from packledger.domain.errors import RegistryError, Unavailable
 from packledger.eventstore.blobs import disk_errors_as_refusals

@@ -8,7 +8,6 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -16,6 +15,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from packledger.cli.service_links import is_service_link
+from packledger.cli.setting_values import (
+    BadSettings,
+    check_log_vkey,
+    check_network,
+    check_npm_root,
+    check_witnesses,
+    is_plain_url,
+)
 from packledger.cli.setting_words import PREFIX, Source, allowed, given, in_their_words, key_of
 from packledger.commands.limits import MIB
 
@@ -24,10 +31,6 @@ TOKEN = f"{PREFIX}TOKEN"
 DEFAULT_LISTEN = "http://127.0.0.1:8765"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-
-
-class BadSettings(Exception):
-    """A sentence about a setting that cannot be used."""
 
 
 def _about(text: str, ge: float | None = None, le: float | None = None) -> msgspec.Meta:
@@ -298,17 +301,17 @@ def _completed(settings: Settings) -> Settings:
         public_url = settings.listen[0].rstrip("/")
     # The system's choice of a port is not known yet.
     chosen = public_url if settings.public_url else public_url.removesuffix(":0")
-    if not _is_plain_url(chosen):
+    if not is_plain_url(chosen):
         raise BadSettings(
             "`public_url` must be http:// or https://, a host, and maybe a port and a path, not "
             f"`{public_url}`"
         )
     npm_root = settings.npm_root.rstrip("/")
-    _check_npm_root(npm_root, public_url)
+    check_npm_root(npm_root, public_url)
     for proxy in settings.proxies:
-        _check_network(proxy)
-    _check_witnesses(settings.witnesses)
-    _check_log_vkey(settings.log_vkey)
+        check_network(proxy)
+    check_witnesses(settings.witnesses)
+    check_log_vkey(settings.log_vkey)
     _check_s3(settings)
     for key, needed, why in _NEEDS:
         if getattr(settings, key) and not getattr(settings, needed):
@@ -316,77 +319,17 @@ def _completed(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, public_url=public_url, npm_root=npm_root)
 
 
-def _is_plain_url(url: str) -> bool:
-    """Return whether more of a path can be written behind a URL."""
-    try:
-        parts = urlsplit(url)
-        has_host = parts.hostname is not None and parts.port != 0
-    except ValueError:
-        return False
-    characters = url.isascii() and url.isprintable() and not set(url) & set(' "<>?#@\\^`{|}')
-    return has_host and characters and parts.scheme in {"http", "https"}
-
-
-def _check_npm_root(npm_root: str, public_url: str) -> None:
-    if not npm_root:
-        return
-    if not _is_plain_url(npm_root) or urlsplit(npm_root).path:
-        raise BadSettings(
-            "`npm_root` must be http:// or https://, a host, and maybe a port, without a path, not "
-            f"`{npm_root}`"
-        )
-    if urlsplit(npm_root).netloc.lower() == urlsplit(public_url).netloc.lower():
-        raise BadSettings(
-            f"`npm_root` needs a host or a port of its own: at `{public_url}` are cargo and the "
-            "pages; add a listener or a name"
-        )
-
-
 def _check_s3(settings: Settings) -> None:
     """Check what boto3 would refuse in words of its own."""
     for key in ("s3_endpoint", "s3_public_endpoint"):
         url = getattr(settings, key)
-        if url and not _is_plain_url(url):
+        if url and not is_plain_url(url):
             raise BadSettings(f"`{key}` must be a URL such as `http://127.0.0.1:9000`, not `{url}`")
     if settings.s3_bucket and not _BUCKET.fullmatch(settings.s3_bucket):
         raise BadSettings(
             "`s3_bucket` must be 3 to 63 small letters, digits, dots and hyphens, not "
             f"`{settings.s3_bucket}`"
         )
-
-
-def _check_network(proxy: str) -> None:
-    try:
-        ip_network(proxy, strict=False)
-    except ValueError as error:
-        raise BadSettings(
-            f"`proxies` takes addresses and networks such as `10.0.0.0/8`, not `{proxy}`"
-        ) from error
-
-
-def _check_log_vkey(vkey: str) -> None:
-    if not vkey:
-        return
-    from packledger.audit.signed_note import BadNote, parse_verifier
-
-    try:
-        parse_verifier(vkey)
-    except BadNote as error:
-        raise BadSettings(f"`log_vkey` cannot be used: {error}") from error
-
-
-def _check_witnesses(witnesses: tuple[str, ...]) -> None:
-    if not witnesses:
-        return
-    # Imported here: few registries have one.
-    from packledger.audit.signed_note import BadNote
-    from packledger.audit.witness import parse_witness
-
-    try:
-        for witness in witnesses:
-            parse_witness(witness)
-    except BadNote as error:
-        raise BadSettings(f"`witnesses` cannot be used: {error}") from error
 
 
 def address(listen: str) -> tuple[str, int]:
