@@ -1,6 +1,10 @@
 """How documents leave: ETag and 304, gzip when asked for."""
 
+import asyncio
+from collections.abc import Callable
+
 import falcon.asgi
+import msgspec
 
 from packledger.projections.documents import Document
 
@@ -25,6 +29,12 @@ def answer_document(
         resp.data = document.gzip
     else:
         resp.data = document.body
+
+
+async def answer_json(resp: falcon.asgi.Response, make: Callable[[], object]) -> None:
+    """Answer with JSON that may be long: made and written in a thread."""
+    resp.content_type = "application/json"
+    resp.data = await asyncio.to_thread(lambda: msgspec.json.encode(make()))
 
 
 def has_etag(if_none_match: str, etag: str) -> bool:

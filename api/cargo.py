@@ -9,7 +9,7 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from packledger.api.answers import PRIVATE, answer_document
+from packledger.api.answers import PRIVATE, answer_document, answer_json
 from packledger.api.bodies import read_json
 from packledger.api.cargo_publish import Publish
 from packledger.api.context import Context
@@ -24,6 +24,7 @@ from packledger.eventstore.blobs import Download
 from packledger.projections.accounts import account_of
 from packledger.projections.documents import render
 from packledger.projections.index_entry import index_config
+from packledger.projections.search_engine import Found
 from packledger.projections.sparse_index import crate_file_of, head_of, name_of
 
 MAX_PER_PAGE = 100
@@ -132,18 +133,21 @@ class Owners:
         """List the owners. `id` must be a 32-bit number, or cargo fails."""
         await self._context.authenticator.require(req)
         await self._context.check_access(req, CARGO, crate)
+        await answer_json(resp, lambda: self._owners(crate))
+        resp.set_header("cache-control", PRIVATE)
+
+    def _owners(self, crate: str) -> dict[str, object]:
         head = head_of(self._context.sparse_index.db(), crate)
         if head is None:
             raise NoSuchPackage(crate)
         accounts = [account_of(self._context.accounts.db(), owner) for owner in head.owners]
-        resp.media = {
+        return {
             "users": [
                 {"id": account.number, "login": account.name, "name": None, "email": None}
                 for account in accounts
                 if account is not None
             ]
         }
-        resp.set_header("cache-control", PRIVATE)
 
     async def on_put(self, req: Request, resp: Response, crate: str) -> None:
         """Add owners. cargo prints `msg` and panics on `ok: false`."""
@@ -184,18 +188,17 @@ class Search:
         page = number(req, "page", 1, least=1, most=1_000_000)
         text = req.get_param("q") or ""
         hits, total = await self._context.find(req, CARGO, text, limit, (page - 1) * limit)
-        resp.media = {
-            "crates": [
-                {
-                    "name": hit.name,
-                    "max_version": hit.summary.version,
-                    "description": hit.summary.description or None,
-                    "downloads": hit.downloads,
-                }
-                for hit in hits
-            ],
-            "meta": {"total": total},
-        }
+        meta = {"total": total}
+        await answer_json(resp, lambda: {"crates": [*map(_crate_object, hits)], "meta": meta})
+
+
+def _crate_object(hit: Found) -> dict[str, object]:
+    return {
+        "name": hit.name,
+        "max_version": hit.summary.version,
+        "description": hit.summary.description or None,
+        "downloads": hit.downloads,
+    }
 
 
 def add_routes(app: Mounts, context: Context) -> None:

@@ -64,6 +64,9 @@ class Context:
     files: ThreadPoolExecutor
     """What may wait for the blob store runs here, so that nothing else waits when that hangs."""
     searches: Pool
+    long_pages: Pool
+    past: Pool
+    """What is folded anew from the log."""
     bodies: BodyBudget
     uploads: asyncio.Semaphore
     """Bounds how many npm bodies are decoded at once."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import falcon.asgi
 import msgspec
 
-from packledger.api.answers import REVALIDATE
+from packledger.api.answers import REVALIDATE, answer_json
 from packledger.api.bodies import read_json
 from packledger.api.context import Context
 from packledger.api.npm_names import PackagePath
@@ -50,10 +50,14 @@ class NpmOwners:
     async def list(self, req: Request, resp: Response, name: str) -> None:
         """List the owners as the packument does, to whom may read that."""
         await self._context.check_access(req, NPM, name)
-        head = head_of(self._context.packuments.db(), name)
-        if head is None:
-            raise NoSuchPackage(name)
-        resp.media = [msgspec.to_builtins(person(owner)) for owner in head.maintainers]
+
+        def listed() -> object:
+            head = head_of(self._context.packuments.db(), name)
+            if head is None:
+                raise NoSuchPackage(name)
+            return [person(owner) for owner in head.maintainers]
+
+        await answer_json(resp, listed)
         resp.set_header("cache-control", REVALIDATE)
 
     async def change(

@@ -1,5 +1,6 @@
 """What npm, pnpm, yarn and bun read: packuments, versions, tarballs, dist-tags, search."""
 
+import asyncio
 import re
 from functools import partial
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import falcon.asgi
 import msgspec
 
-from packledger.api.answers import REVALIDATE, answer_document
+from packledger.api.answers import REVALIDATE, answer_document, answer_json
 from packledger.api.bodies import read_small
 from packledger.api.body_budget import AUDITS
 from packledger.api.context import Context
@@ -18,7 +19,7 @@ from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import Invalid, NoSuchPackage, NotFound, VersionPurged
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import Download
-from packledger.projections.documents import Documents, render
+from packledger.projections.documents import Document, Documents, render
 from packledger.projections.packument_form import at_root
 from packledger.projections.packument_reads import (
     head_of,
@@ -73,6 +74,11 @@ class NpmReads:
     async def version(self, req: Request, resp: Response, name: str, wanted: str) -> None:
         """Answer one version object, by version or dist-tag."""
         await self._context.check_access(req, NPM, name)
+        document = await asyncio.to_thread(self._version, name, wanted, is_at_root(req))
+        resp.content_type = FULL
+        answer_document(req, resp, document, vary="accept-encoding")
+
+    def _version(self, name: str, wanted: str, at_root_asked: bool) -> Document:
         db = self._context.packuments.db()
         head = head_of(db, name)
         if head is None:
@@ -80,10 +86,9 @@ class NpmReads:
         body = version_of(db, name, head.dist_tags.get(wanted, wanted))
         if body is None:
             raise NotFound(f"version not found: `{name}` has no version or dist-tag `{wanted}`")
-        if is_at_root(req):
+        if at_root_asked:
             body = at_root(body, public_url_of(db), self._context.npm_root)
-        resp.content_type = FULL
-        answer_document(req, resp, render(body), vary="accept-encoding")
+        return render(body)
 
     async def tarball(self, req: Request, resp: Response, name: str, filename: str) -> None:
         """Answer the file that was uploaded."""
@@ -102,11 +107,15 @@ class NpmReads:
     async def dist_tags(self, req: Request, resp: Response, name: str) -> None:
         """Answer the map of dist-tags."""
         await self._context.check_access(req, NPM, name)
+        document = await asyncio.to_thread(self._dist_tags, name)
+        resp.content_type = FULL
+        answer_document(req, resp, document, "accept-encoding")
+
+    def _dist_tags(self, name: str) -> Document:
         head = head_of(self._context.packuments.db(), name)
         if head is None or not head.dist_tags:
             raise NoSuchPackage(name)
-        resp.content_type = FULL
-        answer_document(req, resp, render(msgspec.json.encode(head.dist_tags)), "accept-encoding")
+        return render(msgspec.json.encode(head.dist_tags))
 
     async def ping(self, req: Request, resp: Response) -> None:
         """Answer that the registry is there."""
@@ -118,12 +127,8 @@ class NpmReads:
         offset = number(req, "from", 0, least=0, most=1_000_000)
         text = req.get_param("text") or ""
         hits, total = await self._context.find(req, NPM, text, limit, offset)
-        now = self._context.registry.now()
-        resp.media = {
-            "objects": [_search_object(hit) for hit in hits],
-            "total": total,
-            "time": now.isoformat(),
-        }
+        rest = {"total": total, "time": self._context.registry.now().isoformat()}
+        await answer_json(resp, lambda: {"objects": [*map(_search_object, hits)], **rest})
         resp.set_header("cache-control", REVALIDATE)
 
     async def signing_keys(self, req: Request, resp: Response) -> None:
@@ -165,6 +170,10 @@ class NpmReads:
 
 async def _check_json(req: Request) -> None:
     body = await read_small(req, "the audit request", AUDIT_BYTES, AUDITS)
+    await asyncio.to_thread(_check_object, body)
+
+
+def _check_object(body: bytes) -> None:
     try:
         # Nothing of it is kept: 4 MiB of one-letter names would be half a million objects.
         msgspec.json.decode(body, type=msgspec.Raw)

@@ -7,12 +7,13 @@ Source: https://github.com/npm/cli/blob/v11.0.0/lib/commands/stars.js,
 https://github.com/pnpm/pnpm (`star`, `stars`)
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import falcon.asgi
 import msgspec
 
-from packledger.api.answers import PRIVATE
+from packledger.api.answers import PRIVATE, answer_json
 from packledger.api.bodies import read_json
 from packledger.api.context import Context
 from packledger.commands import npm_edits
@@ -62,26 +63,28 @@ class NpmStars:
         except msgspec.DecodeError as error:
             raise Invalid('`key` must be an account name in quotes, as in `"alice"`') from error
         names = await self._starred_by(req, account)
-        resp.media = {"rows": [{"value": name} for name in names]}
+        await answer_json(resp, lambda: {"rows": [{"value": name} for name in names]})
         resp.set_header("cache-control", PRIVATE)
 
     async def own_stars(self, req: Request, resp: Response) -> None:
         """List the names of the packages that the caller has starred, for pnpm."""
         identity = await self._context.authenticator.require(req)
-        resp.media = await self._starred_by(req, identity.account)
+        names = await self._starred_by(req, identity.account)
+        await answer_json(resp, lambda: names)
         resp.set_header("cache-control", PRIVATE)
 
     async def stars_of(self, req: Request, resp: Response, account: str) -> None:
         """List the names of the packages that an account has starred, for pnpm."""
         if account_of(self._context.accounts.db(), account) is None:
             raise NoSuchAccount(account)
-        resp.media = await self._starred_by(req, account)
+        names = await self._starred_by(req, account)
+        await answer_json(resp, lambda: names)
         resp.set_header("cache-control", PRIVATE)
 
     async def _starred_by(self, req: Request, account: str) -> list[str]:
         """Return the packages with an account's star, as far as the caller may see them."""
         context = self._context
-        names = starred_by(context.packuments.db(), account)
+        names = await asyncio.to_thread(lambda: starred_by(context.packuments.db(), account))
         if context.hooks.access is None:
             return names
         identity = await context.authenticator.identify(req)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import falcon.asgi
 import msgspec
 
-from packledger.api.answers import PRIVATE
+from packledger.api.answers import PRIVATE, answer_json
 from packledger.api.bodies import read_json
 from packledger.api.context import Context
 from packledger.commands import accounts
@@ -64,9 +64,12 @@ class NpmTokens:
     async def list(self, req: Request, resp: Response) -> None:
         """List the caller's tokens. `urls` has no `next`: pnpm would follow even an empty one."""
         identity = await self._context.authenticator.require(req)
-        rows = tokens_of(self._context.accounts.db(), identity.account)
-        objects = [_shown(row) for row in rows]
-        resp.media = {"objects": objects, "total": len(objects), "urls": {}}
+
+        def listed() -> dict[str, object]:
+            rows = tokens_of(self._context.accounts.db(), identity.account)
+            return {"objects": [_shown(row) for row in rows], "total": len(rows), "urls": {}}
+
+        await answer_json(resp, listed)
         resp.set_header("cache-control", PRIVATE)
 
     async def create(self, req: Request, resp: Response) -> None:

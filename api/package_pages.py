@@ -1,6 +1,6 @@
 """The page of a crate or an npm package, and of each of its versions."""
 
-import asyncio
+from functools import partial
 
 import falcon.asgi
 
@@ -43,7 +43,7 @@ class PackagePages:
         visitor = site.sessions.visitor(req)
         if not context.hooks.may_read(visitor.identity, ecosystem, name):
             raise NoSuchPackage(name)
-        package = await asyncio.to_thread(
+        package = await context.long_pages.run(
             lambda: read_package(context.pages.db(), site.recipes, ecosystem, name, version)
         )
         head = package if isinstance(package, PageHead) else package.head
@@ -53,9 +53,11 @@ class PackagePages:
         if isinstance(package, PageHead):
             raise NoSuchPackage(package.name)
         readme = await site.readmes.html(package.readme)
-        timeline = await asyncio.to_thread(self._timeline, ecosystem, package.head.name)
+        timeline = await context.long_pages.run(
+            partial(self._timeline, ecosystem, package.head.name)
+        )
         everything = req.get_param("versions") == "all"
-        site.render(
+        await site.render_long(
             req,
             resp,
             "package.html",

@@ -59,7 +59,9 @@ class Start:
         """Answer the page."""
         visitor = self._site.sessions.visitor(req)
         pages, hooks = self._site.context.pages, self._site.context.hooks
-        found = await asyncio.to_thread(lambda: newest(pages.db(), LOOKED_THROUGH))
+        found, totals = await asyncio.to_thread(
+            lambda: (newest(pages.db(), LOOKED_THROUGH), totals_of(pages.db()))
+        )
         once: dict[tuple[str, str], Newest] = {}
         for one in found:
             if hooks.may_read(visitor.identity, one.ecosystem, one.name):
@@ -69,7 +71,7 @@ class Start:
             resp,
             "start.html",
             visitor=visitor,
-            totals=totals_of(pages.db()),
+            totals=totals,
             newest=[_new_hit(one) for one in [*once.values()][:NEWEST]],
             set_up=self._site.has_admin(),
         )

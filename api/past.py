@@ -48,7 +48,7 @@ class Past:
             finally:
                 past.close()
 
-        return await asyncio.to_thread(look)
+        return await self.context.past.run(look)
 
     async def of_package(
         self, moment: str, name: str, find: Callable[[PastPackage], Result]
@@ -63,8 +63,7 @@ class Past:
             finally:
                 past.close()
 
-        # The full form holds a README, which is a blob.
-        return await self.context.fetch(look)
+        return await self.context.past.run(look)
 
 
 def rendered(find: Callable[[View], bytes | None]) -> Callable[[View], Document | None]:

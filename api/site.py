@@ -7,6 +7,8 @@ host; files below `/static/` carry a digest in their names and may be kept for e
 import hashlib
 import sqlite3
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -119,7 +121,33 @@ class Site:
         form: bool = False,
         **values: Any,
     ) -> None:
-        """Answer with a page. form: it holds one that somebody without a session may send."""
+        """Answer with a short page. form: it holds one that somebody without a session may send."""
+        resp.data = self._page(req, resp, template, visitor=visitor, status=status, form=form)(
+            values
+        )
+
+    async def render_long(
+        self, req: Request, resp: Response, template: str, *, visitor: Visitor, **values: Any
+    ) -> None:
+        """Answer with a page that grows with what it shows: filled in a thread.
+
+        Raises:
+            TooMany: as many as may wait are waiting.
+        """
+        fill = self._page(req, resp, template, visitor=visitor)
+        resp.data = await self.context.long_pages.run(partial(fill, values))
+
+    def _page(
+        self,
+        req: Request,
+        resp: Response,
+        template: str,
+        *,
+        visitor: Visitor,
+        status: int = 200,
+        form: bool = False,
+    ) -> Callable[[dict[str, Any]], bytes]:
+        """Set everything but the page itself; return what fills that with values."""
         token = ""
         if form or visitor.identity is not None:
             token = self.sessions.form_token(req, resp, visitor)
@@ -127,18 +155,18 @@ class Site:
         resp.content_type = HTML
         for name, value in HEADERS.items():
             resp.set_header(name, value)
-        values.setdefault("query", "")
-        values.setdefault("ecosystem", "")
-        resp.data = (
-            self._templates.get_template(template)
-            .render(
-                values,
-                visitor=visitor.identity,
-                form_token=token,
-                now=self.context.registry.now(),
-            )
-            .encode("utf-8", "replace")
-        )
+        own = {
+            "visitor": visitor.identity,
+            "form_token": token,
+            "now": self.context.registry.now(),
+        }
+
+        def fill(values: dict[str, Any]) -> bytes:
+            # Compiled when it is first filled, which takes 20 ms for a long one.
+            page = self._templates.get_template(template).render(_EVERYWHERE | values | own)
+            return page.encode("utf-8", "replace")
+
+        return fill
 
     def go(self, resp: Response, path: str) -> None:
         """Send the browser to another of our own pages, as a GET. path: one of ours, never given.
@@ -178,12 +206,14 @@ class Site:
         return True
 
 
+_EVERYWHERE = {"query": "", "ecosystem": ""}
 _TITLES = {
     400: "That could not be read",
     403: "That is not allowed",
     404: "Nothing here",
     405: "Nothing here",
     413: "That is too large",
+    429: "Not just now",
     500: "Something broke",
     503: "Not just now",
 }

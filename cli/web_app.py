@@ -103,6 +103,8 @@ def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
         private=settings.private,
         commands=ThreadPoolExecutor(COMMAND_THREADS, thread_name_prefix="command"),
         files=ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="file"),
+        long_pages=Pool("pages", 2, 60),
+        past=Pool("looks into the past", 4, 60),
         searches=Pool("searches", SEARCHES_AT_ONCE, SEARCHES_WAITING),
         bodies=BodyBudget(
             places.run / "bodies", max(settings.max_crate_bytes, settings.max_npm_body_bytes)

@@ -152,9 +152,5 @@ def _one_version(db: sqlite3.Connection, query: str, name: str, version: str) ->
 
 def starred_by(db: sqlite3.Connection, account: str) -> list[str]:
     """Return the packages that carry an account's star, by name."""
-    rows = db.execute(
-        "SELECT name FROM packages, json_each(head, '$.stars') AS star WHERE star.value = ?"
-        " ORDER BY name",
-        (account,),
-    )
+    rows = db.execute("SELECT name FROM stars WHERE account = ? ORDER BY name", (account,))
     return [name for (name,) in rows]

@@ -68,7 +68,7 @@ class Packuments(FragmentProjection[PackumentHead]):
     """Folds npm packages into heads and fragments."""
 
     name = PACKUMENTS
-    schema = 4
+    schema = 5
     renderer = 3
     tables = """
         CREATE TABLE packages (name TEXT PRIMARY KEY, head BLOB NOT NULL) WITHOUT ROWID;
@@ -79,6 +79,8 @@ class Packuments(FragmentProjection[PackumentHead]):
             purged TEXT NOT NULL);
         CREATE TABLE configuration (id INTEGER PRIMARY KEY, public_url TEXT NOT NULL,
             position INTEGER NOT NULL);
+        CREATE TABLE stars (account TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (account, name))
+            WITHOUT ROWID;
         CREATE TABLE signing_keys (keyid TEXT PRIMARY KEY, public_key TEXT NOT NULL, expires TEXT)
     """
     indexes = "CREATE UNIQUE INDEX versions_by_name ON versions (name, version)"
@@ -135,8 +137,10 @@ class Packuments(FragmentProjection[PackumentHead]):
                 head.maintainers.remove(owner)
             case NpmStarred(by=account):
                 head.stars.append(intern(account))
+                self._later(_star, account, head.name)
             case NpmUnstarred(by=account):
                 head.stars.remove(account)
+                self._later(_unstar, account, head.name)
             case NpmUnpublished(at=at, by=by):
                 head.dist_tags.clear()
                 head.unpublished_at, head.unpublished_by = at, by
@@ -196,6 +200,14 @@ def _configure(db: sqlite3.Connection, event: Event, position: int) -> None:
 def _deprecate(db: sqlite3.Connection, name: str, version: str, message: str) -> None:
     statement = "UPDATE versions SET deprecated = ? WHERE name = ? AND version = ?"
     db.execute(statement, (message, name, version))
+
+
+def _star(db: sqlite3.Connection, account: str, name: str) -> None:
+    db.execute("INSERT INTO stars VALUES (?, ?)", (account, name))
+
+
+def _unstar(db: sqlite3.Connection, account: str, name: str) -> None:
+    db.execute("DELETE FROM stars WHERE account = ? AND name = ?", (account, name))
 
 
 def _empty(db: sqlite3.Connection, name: str, which: str, value: str | int) -> None:
