@@ -6,16 +6,21 @@ Source: https://doc.rust-lang.org/cargo/reference/registry-web-api.html#publish
 import asyncio
 
 import falcon.asgi
+import msgspec
 
 from packledger.api.bodies import pieces, too_large
 from packledger.api.body_budget import DISK, Held
 from packledger.api.context import Context
 from packledger.commands import crates
+from packledger.commands.crate_advice import Advice, advice_on, own_dependencies
 from packledger.commands.crate_upload import MAX_METADATA_BYTES, CrateUpload
 from packledger.commands.registry import Registry
 from packledger.domain.actor import Actor
+from packledger.domain.crate_manifest import CrateManifest
+from packledger.domain.ecosystems import CARGO
 from packledger.domain.permissions import Identity
 from packledger.eventstore.blobs import BlobWriter
+from packledger.projections.sparse_index import name_of
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
@@ -39,8 +44,20 @@ class Publish:
             except BaseException:
                 await asyncio.to_thread(receiving.discard)
                 raise
-            await context.run(lambda: receiving.publish(last))
-        resp.media = {"warnings": {"invalid_categories": [], "invalid_badges": [], "other": []}}
+            advice = await context.run(lambda: self._advice(identity, receiving.publish(last)))
+        resp.media = {"warnings": msgspec.to_builtins(advice)}
+
+    def _advice(self, identity: Identity, manifest: CrateManifest) -> Advice:
+        """Return what cargo should print; a crate that may not be seen is not there."""
+        context = self._context
+        db = context.sparse_index.db()
+        missing = [
+            name
+            for name in own_dependencies(manifest)
+            if name_of(db, name.lower()) != name
+            or not context.hooks.may_read(identity, CARGO, name)
+        ]
+        return advice_on(manifest, missing)
 
     async def _receive(self, req: Request, receiving: "_Receiving", held: Held) -> bytes:
         """Take in the body up to its last piece, and return that."""
@@ -88,12 +105,12 @@ class _Receiving:
         self._upload.feed(piece)
         return self._upload, self._blob
 
-    def publish(self, last: bytes) -> None:
-        """Take in the last piece and publish."""
+    def publish(self, last: bytes) -> CrateManifest:
+        """Take in the last piece, publish, and return what the crate says of itself."""
         try:
             upload, blob = self._take(last)
             upload.finish()
-            crates.publish(self._registry, self._identity, self._actor, upload, blob)
+            return crates.publish(self._registry, self._identity, self._actor, upload, blob)
         finally:
             self.discard()
 

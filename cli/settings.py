@@ -82,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         int,
         _about("The largest body of `npm publish`; base64 makes a tarball a third larger.", ge=1),
     ] = 128 * MIB
+    wildcard_dependencies: Annotated[
+        bool, _about("Whether a crate may depend on `*`, any version of another one.")
+    ] = False
     downloads_flush_s: Annotated[
         float,
         _about("How often download counts are appended to the log, in seconds.", ge=0.1),

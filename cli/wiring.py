@@ -76,7 +76,10 @@ def open_registry(settings: Settings, *, create: bool) -> Registry:
         checkpoints=Checkpoints(table),
         board=Board(places.board),
         limits=Limits(
-            settings.max_crate_bytes, settings.max_unpacked_bytes, settings.max_npm_body_bytes
+            settings.max_crate_bytes,
+            settings.max_unpacked_bytes,
+            settings.max_npm_body_bytes,
+            settings.wildcard_dependencies,
         ),
         public_url=settings.public_url,
     )

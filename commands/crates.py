@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import msgspec
 
 from packledger.commands.accounts import check_accounts_exist
+from packledger.commands.crate_advice import check_no_wildcards
 from packledger.commands.crate_archive import read_crate
 from packledger.commands.crate_upload import CrateMetadata, CrateUpload
 from packledger.commands.readmes import store_readme
 from packledger.commands.registry import Registry
 from packledger.domain import crate
 from packledger.domain.actor import Actor
+from packledger.domain.crate_manifest import CrateManifest
 from packledger.domain.crate_names import canonical_crate_name, check_crate_name
 from packledger.domain.ecosystems import CARGO
 from packledger.domain.events import CrateVersionPublished, encode
@@ -21,8 +23,10 @@ from packledger.eventstore.blobs import BlobWriter
 
 def publish(
     registry: Registry, identity: Identity, actor: Actor, upload: CrateUpload, blob: BlobWriter
-) -> CrateVersionPublished:
+) -> CrateManifest:
     """Publish an upload that was received whole into `blob`; the caller discards what is left.
+
+    Returns what the crate's own `Cargo.toml` says.
 
     Raises:
         RegistryError: the sentence says why; nothing is visible.
@@ -36,6 +40,8 @@ def publish(
         found = read_crate(
             file, upload.metadata, registry.own_index_urls, registry.limits.unpacked_bytes
         )
+    if not registry.limits.wildcard_dependencies:
+        check_no_wildcards(found.manifest)
     published = CrateVersionPublished(
         **actor.stamp(),
         name=name,
@@ -48,7 +54,7 @@ def publish(
     registry.execute(
         "crate", stream, lambda state, _: crate.decide_publish(state, actor, published)
     )
-    return published
+    return found.manifest
 
 
 def check_publish(

@@ -81,6 +81,7 @@ def test_the_domain_does_no_input_or_output_and_reads_no_clock() -> None:
         ("markdown_it", {"api/readme_html.py"}),
         ("markupsafe", {"api"}),
         ("nh3", {"api/readme_html.py"}),
+        ("packaging", {"commands/crate_advice.py"}),
         ("psycopg", {"eventstore"}),
         ("rich", {"cli"}),
     ],
