@@ -34,6 +34,8 @@ _CHECKSUM = re.compile(rb" *([0-7]{1,7})[ \0]+")
 # form where an account's number is large, as Active Directory's are, or a time before 1970.
 _BASE_256 = re.compile(rb"\x80\0*[^\0]{0,6}|\x80\0*.{0,6}|\xff+.{0,6}", re.DOTALL)
 _MODE, _SIZE, _SUM = (100, 108), (124, 136), (148, 156)
+# where node-tar writes times, as it did for all of `@types`, the prefix is shorter
+_TIMES, _PREFIX_BEFORE_TIMES = ((476, 488), (488, 500)), 131
 _OTHER_NUMBERS = ((108, 116), (116, 124), (136, 148), (329, 337), (337, 345))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -98,11 +100,14 @@ def shown(path: str) -> str:
 def _path(block: bytes) -> bytes:
     magic = block[257:265]
     prefix_field = block[345:500] if magic == _POSIX else b""
+    if block[475:476] == b"\0" and all(_OCTAL_OR_BLANK.fullmatch(block, *at) for at in _TIMES):
+        prefix_field = prefix_field[:_PREFIX_BEFORE_TIMES]
     name, prefix = _NAME.fullmatch(block, 0, 100), _NAME.fullmatch(prefix_field)
     if name is None or prefix is None:
         raise damaged("bytes follow the end of a name in a header")
     if magic not in {_POSIX, _GNU, _OLD}:
         raise damaged("a header is of no known form of tar")
-    if block[345 + len(prefix_field) :].count(0) < BLOCK - 345 - len(prefix_field):
+    blank = block[500:] if magic == _POSIX else block[345:]
+    if blank.count(0) < len(blank):
         raise damaged("a header has bytes where its form has none")
     return prefix[1] + b"/" + name[1] if prefix[1] else name[1]

@@ -191,7 +191,8 @@ class Oddities:
         return self._random.choice(
             [p[:-1], p + b"lib", p, b".", b"/", p + b"p" * (129 - len(p)),
              p + b"p" * (130 - len(p)), p + b"p" * (131 - len(p)), p + b"p" * (155 - len(p)),
-             p[:-1] + b"\x00junk\n", b"\x00" + p, p[:-1] + bytes(131 - len(p)) + b"\xff" * 24]
+             p[:-1] + b"\x00junk\n", b"\x00" + p, p[:-1] + bytes(132 - len(p)) + b"\xff" * 24,
+             p[:-1] + bytes(132 - len(p)) + b"15076575141\0" * 2, bytes(131) + b"15076575141\0" * 2]
         )  # fmt: skip
 
     def size(self, data: bytes) -> bytes:

@@ -68,6 +68,20 @@ def test_the_first_folder_may_have_any_name_and_several() -> None:
     assert (found.package_json, found.file_count) == (PACKAGE_JSON, 2)
 
 
+@pytest.mark.parametrize("times", [b"15076575141\0" * 2, b"1507657514 \0" + bytes(12), bytes(24)])
+def test_times_after_the_prefix_are_passed_over(times: bytes) -> None:
+    """node-tar wrote them for all of `@types`."""
+    header = with_checksum(PLAIN[:476] + times + PLAIN[500:512])
+    assert read(gzip.compress(header + PLAIN[512:])).package_json == PACKAGE_JSON
+
+
+@pytest.mark.parametrize("odd", [b"\xff" * 24, b"15076575141\n" * 2, b"package/lib\0" + bytes(12)])
+def test_other_bytes_after_the_prefix_are_refused(odd: bytes) -> None:
+    header = with_checksum(PLAIN[:476] + odd + PLAIN[500:512])
+    with pytest.raises(Invalid, match="bytes follow the end of a name"):
+        read(gzip.compress(header + PLAIN[512:]))
+
+
 def test_a_header_of_git_archive_is_passed_over() -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", pax_headers={"comment": "0" * 40}) as archive:
