@@ -8,6 +8,7 @@ client that asks for the newest version of itself is forgiven.
 import json
 import re
 from collections.abc import Iterator
+from configparser import ConfigParser
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from cargo_client import library, put_crate
 from npm_client import published
 from recipes import DOCUMENTS, ROOT, Block, Desk, Page, documents
-from running_registry import RunningRegistry
+from running_registry import PACKLEDGER, RunningRegistry
 from sealed import ADDRESS, Sealed
 from uploads import new_crate
 from visitor import Visitor
@@ -166,8 +167,13 @@ ELSEWHERE = {
     "docs/AUDIT.md: checkpoint": ("audit/test_log_verification.py", "checkpoint"),
     "docs/AUDIT.md: continues": ("audit/test_log_verification.py", "continues"),
     "docs/AUDIT.md: receipt": ("audit/test_receipts.py", '"verify-receipt"'),
+    "docs/AUDIT.md: remote-signer": ("audit/test_signed_elsewhere.py", '"--url"'),
     "docs/AUDIT.md: signatures": ("client/test_npm_signatures.py", '"signatures"'),
     "docs/AUDIT.md: signing-key": ("client/test_npm_signatures.py", '"signing-key"'),
+    "docs/DEPLOYMENT.md: container": ("unit/test_compose.py", "Dockerfile"),
+    "docs/DEPLOYMENT.md: compose": ("unit/test_compose.py", "docker-compose.embedded.yml"),
+    "docs/NGINX.md: proxy": ("cluster/test_nginx_documents.py", '"proxy"'),
+    "docs/NGINX.md: tls": ("cluster/test_nginx_documents.py", '"tls"'),
     "docs/EMBEDDING.md: serve": ("api/test_embedding.py", "embedded_registry"),
     "docs/NGINX.md: nginx": ("support/nginx_server.py", "As envsubst does"),
     "docs/OPERATIONS.md: compose": ("unit/test_compose.py", "docker-compose"),
@@ -414,6 +420,70 @@ def test_cargo_resolves_the_past_in_a_project_of_the_present(
     assert 'name = "old-crate"\nversion = "1.0.0"' in locked.read_text()
     assert "as-of" not in locked.read_text()
     desk.run("cargo fetch --locked")
+
+
+# -- docs/DEPLOYMENT.md ---------------------------------------------------------------------------
+
+
+def deployment(*names: str) -> pytest.MarkDecorator:
+    return runs(*(f"docs/DEPLOYMENT.md: {name}" for name in names))
+
+
+def job(place: Place, yarn: str = "yarn1") -> Desk:
+    """A desk at which the token is in the environment alone."""
+    desk = place.desk(yarn)
+    desk.env["REGISTRY_TOKEN"], desk.token = desk.token, ""
+    return desk
+
+
+@deployment("ci-npmrc", "ci-pnpm", "ci-yarnrc")
+@pytest.mark.parametrize("client", [*CLIENTS, "berry"])
+def test_a_job_publishes_and_installs_with_a_token_of_its_environment(
+    place: Place, blocks: list[Block], client: str
+) -> None:
+    npmrc, pnpm, yarnrc = blocks
+    berry = client == "berry"
+    name = f"@acme/job-{client}"
+    for step in ("publish", "use"):
+        desk = job(place, "berry" if berry else "yarn1")
+        desk.write(yarnrc if berry else npmrc)
+        desk.manifest(name if step == "publish" else "app", version=place.version())
+        if client == "pnpm":
+            desk.run(pnpm.text)
+            desk.write(BLOCKS["README.md: pnpm-workspace"])
+        block = BLOCKS[f"README.md: {'yarn' if berry else 'npm'}-{step}"]
+        script = block.text if berry else block.line(client)
+        desk.run(script.replace("@acme/my-package", name))
+    assert desk.installed(name)
+
+
+@deployment("ci-cargo")
+def test_a_job_publishes_a_crate_with_a_token_of_its_environment(
+    place: Place, blocks: list[Block]
+) -> None:
+    desk = job(place)
+    library(desk.project, "job-crate", place.version())
+    desk.run(blocks[0].text)
+
+
+@deployment("settings", "unit")
+def test_the_service_starts_as_its_unit_says(tmp_path: Path, blocks: list[Block]) -> None:
+    settings, unit = blocks
+    file = tmp_path / "packledger.toml"
+    file.write_text(settings.text.replace("/var/lib/packledger", str(tmp_path / "data")))
+    said = ConfigParser(interpolation=None, strict=False)
+    said.optionxform = str  # type: ignore[assignment,method-assign]
+    said.read_string(unit.text)
+    assert said["Service"]["StateDirectory"] in "/var/lib/packledger"
+    words = said["Service"]["ExecStart"].replace("/etc/packledger.toml", str(file)).split()
+    assert words[0] == "/opt/packledger/bin/packledger"
+    running = RunningRegistry(tmp_path / "registry", [PACKLEDGER, *words[1:]], public_url="")
+    del running.env["PACKLEDGER_PUBLIC_URL"]
+    try:
+        running.start()
+        assert "https://registry.example.com/npm/" in running.log.read_text()
+    finally:
+        running.close()
 
 
 # -- pages --------------------------------------------------------------------------------------

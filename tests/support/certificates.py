@@ -48,6 +48,10 @@ class Authority:
         secret.write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
         return chain, secret
 
+    def context(self) -> ssl.SSLContext:
+        """What believes this authority alone."""
+        return ssl.create_default_context(cafile=str(self.file))
+
     def _context(self, host: str) -> ssl.SSLContext:
         with self._making:
             if host not in self._contexts:

@@ -96,6 +96,24 @@ class NginxServer(_Nginx):
         self.configure(main)
 
 
+class DocumentedServer(_Nginx):
+    """With a server block as a document has it, beside another server that takes the rest."""
+
+    def __init__(self, block: str, listen: str) -> None:
+        """listen: the block's own words, which become those of a free port."""
+        super().__init__()
+        assert f"listen {listen};" in block
+        here = f"127.0.0.1:{self.port}"
+        block = block.replace(f"listen {listen};", f"listen {here}{listen.lstrip('0123456789')};")
+        # With TLS it would need a certificate of its own.
+        other = f"server {{ listen {here} default_server; return 200 other; }}"
+        other = other if listen.isdigit() else ""
+        self.configure(
+            f"pid {self.folder}/pid; error_log stderr; worker_processes 1; events {{}}\n"
+            f"http {{ access_log off; {self.temporary()}\n{other}\n{block}\n}}\n"
+        )
+
+
 class PlainServer(_Nginx):
     """Serves the files of a directory, and knows nothing of registries."""
 
