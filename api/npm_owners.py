@@ -66,6 +66,7 @@ class NpmOwners:
         """Add or remove an owner. account: None if the body names it."""
         context = self._context
         identity = await context.authenticator.require(req)
+        identity.check_may("change-owners", NPM, name)
         if account is None:
             account = (await read_json(req, OwnerName, "the owner")).user
         actor = context.actor(req, identity)

@@ -94,6 +94,7 @@ class NpmStars:
         """Give or take back the caller's star."""
         context = self._context
         identity = await context.authenticator.require(req)
+        identity.check_may_write()
         wish = await read_json(req, StarWish, "the star")
         name = wish.package or wish.name
         actor = context.actor(req, identity)

@@ -127,14 +127,21 @@ class Site:
         )
 
     async def render_long(
-        self, req: Request, resp: Response, template: str, *, visitor: Visitor, **values: Any
+        self,
+        req: Request,
+        resp: Response,
+        template: str,
+        *,
+        visitor: Visitor,
+        status: int = 200,
+        **values: Any,
     ) -> None:
         """Answer with a page that grows with what it shows: filled in a thread.
 
         Raises:
             TooMany: as many as may wait are waiting.
         """
-        fill = self._page(req, resp, template, visitor=visitor)
+        fill = self._page(req, resp, template, visitor=visitor, status=status)
         resp.data = await self.context.long_pages.run(partial(fill, values))
 
     def _page(

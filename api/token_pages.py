@@ -1,5 +1,7 @@
 """An account's own tokens: listed, created and shown once, revoked."""
 
+import asyncio
+
 import falcon.asgi
 
 from packledger.api.page_words import day
@@ -39,7 +41,7 @@ class AccountPage:
         if visitor.identity is None:
             self._site.go(resp, "/login")
             return
-        self._show(req, resp, visitor, visitor.identity)
+        await self._show(req, resp, visitor, visitor.identity)
 
     async def on_post_tokens(self, req: Request, resp: Response) -> None:
         """Create a token and show it, this once."""
@@ -66,7 +68,9 @@ class AccountPage:
                 )
             )
         except RegistryError as error:
-            self._show(req, resp, visitor, identity, status=400, refusal=error.sentence, sent=form)
+            await self._show(
+                req, resp, visitor, identity, status=400, refusal=error.sentence, sent=form
+            )
             return
         site.render(req, resp, "token.html", visitor=visitor, secret=secret, token=issued)
         resp.set_header("cache-control", "no-store")
@@ -87,11 +91,11 @@ class AccountPage:
                 lambda: accounts.revoke_token(context.registry, actor, identity.account, token_id)
             )
         except NotFound as error:
-            self._show(req, resp, visitor, identity, status=404, refusal=error.sentence)
+            await self._show(req, resp, visitor, identity, status=404, refusal=error.sentence)
             return
         site.go(resp, "/account?revoked")
 
-    def _show(  # noqa: PLR0913 - a page with a form has many states
+    async def _show(  # noqa: PLR0913 - a page with a form has many states
         self,
         req: Request,
         resp: Response,
@@ -103,8 +107,10 @@ class AccountPage:
         sent: Form | None = None,
     ) -> None:
         now = rfc3339(self._site.context.registry.now())
-        rows = tokens_of(self._site.context.accounts.db(), identity.account)
-        self._site.render(
+        rows = await asyncio.to_thread(
+            lambda: tokens_of(self._site.context.accounts.db(), identity.account)
+        )
+        await self._site.render_long(
             req,
             resp,
             "account.html",
