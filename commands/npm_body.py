@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from packledger.domain.errors import Invalid, TooLarge
+from packledger.domain.json_text import mended, why
 
 Buffer = bytes | mmap
 
@@ -87,14 +88,22 @@ def scan_body(buffer: Buffer) -> NpmBody:
         TooLarge: more than `MAX_DOCUMENT_BYTES` beside long strings.
     """
     document, spans = _cut_long_strings(buffer)
-    try:
-        body = _decoder.decode(document)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"the body is not a package as npm sends it: {str(error)[:200]}") from error
+    body = _decode(document)
     for filename, attachment in (body.attachments or {}).items():
         if not isinstance(attachment.data, str) and attachment.data not in spans:
             raise Invalid(f"the attachment `{filename[:100]}` must have its data as a text")
     return body
+
+
+def _decode(document: bytes) -> NpmBody:
+    try:
+        return _decoder.decode(document)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # JavaScript writes half a surrogate pair as an escape, as in a cut description
+        try:
+            return _decoder.decode(mended(document))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise Invalid(f"the body is not a package as npm sends it: {why(error)}") from error
 
 
 def _cut_long_strings(buffer: Buffer) -> tuple[bytes, set[Span]]:

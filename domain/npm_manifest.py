@@ -6,12 +6,14 @@ Source: https://github.com/npm/cli (`docs/lib/content/configuring-npm/package-js
 https://github.com/npm/registry/blob/main/docs/responses/package-metadata.md
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from packledger.domain.errors import Invalid
+from packledger.domain.json_text import mended, why
 from packledger.domain.npm_fields import clean_fields
 from packledger.domain.npm_names import parse_name
 from packledger.domain.npm_versions import clean_npm_version
@@ -101,23 +103,37 @@ def check_manifest(manifest: NpmManifest, name: str, version: str) -> None:
 
 
 def _read(package_json: bytes) -> dict[str, Any]:
-    try:
-        fields = msgspec.json.decode(package_json.removeprefix(_BOM))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"the tarball's package.json cannot be read: {str(error)[:200]}") from error
+    fields = _decode(package_json.removeprefix(_BOM))
     if not isinstance(fields, dict):
         raise Invalid("the tarball's package.json is not a JSON object")
     level: list[Any] = [fields]
     for _ in range(MAX_DEPTH):
-        level = [
+        values = [
             value
             for node in level
             for value in (node.values() if isinstance(node, dict) else node)
-            if isinstance(value, dict | list)
+            if isinstance(value, dict | list | int)
         ]
+        level = [value for value in values if isinstance(value, dict | list)]
+        if any(abs(value) > sys.float_info.max for value in values if isinstance(value, int)):
+            raise Invalid(
+                "the tarball's package.json holds a number that is too large for JSON's readers, "
+                "write it as a text"
+            )
         if not level:
             return fields
     raise Invalid(f"the tarball's package.json is nested deeper than {MAX_DEPTH} levels")
+
+
+def _decode(package_json: bytes) -> Any:
+    """Return what npm reads; bytes that are no UTF-8 and halves of pairs are U+FFFD to it."""
+    try:
+        return msgspec.json.decode(package_json)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        try:
+            return msgspec.json.decode(mended(package_json))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise Invalid(f"the tarball's package.json cannot be read: {why(error)}") from error
 
 
 def _name_and_version(fields: dict[str, Any]) -> tuple[str, str]:

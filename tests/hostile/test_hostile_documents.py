@@ -82,6 +82,52 @@ def test_a_hostile_manifest_is_served_to_npm(target: Target, tmp_path: Path, wha
         assert (project / "node_modules" / name / "index.js").exists()
 
 
+RAW = {
+    "latin": b"caf\xe9",
+    "halves": b"\\ud83d \\ude00 \\udfff\\ud800",
+    "encoded-halves": b"\xed\xa0\xbd",
+    "cut": b"\xf0\x9f\x92",
+}
+
+
+@pytest.mark.parametrize("what", RAW)
+def test_texts_that_are_no_utf8_are_served_as_npm_reads_them(
+    target: Target, tmp_path: Path, what: str
+) -> None:
+    """In package.json, the README, the publish body and a message of deprecation."""
+    name = f"raw-{what}"
+    head = b'{"name":"%s","version":"1.0.0"' % name.encode()
+    odd = b"pre " + RAW[what]
+    fields = b"".join(b',"%s":"%s"' % (key, odd) for key in (b"description", b"license", b"x"))
+    packed = tar_gz(
+        {
+            "package/package.json": head + fields + b',"keywords":["%s"]}' % odd,
+            "package/README.md": b"# " + odd,
+        }
+    )
+    body = json.dumps(npm_body({"name": name, "version": "1.0.0"}, packed)).encode()
+    body = body.replace(b'"access"', b'"readme":"' + odd + b'","access"')
+    with httpx.Client(base_url=target.direct, timeout=30) as http:
+        answer = http.put(f"/npm/{name}", content=body, headers=target.token())
+        assert answer.status_code == 201, answer.text
+        edit = b'{"_id":"%s","name":"%s","versions":{"1.0.0":{"deprecated":"' % (
+            (name.encode(),) * 2
+        )
+        answer = http.put(f"/npm/{name}", content=edit + odd + b'"}}}', headers=target.token())
+        assert answer.is_success, answer.text
+        for path in (f"/npm/{name}", f"/npm/{name}/latest", f"/packages/{name}", "/"):
+            for accept in READ_AS:
+                assert http.get(path, headers={"accept": accept}).status_code in {200, 404}
+        assert http.get(f"/npm/-/v1/search?text={name}").status_code == 200
+        version = http.get(f"/npm/{name}").json()["versions"]["1.0.0"]
+    assert version["description"].startswith("pre ")
+    assert "\ufffd" in version["description"]
+    assert version["deprecated"] == version["description"]
+    npm = NpmClient("npm", tmp_path / "home", target, "alice")
+    shown = json.loads(npm("view", name, "--json").stdout)
+    assert version["description"] in json.dumps(shown, ensure_ascii=False)
+
+
 HOSTILE_CRATES = {
     "keywords": ('keywords = ["a", "b-c", "d_e"]\n', ""),
     "script": (f"description = {json.dumps(SCRIPT)}\nlicense = {json.dumps(SCRIPT)}\n", ""),

@@ -151,8 +151,8 @@ def test_dependencies_that_would_be_lost_are_refused(value: object) -> None:
         b"", b"[]", b"null", b"{", b'{"name":"n"}', b'{"name":"n","version":1}',
         b'{"name":5,"version":"1.0.0"}', b'{"name":"n","version":"1"}',
         b'{"name":"../n","version":"1.0.0"}', b'{"name":"n","version":"1.0.99999999999999999"}',
-        b'{"name":"n","version":"1.0.0","a":NaN}', b'{"name":"n","version":"1.0.0","a":"\\ud800"}',
-        b'{"name":"n","version":"1.0.0","a":"\xff"}', b'{"name":"n","version":"1.0.0","a":1e999}',
+        b'{"name":"n","version":"1.0.0","a":NaN}', b'{"name":"n\xff","version":"1.0.0"}',
+        b'{"name":"n","version":"1.0.0\\ud800"}', b'{"name":"n","version":"1.0.0","a":"\n"}',
         b'{"name":"n","version":"1.0.0","a":' + b"9" * 5000 + b"}",
         b'{"name":"n","version":"1.0.0","a":' + b"[" * 65 + b"]" * 65 + b"}",
         b'{"name":"n","version":"1.0.0","a":' + b"[" * 500_000,
@@ -163,6 +163,34 @@ def test_dependencies_that_would_be_lost_are_refused(value: object) -> None:
 def test_a_package_json_is_refused(package_json: bytes) -> None:
     with pytest.raises(Invalid):
         normalise_package_json(package_json, NOTHING)
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"9" * 400, b"[-" + b"9" * 5_000 + b"]"])
+def test_a_number_that_json_cannot_hold_is_refused_in_words(number: bytes) -> None:
+    with pytest.raises(Invalid, match="a number that is too large for JSON's readers"):
+        normalise_package_json(b'{"name":"n","version":"1.0.0","x":' + number + b"}", NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (b"caf\xe9", "caf\ufffd"),
+        (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),
+        (b"\\ud83d", "\ufffd"),
+        (b"\\ude00", "\ufffd"),
+        (b"\\uD83D\\ud83D\\uDE00x", "\ufffd\U0001f600x"),
+        (b"\\\\ud800\\ud800", "\\ud800\ufffd"),
+        (b"\\ud83d\\\\ude00", "\ufffd\\ude00"),
+        (b"\\ud83d\xff", "\ufffd\ufffd"),
+    ],
+)
+def test_a_text_is_read_as_npm_reads_it(text: bytes, read: str) -> None:
+    package_json = (
+        b'{"name":"n","version":"1.0.0","description":"' + text + b'","k' + text + b'":1}'
+    )
+    stored = json.loads(normalise_package_json(package_json, NOTHING).json.decode())
+    assert stored["description"] == read
+    assert stored[f"k{read}"] == 1
 
 
 @pytest.mark.parametrize(("name", "version"), [("other", "1.0.0"), ("n", "1.0.1")])

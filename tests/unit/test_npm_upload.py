@@ -263,8 +263,7 @@ HOSTILE = {
     "nothing": b"",
     "no JSON": b"\x00\xff",
     "two documents": b"{}{}",
-    "surrogate": b'{"name":"\\ud800"}',
-    "no UTF-8": b'{"name":"\xff"}',
+    "escapes beside half a pair": b'{"name":"\\ud800"' + b',"\\n":1' * (2 * MIB),
 }
 
 
@@ -275,6 +274,17 @@ def test_a_hostile_body_is_refused_in_linear_time(body: bytes) -> None:
     with pytest.raises((Invalid, TooLarge)):
         scan_body(body)
     assert time.process_time() - started < 20
+
+
+@pytest.mark.parametrize("text", [b"cut \\ud83d", b"cut \\ude00", b"cut \xf0\x9f", b"cut \xe9"])
+def test_texts_are_read_as_node_reads_them(text: bytes) -> None:
+    body = scan_body(
+        b'{"name":"n","versions":{"1.0.0":{"deprecated":"' + text + b'","description":"' + text
+        + b'"}},"readme":"' + text + b'","users":{"' + text + b'":true}}'
+    )  # fmt: skip
+    assert body.versions is not None
+    assert body.versions["1.0.0"].deprecated == "cut \ufffd"
+    assert body.users == {"cut \ufffd": True}
 
 
 def test_a_document_over_the_limit_is_refused_and_its_long_texts_do_not_count() -> None:
