@@ -33,7 +33,7 @@ log_checker receipt FILE VKEY [WITNESS_VKEY]... a receipt, offline
 log_checker agent SOCKET                     an ssh agent with a new key, for litewitness`
 
 // patience bounds everything: fsck can wait for ever when one of its workers has given up.
-const patience = 60 * time.Second
+const patience = 150 * time.Second
 
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -14,7 +14,7 @@ from packledger.audit.signed_note import VerifierKey
 from running_registry import free_port
 
 PROGRAMS = Path(__file__).parents[2] / "build" / "log_checker"
-TIMEOUT_S = 90
+TIMEOUT_S = 180
 EMPTY_ROOT = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 
 
