@@ -34,8 +34,6 @@ _NOT_ORDINARY = frozenset(
     (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"http2-settings")
 )
 """Of a request with a body, or one that asks for another protocol."""
-_SCHEMES = frozenset((b"x-forwarded-proto", b"x-forwarded-protocol", b"x-forwarded-ssl"))
-"""A proxy's word; gunicorn refuses two that contradict each other."""
 LARGEST_BYTES = 64 * 1024
 """Larger documents wait for a client to take them, which gunicorn knows how to do."""
 KEPT = 10_000
@@ -143,7 +141,7 @@ def _is_ordinary(asked: dict[bytes, bytes]) -> bool:
     }:
         return False
     # Gunicorn drops names with an underscore, which a proxy could take for others, or refuses them.
-    return len(_SCHEMES & names) < 2 and b"_" not in b"".join(names)
+    return b"_" not in b"".join(names)
 
 
 def _file_head(download: Download, size_bytes: int) -> bytes:

@@ -78,6 +78,9 @@ class _Web(BaseApplication):  # type: ignore[misc]
             "group": os.getegid(),
             "umask": 0o077,
             "limit_request_line": 8190,
+            # The public URL says which scheme clients use. Gunicorn would refuse two headers about
+            # it that differ, and takes `https` in both of them for a difference.
+            "secure_scheme_headers": {},
         }
         for key, value in values.items():
             self.cfg.set(key, value)

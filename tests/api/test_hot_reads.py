@@ -141,6 +141,7 @@ def exchange(port: int, *pieces: bytes, answers: int = 1) -> list[Said | None]:
         b"Transfer-Encoding: chunked\r\n\r\n0\r\n",
         b"X_Forwarded_Proto: https\r\n",
         b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n",
+        b"X-Forwarded-Proto: https\r\nX-Forwarded-Protocol: https\r\nX-Forwarded-Ssl: on\r\n",
         b"If-None-Match: *\r\nIf-None-Match: *\r\n",
         b"Accept-Encoding: gzip\r\nAccept-Encoding: gzip;q=0\r\n",
         b"Host: y\r\n",
@@ -160,6 +161,24 @@ def test_what_is_no_ordinary_request_is_answered_as_falcon_answers(
     )
     hit, expected = (exchange(registry.port, one, one, answers=2) for one in requests)
     assert hit == expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"X-Forwarded-Proto: https\r\nX-Forwarded-Protocol: https\r\n",
+        b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: on\r\nX-Forwarded-Protocol: ssl\r\n",
+        b"X-Forwarded-Proto: http\r\nX-Forwarded-Ssl: on\r\n",
+        b"X-Forwarded-Proto: https, http\r\n",
+    ],
+)
+@pytest.mark.parametrize("hot", [*HOTS, b"/health"])
+def test_what_proxies_say_of_the_scheme_is_nobodys_business(
+    registry: RunningRegistry, hot: bytes, said: bytes
+) -> None:
+    (answer,) = exchange(registry.port, b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (hot, said))
+    assert answer is not None
+    assert answer.status == 200
 
 
 def test_pipelined_requests_are_answered_in_their_order(registry: RunningRegistry) -> None:
