@@ -11,7 +11,6 @@ from typing import Any
 import falcon.asgi
 
 from packledger.api.body_budget import BodyBudget
-from packledger.api.targets import in_origin_form
 
 Event = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -26,7 +25,7 @@ BUDGET = "packledger.budget"
 
 
 class PatientApp(falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]):
-    """Falcon, but it knows absolute targets, and an expected body is asked for when it is read."""
+    """Falcon, but an expected body is first asked for when somebody reads it."""
 
     bodies: BodyBudget
 
@@ -39,7 +38,6 @@ class PatientApp(falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]):
             await send({"type": "websocket.close"})
             return
         if scope["type"] == "http":
-            scope = in_origin_form(scope)
             scope[BUDGET] = self.bodies
             if _expects(scope):
                 scope[WAITS] = True

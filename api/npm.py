@@ -11,6 +11,7 @@ import falcon.asgi
 
 from packledger.api.context import Context
 from packledger.api.mounts import Access, Mounts
+from packledger.api.npm_access import NpmAccess
 from packledger.api.npm_accounts import USER_PREFIX, NpmAccounts
 from packledger.api.npm_names import PackagePath, package_path, segments
 from packledger.api.npm_owners import NpmOwners
@@ -32,6 +33,7 @@ class Npm:
         self._own_path = [*urlsplit(context.registry.public_url).path.split("/")[1:], "npm"]
         self._reads = NpmReads(context)
         self._writes = NpmWrites(context)
+        self._access = NpmAccess(context)
         self._accounts = NpmAccounts(context)
         self._tokens = NpmTokens(context)
         self._stars = NpmStars(context)
@@ -69,7 +71,7 @@ class Npm:
         """Return who answers `/-/…`."""
         if parts[:1] == ["package"]:
             path = package_path(parts[1:])
-            return self._about_tags(method, path) or self._owners.answer_for(method, path)
+            return self._about_named(method, path) or self._owners.answer_for(method, path)
         match method, parts:
             case "GET", ["ping"]:
                 return self._reads.ping
@@ -88,9 +90,13 @@ class Npm:
                 found = (answerer.answer_for(method, parts) for answerer in mine)
                 return next(filter(None, found), None)
 
-    def _about_tags(self, method: str, path: PackagePath) -> Answer | None:
-        """Return who answers `/-/package/NAME/dist-tags[/TAG]`."""
+    def _about_named(self, method: str, path: PackagePath) -> Answer | None:
+        """Return who answers `/-/package/NAME/…`."""
         match method, path.rest:
+            case "GET", ("visibility",):
+                return lambda req, resp: self._access.visibility(req, resp, path.name)
+            case "POST", ("access",):
+                return lambda req, resp: self._access.set(req, resp, path.name)
             case "GET", ("dist-tags",):
                 return lambda req, resp: self._reads.dist_tags(req, resp, path.name)
             case "PUT", ("dist-tags", tag):

@@ -83,8 +83,7 @@ class NpmAccounts:
             lambda: context.registry.log.load("account", name).state
         )
         # To strangers, a private registry does not say whether there is such an account.
-        may_say = context.open_registration or not context.private
-        if account is None and may_say:
+        if account is None and not context.private:
             await self._register(req, document)
             identity = Identity(account=name)
         else:

@@ -8,6 +8,7 @@ import msgspec
 
 from packledger.api.bodies import IN_MEMORY_BYTES, read_small, spooled
 from packledger.api.context import Context
+from packledger.api.npm_access import check_access_wish
 from packledger.commands import npm, npm_edits
 from packledger.commands.npm_body import MAX_DOCUMENT_BYTES, scan_body
 from packledger.domain.actor import Actor
@@ -69,6 +70,7 @@ class NpmWrites:
     ) -> str:
         registry = self._context.registry
         body = scan_body(buffer)
+        check_access_wish(body.access, name, private=self._context.private)
         if not body.attachments:
             npm_edits.edit(registry, identity, actor, name, body, rev)
             return "package changed"

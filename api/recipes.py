@@ -55,7 +55,8 @@ class Recipes:
     def yarnrc(self, scope: str) -> str:
         """Return `.yarnrc.yml` for a scope, with its `@`; without one for all packages.
 
-        yarn berry publishes to its own default unless told; it takes a version of today for none.
+        yarn berry publishes to its own default unless told; it takes a version of today for none,
+        and asks for `restricted` packages in a scope.
         """
         indent = "    " if scope else ""
         lines = ["npmScopes:", f"  {scope.removeprefix('@')}:"] if scope else []
@@ -63,6 +64,7 @@ class Recipes:
             f'{indent}npmRegistryServer: "{self.npm}"',
             f'{indent}npmPublishRegistry: "{self.npm}"',
             f"{indent}npmMinimalAgeGate: 0",
+            "npmPublishAccess: public",
         ]
         if self._plain_host:
             lines.append(f'unsafeHttpWhitelist: ["{self._plain_host}"]')

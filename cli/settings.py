@@ -71,7 +71,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = False
     registration: Annotated[
         Literal["closed", "open"],
-        _about("`open` lets `npm login` with a new name create an account."),
+        _about(
+            "`open` lets `npm login` with a new name create an account. Not with `private`: a "
+            "stranger could register and read everything."
+        ),
     ] = "closed"
     workers: Annotated[int, _about("Web worker processes: one for each core.", ge=1, le=64)] = 2
     max_crate_bytes: Annotated[int, _about("The largest `.crate`, compressed.", ge=1)] = 32 * MIB
@@ -316,10 +319,21 @@ def _completed(settings: Settings) -> Settings:
     check_witnesses(settings.witnesses)
     check_log_vkey(settings.log_vkey)
     _check_s3(settings)
+    _check_together(settings)
+    return msgspec.structs.replace(settings, public_url=public_url, npm_root=npm_root)
+
+
+def _check_together(settings: Settings) -> None:
+    """Check what makes no sense, or no registry, together."""
+    if settings.private and settings.registration == "open":
+        raise BadSettings(
+            "`private` and `registration` `open` exclude each other: any stranger could register "
+            "and read everything; set `registration` to `closed` and create accounts with "
+            "`packledger user add`, or set `private` to `false`"
+        )
     for key, needed, why in _NEEDS:
         if getattr(settings, key) and not getattr(settings, needed):
             raise BadSettings(f"`{key}` needs `{needed}`: {why}")
-    return msgspec.structs.replace(settings, public_url=public_url, npm_root=npm_root)
 
 
 def _check_s3(settings: Settings) -> None:

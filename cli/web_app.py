@@ -99,7 +99,8 @@ def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
         witnesses=wiring.witness_keys(settings),
         log_key=wiring.log_key(settings),
         hooks=hooks,
-        open_registration=settings.registration == "open",
+        # Settings that were not loaded from anywhere may say both.
+        open_registration=settings.registration == "open" and not settings.private,
         private=settings.private,
         commands=ThreadPoolExecutor(COMMAND_THREADS, thread_name_prefix="command"),
         files=ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="file"),

@@ -31,7 +31,6 @@ class PublishRequest(msgspec.Struct, frozen=True):
     attachment: BodyAttachment
     dist: BodyDist
     client: Mapping[str, str]
-    access: str | None = None
 
 
 class NpmEdit(msgspec.Struct, frozen=True):
@@ -72,7 +71,6 @@ def check_publish(body: NpmBody, url_name: str) -> PublishRequest:
         attachment=attachment,
         dist=described.dist or BodyDist(),
         client={field: text for field, text in client.items() if isinstance(text, str)},
-        access=body.access,
     )
 
 

@@ -54,6 +54,7 @@ BODILESS = {
     Route("PUT", "/cargo/api/v1/crates/victim/1.0.0/unyank"),
     Route("DELETE", "/npm/-/npm/v1/tokens/token/plk_x"),
     Route("DELETE", "/npm/-/package/victim/dist-tags/next"),
+    Route("DELETE", "/npm/-/package/victim/owners/alice"),
     Route("DELETE", "/npm/-/user/token/plk_x"),
     Route("DELETE", "/npm/victim/-/victim-1.0.0.tgz/-rev/2-0"),
     Route("DELETE", "/npm/victim/-rev/2-0"),
@@ -88,6 +89,8 @@ DOCUMENTS: dict[Route, Any] = {
     Route("PUT", "/cargo/api/v1/crates/victim/owners"): OWNERS,
     Route("DELETE", "/cargo/api/v1/crates/victim/owners"): OWNERS,
     Route("PUT", "/npm/-/package/victim/dist-tags/next"): "1.0.0",
+    Route("POST", "/npm/-/package/victim/access"): {"access": "public"},
+    Route("PUT", "/npm/-/package/victim/owners"): {"user": "bob"},
     Route("PUT", "/npm/-/user/org.couchdb.user:alice"): LOGIN,
     Route("PUT", "/npm/-/user/org.couchdb.user:alice/-rev/victim"): LOGIN,
     Route("POST", "/npm/-/npm/v1/tokens"): {

@@ -115,6 +115,8 @@ def _environment(
         case "berry":
             return {
                 "YARN_NPM_REGISTRY_SERVER": registry.npm.removesuffix("/"),
+                # Without it a package in a scope is sent as `restricted`, which is refused.
+                "YARN_NPM_PUBLISH_ACCESS": "public",
                 "YARN_NPM_ALWAYS_AUTH": str(always_auth).lower(),
                 "YARN_UNSAFE_HTTP_WHITELIST": "127.0.0.1",
                 "YARN_ENABLE_TELEMETRY": "false",

@@ -29,11 +29,9 @@ SAMPLES = {
     "account": "alice",
     "token": "plk_x",
 }
-# Where the paths begin that a function of api/npm.py takes apart; elsewhere it is /npm/-/.
-_BEGINNINGS = {
-    "_about_package": ["npm", PACKAGE],
-    "_about_tags": ["npm", "-", "package", PACKAGE],
-}
+# Where the paths begin that a function takes apart by `path.rest`; elsewhere it is /npm/-/.
+_ABOUT_PACKAGE = {"_about_package": ["npm", PACKAGE]}
+_ABOUT_NAMED = ["npm", "-", "package", PACKAGE]
 
 
 # What begins like this is answered by a sink: all of npm, or what of it can be read.
@@ -78,10 +76,11 @@ def _npm_routes() -> Iterator[Route]:
     for module in NPM_MODULES:
         tree = ast.parse(module.read_text())
         for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
-            begin = _BEGINNINGS.get(function.name, ["npm", "-"])
+            named = _ABOUT_PACKAGE.get(function.name, _ABOUT_NAMED)
             for node in ast.walk(function):
                 if isinstance(node, ast.Match) and "method" in ast.unparse(node.subject):
-                    yield from _cases(node, begin)
+                    rest = "path.rest" in ast.unparse(node.subject)
+                    yield from _cases(node, named if rest else ["npm", "-"])
 
 
 def _cases(match: ast.Match, begin: list[str]) -> Iterator[Route]:

@@ -65,6 +65,12 @@ def test_the_environment_separates_by_commas(tmp_path: Path) -> None:
         ("workers = 0", {}, "workers"),
         ("", {"PACKLEDGER_WORKERS": "-1"}, "`PACKLEDGER_WORKERS`"),
         ("registration = 'sometimes'", {}, "registration"),
+        ("private = true\nregistration = 'open'", {}, "`private` and `registration`.*`closed`"),
+        (
+            "private = true",
+            {"PACKLEDGER_REGISTRATION": "open"},
+            "`private` and `PACKLEDGER_REGISTRATION`.*or set `private` to `false`",
+        ),
         ("listen = []", {}, "`listen`"),
         ("listen = ['127.0.0.1:80']", {}, "`listen`.*`127.0.0.1:80`"),
         ("listen = ['http://127.0.0.1']", {}, "`listen`"),
