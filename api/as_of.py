@@ -93,7 +93,7 @@ class PastDownloads:
             raise VersionPurged(found.name, version, found.purged)
         filename = f"{found.name}-{version}.crate"
         download = Download(found.cksum, "application/gzip", filename, req.method)
-        await answer_download(resp, self._past.context, download)
+        await answer_download(req, resp, self._past.context, download)
 
 
 class PastNpm:
@@ -190,7 +190,7 @@ class PastNpm:
         if found.purged:
             raise VersionPurged(name, version, found.purged)
         download = Download(found.digest, "application/octet-stream", filename, req.method)
-        await answer_download(resp, self._past.context, download)
+        await answer_download(req, resp, self._past.context, download)
 
 
 def _read_only(moment: str) -> NotAllowed:

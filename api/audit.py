@@ -91,7 +91,7 @@ class Blobs:
         if not DIGEST.fullmatch(digest):
             raise Invalid(f"`{digest}` is not a digest: 64 hexadecimal digits in lower case")
         download = Download(digest, "application/octet-stream", digest, req.method)
-        await answer_download(resp, self._context, download)
+        await answer_download(req, resp, self._context, download)
         resp.set_header("cache-control", "private, no-store")
 
 

@@ -87,8 +87,7 @@ class Downloads:
             raise VersionPurged(found.name, version, found.purged)
         filename = f"{found.name}-{version}.crate"
         download = Download(found.cksum, CRATE_TYPE, filename, req.method)
-        await answer_download(resp, self._context, download)
-        if req.method == "GET":
+        if await answer_download(req, resp, self._context, download):
             self._context.downloads.count(CARGO, found.name)
 
 

@@ -3,10 +3,12 @@
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
+import falcon
 import falcon.asgi
 
-from packledger.api.answers import FOREVER
+from packledger.api.answers import FOREVER, has_etag
 from packledger.api.context import Context
+from packledger.api.ranges import Part, Range, range_of
 from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.npm_names import version_of_tarball
 from packledger.eventstore.blobs import BlobStore, Download
@@ -64,75 +66,115 @@ def _tarball_at(context: Context, path: str) -> Wanted | None:
 
 
 class _Begun(NamedTuple):
-    """A file of which the first piece was read. rest: None where that is all."""
+    """A part of a file of which the first piece was read. rest: None where that is all."""
 
-    size_bytes: int
+    part: Part
     start: bytes = b""
     rest: BinaryIO | None = None
 
 
-async def answer_download(resp: falcon.asgi.Response, context: Context, download: Download) -> None:
-    """Answer with a file, never held whole in memory and without any content encoding.
+async def answer_download(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, context: Context, download: Download
+) -> bool:
+    """Answer with a file, or with the part of it that is asked for, without any content encoding.
+
+    Never held whole in memory. Return whether a download begins: not where the client has it
+    already, and not where it goes on with one.
 
     Raises:
+        HTTPRangeNotSatisfiable: there is nothing of the range.
         Unavailable: the blob store cannot give the first bytes. When it is later that it cannot,
             the connection ends early.
     """
-    begun = _at_hand(context.registry.blobs, download)
+    etag = f'"{download.digest}"'
+    wanted = req.get_header("if-none-match")
+    if wanted is not None and has_etag(wanted, etag):
+        resp.status = 304
+        resp.set_headers({"cache-control": FOREVER, "etag": etag})
+        return False
+    asked = None
+    if download.method == "GET":
+        asked = range_of(req.get_header("range"), req.get_header("if-range"), etag)
+    begun = _at_hand(context.registry.blobs, download, asked)
     if begun is None:
-        begun = await context.fetch(partial(_begin, context.registry.blobs, download))
+        begun = await context.fetch(partial(_begin, context.registry.blobs, download, asked))
+    begins = download.method == "GET" and (asked is None or asked.begins)
     if isinstance(begun, str):
         resp.status = 302
         resp.set_headers({"location": begun, "cache-control": REDIRECT})
-        return
+        return begins
     resp.content_type = download.content_type
-    resp.set_headers({"cache-control": FOREVER, "etag": f'"{download.digest}"'})
-    resp.content_length = begun.size_bytes
+    resp.set_headers({"cache-control": FOREVER, "etag": etag, "accept-ranges": "bytes"})
+    resp.content_length = begun.part.size_bytes
+    if asked is not None:
+        resp.status = 206
+        resp.set_header("content-range", begun.part.content_range)
     if begun.rest is None:
         resp.data = begun.start
     else:
-        resp.stream = _Pieces(context, begun.start, begun.rest)
+        resp.stream = _Pieces(context, begun.start, begun.rest, begun.part.size_bytes)
+    return begins
 
 
-def _at_hand(blobs: BlobStore, download: Download) -> str | _Begun | None:
+def _part(asked: Range | None, size_bytes: int) -> Part:
+    part = Part(0, size_bytes, size_bytes) if asked is None else asked.of(size_bytes)
+    if part is None:
+        raise falcon.HTTPRangeNotSatisfiable(
+            size_bytes, description=f"the file has {size_bytes} bytes, none in the range"
+        )
+    return part
+
+
+def _at_hand(blobs: BlobStore, download: Download, asked: Range | None) -> str | _Begun | None:
     content = blobs.at_hand(download.digest, PIECE_BYTES) if download.method != "HEAD" else None
-    return None if content is None else _Begun(len(content), content)
+    if content is None:
+        return None
+    part = _part(asked, len(content))
+    return _Begun(part, content[part.first : part.first + part.size_bytes])
 
 
-def _begin(blobs: BlobStore, download: Download) -> str | _Begun:
+def _begin(blobs: BlobStore, download: Download, asked: Range | None) -> str | _Begun:
     """Return a URL, or a file with its first piece; one change of threads for both."""
     link = blobs.link(download)
     if link is not None:
         return link
     if download.method == "HEAD":
-        return _Begun(blobs.size_bytes(download.digest))
-    file, size_bytes = blobs.open_sized(download.digest)
+        return _Begun(_part(None, blobs.size_bytes(download.digest)))
+    if asked is None:
+        file, size_bytes = blobs.open_sized(download.digest)
+        part = _part(None, size_bytes)
+    else:
+        part = _part(asked, blobs.size_bytes(download.digest))
+        file = blobs.open_part(download.digest, part.first, part.size_bytes)
     try:
-        start = file.read(PIECE_BYTES)
+        start = file.read(min(PIECE_BYTES, part.size_bytes))
     except BaseException:
         file.close()
         raise
-    if len(start) < size_bytes:
-        return _Begun(size_bytes, start, file)
+    if len(start) < part.size_bytes:
+        return _Begun(part, start, file)
     file.close()
-    return _Begun(size_bytes, start)
+    return _Begun(part, start)
 
 
 class _Pieces:
-    """What is left of a file, for Falcon, which closes it whatever happens."""
+    """What is left of a part, for Falcon, which closes it whatever happens."""
 
-    def __init__(self, context: Context, start: bytes, rest: BinaryIO) -> None:
+    def __init__(self, context: Context, start: bytes, rest: BinaryIO, size_bytes: int) -> None:
         self._context, self._start, self._rest = context, start, rest
+        self._left_bytes = size_bytes
 
     def __aiter__(self) -> "_Pieces":
         return self
 
     async def __anext__(self) -> bytes:
         piece, self._start = self._start, b""
-        if not piece:
-            piece = await self._context.fetch(partial(self._rest.read, PIECE_BYTES))
+        if not piece and self._left_bytes:
+            wanted = min(PIECE_BYTES, self._left_bytes)
+            piece = await self._context.fetch(partial(self._rest.read, wanted))
         if not piece:
             raise StopAsyncIteration
+        self._left_bytes -= len(piece)
         return piece
 
     async def close(self) -> None:

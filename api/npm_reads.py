@@ -100,8 +100,7 @@ class NpmReads:
         if found.purged:
             raise VersionPurged(name, str(version), found.purged)
         download = Download(found.digest, TARBALL_TYPE, filename, req.method)
-        await answer_download(resp, self._context, download)
-        if req.method == "GET":
+        if await answer_download(req, resp, self._context, download):
             self._context.downloads.count(NPM, name)
 
     async def dist_tags(self, req: Request, resp: Response, name: str) -> None:

@@ -134,6 +134,16 @@ class BlobStore(Protocol):
         """
         ...
 
+    def open_part(self, digest: str, first: int, size_bytes: int) -> BinaryIO:
+        """Return a blob's bytes from `first` on as a file; read no more than `size_bytes` of it.
+
+        The part must lie inside. It is not compared with the digest, which is that of the whole.
+
+        Raises:
+            MissingBlob: no such blob.
+        """
+        ...
+
     def size_bytes(self, digest: str) -> int:
         """Return a blob's size.
 

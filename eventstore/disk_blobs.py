@@ -125,6 +125,16 @@ class DiskBlobs:
         file = self.open(digest)
         return OpenBlob(file, os.fstat(file.fileno()).st_size)
 
+    def open_part(self, digest: str, first: int, size_bytes: int) -> BinaryIO:
+        """Return a blob's bytes from `first` on as a file.
+
+        Raises:
+            MissingBlob: no such blob.
+        """
+        file = self.open(digest)
+        file.seek(first)
+        return file
+
     def size_bytes(self, digest: str) -> int:
         """Return a blob's size.
 

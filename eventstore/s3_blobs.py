@@ -25,7 +25,7 @@ from packledger.eventstore.s3_client import (
     persist,
     s3_errors_as_refusals,
 )
-from packledger.eventstore.s3_reader import VerifiedReader
+from packledger.eventstore.s3_reader import BodyReader, VerifiedReader
 from packledger.eventstore.spool import Spool, SpooledWriter, sweep
 
 RENEW_S = 60
@@ -165,6 +165,15 @@ class S3Blobs:
         reader = VerifiedReader(self._bucket, answer["Body"], digest, size_bytes)
         return OpenBlob(io.BufferedReader(reader), size_bytes)
 
+    def open_part(self, digest: str, first: int, size_bytes: int) -> BinaryIO:
+        """Return a blob's bytes from `first` on as a file.
+
+        Raises:
+            MissingBlob, Unavailable: as `open`.
+        """
+        answer = self._find("get_object", digest, Range=f"bytes={first}-{first + size_bytes - 1}")
+        return io.BufferedReader(BodyReader(self._bucket, answer["Body"], size_bytes))
+
     def size_bytes(self, digest: str) -> int:
         """Return a blob's size.
 
@@ -173,10 +182,10 @@ class S3Blobs:
         """
         return int(self._find("head_object", digest)["ContentLength"])
 
-    def _find(self, operation: str, digest: str) -> Any:
+    def _find(self, operation: str, digest: str, **more: str) -> Any:
         with s3_errors_as_refusals(self._bucket):
             try:
-                return self._ask(operation, Key=self.key(digest))
+                return self._ask(operation, Key=self.key(digest), **more)
             except ClientError as error:
                 if code_of(error) not in {"NoSuchKey", "404"}:
                     raise

@@ -1,4 +1,4 @@
-"""A blob on its way from an S3 server: checked against its digest while it is read."""
+"""A blob on its way from an S3 server: checked against its digest while it is read, if whole."""
 
 import hashlib
 import io
@@ -9,17 +9,12 @@ from packledger.eventstore.blobs import DamagedBlob
 from packledger.eventstore.s3_client import Bucket, s3_errors_as_refusals
 
 
-class VerifiedReader(io.RawIOBase):
-    """The body of an answer; its last bytes are given only if all of them have the digest.
+class BodyReader(io.RawIOBase):
+    """The body of an answer, as many bytes as were asked for."""
 
-    So whoever copies it has fewer bytes than announced when the object is damaged, never wrong
-    ones that look whole.
-    """
-
-    def __init__(self, bucket: Bucket, body: Any, digest: str, size_bytes: int) -> None:
-        self._bucket, self._body, self._digest = bucket, body, digest
+    def __init__(self, bucket: Bucket, body: Any, size_bytes: int) -> None:
+        self._bucket, self._body = bucket, body
         self._left = size_bytes
-        self._sha256 = hashlib.sha256()
 
     def readable(self) -> bool:
         """Return that it can be read."""
@@ -29,7 +24,6 @@ class VerifiedReader(io.RawIOBase):
         """Read into a buffer; return how many bytes.
 
         Raises:
-            DamagedBlob: the object is not what was stored.
             Unavailable: the server broke off, or says nothing any more.
         """
         wanted = memoryview(buffer).nbytes
@@ -39,15 +33,38 @@ class VerifiedReader(io.RawIOBase):
                 piece = self._body.read(min(wanted, self._left))
             if not piece:
                 raise Unavailable("the blob store broke off in the middle of a file; try again")
-        self._sha256.update(piece)
         self._left -= len(piece)
-        if self._left == 0 and self._sha256.hexdigest() != self._digest:
-            raise DamagedBlob(self._digest)
+        self._check(piece)
         buffer[: len(piece)] = piece
         return len(piece)
+
+    def _check(self, piece: bytes) -> None:
+        """Look at a piece before anybody gets it."""
 
     def close(self) -> None:
         """End the answer: a connection with bytes still to come is not used again."""
         if not self.closed:
             self._body.close()
         super().close()
+
+
+class VerifiedReader(BodyReader):
+    """A whole blob; its last bytes are given only if all of them have the digest.
+
+    So whoever copies it has fewer bytes than announced when the object is damaged, never wrong
+    ones that look whole.
+    """
+
+    def __init__(self, bucket: Bucket, body: Any, digest: str, size_bytes: int) -> None:
+        super().__init__(bucket, body, size_bytes)
+        self._digest, self._sha256 = digest, hashlib.sha256()
+
+    def _check(self, piece: bytes) -> None:
+        """Compare the digest at the end.
+
+        Raises:
+            DamagedBlob: the object is not what was stored.
+        """
+        self._sha256.update(piece)
+        if self._left == 0 and self._sha256.hexdigest() != self._digest:
+            raise DamagedBlob(self._digest)

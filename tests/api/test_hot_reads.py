@@ -43,6 +43,13 @@ ASKED: list[dict[str, str]] = [
     {"accept": f"application/json, {INSTALL};q=0.1"},
     {"if-none-match": "*"},
     {"if-none-match": '"another"'},
+    {"range": "bytes=0-3"},
+    {"range": "bytes=5-"},
+    {"range": "bytes=-7"},
+    {"range": "bytes=99999999-"},
+    {"range": "bytes=0-1,3-4"},
+    {"range": "bytes=5-", "if-range": '"another"'},
+    {"range": "bytes=5-", "if-none-match": "*"},
 ]
 
 

@@ -166,6 +166,23 @@ def test_what_is_at_hand_is_the_whole_blob_or_nothing(blobs: BlobStore) -> None:
     assert blobs.at_hand("0" * 64, 10) is None
 
 
+def test_a_part_is_what_lies_there(kind: str) -> None:
+    with opened(kind) as blobs:
+
+        @settings(max_examples=30, deadline=None)
+        @given(st.binary(min_size=1, max_size=300), st.data())
+        def check(content: bytes, data: st.DataObject) -> None:
+            first = data.draw(st.integers(0, len(content) - 1))
+            size_bytes = data.draw(st.integers(1, len(content) - first))
+            digest = blobs.put(content)
+            with blobs.open_part(digest, first, size_bytes) as file:
+                assert file.read(size_bytes) == content[first : first + size_bytes]
+
+        check()
+        with pytest.raises(MissingBlob):
+            blobs.open_part("0" * 64, 0, 1)
+
+
 def test_a_reader_follows_what_was_written_so_far(blobs: BlobStore) -> None:
     writer = blobs.writer()
     writer.write(b"one ")
