@@ -85,18 +85,23 @@ class PrivateReads:
 
 
 class RequestIds:
-    """Gives ids to requests: a random part for the process, which must make it, then a count."""
+    """Gives ids to requests: a random part for the process, which must make it, then a count.
+
+    What a client or a proxy calls a request stands behind that, as `OURS~THEIRS`: it can be found
+    by either, and nobody can make theirs look like one of ours, or like another request's.
+    """
 
     def __init__(self) -> None:
         self._process = secrets.token_hex(5)
         self._next = itertools.count(1)
 
     def of(self, given: str | None) -> str:
-        """Return the id that a proxy gave, if it is a harmless one, else a new one."""
+        """Return a new id. given: `X-Request-Id`, which is left out unless it is a harmless one."""
+        ours = f"{self._process}-{next(self._next):x}"
         # It is logged, recorded and answered: a token in its place must not be.
         if given and _SAFE_ID.fullmatch(redacted(given)):
-            return given
-        return f"{self._process}-{next(self._next):x}"
+            return f"{ours}~{given}"
+        return ours
 
 
 class Requests:

@@ -1,11 +1,16 @@
 """A document from memory is answered like one from Falcon."""
 
+import json
+import re
 from typing import NamedTuple
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from raw_http import Ears, connection, read_answer, send
+from respelled import respelled
 from running_registry import RunningRegistry
 from uploads import new_crate, npm_body
 
@@ -97,11 +102,35 @@ def test_another_path_to_the_same_crate_is_no_hit(registry: RunningRegistry) -> 
         assert registry.http.get("/cargo/index/hotcrate").status_code == 404
 
 
-def test_a_proxys_request_id_is_kept_and_others_differ(registry: RunningRegistry) -> None:
-    given = {"x-request-id": "from-the-proxy"}
-    assert registry.http.get("/npm/hot", headers=given).headers["x-request-id"] == "from-the-proxy"
-    ids = {registry.http.get("/npm/hot").headers["x-request-id"] for _ in range(20)}
-    assert len(ids) == 20
+def test_a_proxys_request_id_stands_behind_ours(registry: RunningRegistry) -> None:
+    """By either path; and a client that gives one of ours gets another."""
+    get, hot = registry.http.get, "/npm/hot"
+    for path in (hot, f"{hot}?falcon"):
+        ids = [get(path).headers["x-request-id"] for _ in range(5)]
+        for named in ("from-the-proxy", ids[0]):
+            whole = get(path, headers={"x-request-id": named}).headers["x-request-id"]
+            ours, _, theirs = whole.partition("~")
+            assert theirs == named
+            assert ours not in ids
+        for forged in (f"{ids[0]}~x", "a b", "x" * 65, "\xff".encode("latin-1")):
+            ids += [get(path, headers={"x-request-id": forged}).headers["x-request-id"]]
+        assert len({*ids}) == len(ids)
+        assert not [one for one in ids if not re.fullmatch("[0-9a-f]{10}-[0-9a-f]+", one)]
+
+
+def test_what_is_recorded_says_which_id_is_whose(registry: RunningRegistry) -> None:
+    """Who publishes under the id of another's request is recorded under an id of ours as well."""
+    body, headers = npm_body({"name": "whose", "version": "1.0.0"}), registry.token()
+    put = registry.http.put("/npm/whose", json=body, headers=headers)
+    first = put.headers["x-request-id"]
+    named = headers | {"x-request-id": first}
+    again = npm_body({"name": "whose", "version": "1.0.1"})
+    assert registry.http.put("/npm/whose", json=again, headers=named).status_code == 201
+    lines = registry.http.get("/audit/npm/whose", headers=headers).text.splitlines()
+    recorded = [json.loads(line)["request"] for line in lines]
+    assert recorded[0] == first
+    assert recorded[-1].endswith(f"~{first}")
+    assert recorded[-1].split("~")[0] != first
 
 
 def _said(answer: httpx.Response) -> dict[str, str]:
@@ -167,6 +196,20 @@ def test_what_is_no_ordinary_request_is_answered_as_falcon_answers(
         line % path + b"\r\nHost: x\r\n" + more + b"\r\n" for path in (hot, hot + b"?falcon")
     )
     hit, expected = (exchange(registry.port, one, one, answers=2) for one in requests)
+    assert hit == expected
+
+
+@settings(max_examples=150, deadline=None)
+@given(target=st.sampled_from([*PATHS, *FILES]).flatmap(respelled))
+def test_no_spelling_is_answered_otherwise_than_by_falcon(
+    registry: RunningRegistry, target: str
+) -> None:
+    """So what Falcon refuses, since it can be read in two ways, is no hit either."""
+    line = b"GET %s HTTP/1.1\r\nHost: x\r\n" % target.encode()
+    hit, expected = (
+        exchange(registry.port, line + more + b"\r\n")
+        for more in (b"", b"Connection: keep-alive, x\r\n")
+    )
     assert hit == expected
 
 
