@@ -62,12 +62,16 @@ def published(version: str, fields: dict[str, Any], maintainers: list[str]) -> N
 
 
 def expected_version(event: NpmVersionPublished, deprecated: str) -> dict[str, Any]:
-    user = {"_npmUser": {"name": event.by, "email": ""}} if event.by else {}
+    user = (
+        {"_npmUser": {"name": event.by, "email": f"{event.by}@noreply.invalid"}} if event.by else {}
+    )
     return {
         **({"deprecated": deprecated} if deprecated else {}),
         **json.loads(bytes(event.manifest)),
         **user,
-        "maintainers": [{"name": name, "email": ""} for name in event.maintainers],
+        "maintainers": [
+            {"name": name, "email": f"{name}@noreply.invalid"} for name in event.maintainers
+        ],
         "dist": {
             "integrity": event.integrity,
             "shasum": event.shasum,
