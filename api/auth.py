@@ -1,9 +1,14 @@
-"""Who is asking: the token alone (cargo), `Bearer TOKEN` (both), `Basic user:password` (npm)."""
+"""Who is asking: the token alone (cargo), `Bearer TOKEN` (both), `Basic user:password` (npm).
+
+A browser shows a session in its cookie. A token is no session and a session is no token: each is
+looked for where its own kind is kept.
+"""
 
 import asyncio
 import base64
 import binascii
 import hashlib
+import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
@@ -14,13 +19,14 @@ import msgspec
 from packledger.api.hooks import Hooks
 from packledger.api.login_attempts import LoginAttempts, Proxies
 from packledger.domain.errors import NotAuthenticated
-from packledger.domain.permissions import Identity
+from packledger.domain.permissions import PASSWORD, Identity
 from packledger.domain.times import rfc3339
 from packledger.eventstore.credentials import Credentials
-from packledger.projections.accounts import account_of, token_of
+from packledger.projections.accounts import SessionRow, TokenRow, account_of, session_of, token_of
 from packledger.projections.model_reader import ModelReader
 
 CACHED_TOKENS = 1_000
+LookUp = Callable[[sqlite3.Connection, str], TokenRow | SessionRow | None]
 PASSWORDS_AT_ONCE = 2
 """Each password check takes a core for 20 ms and 19 MiB."""
 
@@ -44,7 +50,7 @@ class Authenticator:
     ) -> None:
         self._accounts, self._credentials, self._now = accounts, credentials, now
         self._hooks, self._attempts, self._proxies = hooks, attempts, proxies
-        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+        self._seen: OrderedDict[tuple[LookUp, str], _Seen] = OrderedDict()
         self._passwords = asyncio.Semaphore(PASSWORDS_AT_ONCE)
 
     async def identify(self, req: falcon.asgi.Request) -> Identity | None:
@@ -84,33 +90,32 @@ class Authenticator:
         Raises:
             NotAuthenticated: unknown, revoked or expired.
         """
-        digest = hashlib.sha256(secret.encode()).hexdigest()
+        return self._by_secret(token_of, secret)
+
+    def by_session(self, secret: str) -> Identity:
+        """Return whose session this is.
+
+        Raises:
+            NotAuthenticated: unknown, ended or expired.
+        """
+        return self._by_secret(session_of, secret)
+
+    def _by_secret(self, look_up: LookUp, secret: str) -> Identity:
+        key = look_up, hashlib.sha256(secret.encode()).hexdigest()
         state = self._accounts.state()
-        seen = self._seen.get(digest)
+        seen = self._seen.get(key)
         if seen is None or seen.state != state:
-            seen = _Seen(state, self._look_up(digest))
-            self._seen[digest] = seen
+            self._seen.pop(key, None)
+            row = look_up(self._accounts.db(), key[1])
+            if row is None:
+                raise NotAuthenticated(
+                    "the token is not valid: it is unknown or was revoked; log in again"
+                )
+            seen = self._seen[key] = _Seen(state, row.identity())
             if len(self._seen) > CACHED_TOKENS:
                 self._seen.popitem(last=False)
         seen.identity.check_fresh(rfc3339(self._now()))
         return seen.identity
-
-    def _look_up(self, digest: str) -> Identity:
-        row = token_of(self._accounts.db(), digest)
-        if row is None:
-            self._seen.pop(digest, None)
-            raise NotAuthenticated(
-                "the token is not valid: it is unknown or was revoked; log in again"
-            )
-        return Identity(
-            account=row.account,
-            admin=row.role == "admin",
-            token=row.token_id,
-            read_only=row.read_only,
-            scopes=tuple(row.scopes),
-            packages=tuple(row.packages),
-            expires=row.expires,
-        )
 
     async def _by_password(self, req: falcon.asgi.Request, encoded: str) -> Identity:
         try:
@@ -139,7 +144,7 @@ class Authenticator:
         row = account_of(self._accounts.db(), account)
         if row is None or row.disabled:
             raise NotAuthenticated(f"the account `{account}` is disabled; ask an administrator")
-        return Identity(account=account, admin=row.role == "admin")
+        return Identity(account=account, admin=row.role == "admin", kind=PASSWORD)
 
     def count_registration(self, req: falcon.asgi.Request) -> None:
         """Count a new account.

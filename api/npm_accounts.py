@@ -12,9 +12,10 @@ from packledger.api.answers import PRIVATE
 from packledger.api.bodies import read_json
 from packledger.api.context import Context
 from packledger.commands import accounts
+from packledger.commands.accounts import TokenWish
 from packledger.domain.account import Account, check_account_name
 from packledger.domain.errors import Invalid, NoSuchAccount, NotAllowed, NotAuthenticated
-from packledger.domain.permissions import Identity
+from packledger.domain.permissions import LOGIN_SCOPES, PASSWORD, Identity
 from packledger.projections.accounts import account_of
 
 Request = falcon.asgi.Request
@@ -85,12 +86,13 @@ class NpmAccounts:
         # To strangers, a private registry does not say whether there is such an account.
         if account is None and not context.private:
             await self._register(req, document)
-            identity = Identity(account=name)
+            identity = Identity(account=name, kind=PASSWORD)
         else:
             identity = await context.authenticator.by_password(req, name, document.password)
         actor = context.actor(req, identity)
+        wish = TokenWish(label="npm login", scopes=LOGIN_SCOPES)
         secret, _ = await context.run(
-            lambda: accounts.issue_token(context.registry, actor, name, label="npm login")
+            lambda: accounts.issue_token(context.registry, identity, actor, name, wish)
         )
         resp.status = 201
         resp.media = {"ok": f"you are authenticated as '{name}'", "token": secret}
@@ -122,15 +124,16 @@ class NpmAccounts:
         """
         context = self._context
         try:
-            identity = context.authenticator.by_token(token)
+            ending = context.authenticator.by_token(token)
         except NotAuthenticated:
             resp.media = {"ok": "logged out"}
             return
         caller = await context.authenticator.require(req)
-        if identity.account != caller.account:
+        if ending.account != caller.account:
             raise NotAllowed("the token in the path is not yours; log out with your own")
         actor = context.actor(req, caller)
         await context.run(
-            lambda: accounts.revoke_token(context.registry, actor, identity.account, identity.token)
+            # Whoever has a token may end it.
+            lambda: accounts.revoke_token(context.registry, ending, actor, ending)
         )
         resp.media = {"ok": "logged out"}

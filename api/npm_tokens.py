@@ -12,8 +12,8 @@ from packledger.api.answers import PRIVATE, answer_json
 from packledger.api.bodies import read_json
 from packledger.api.context import Context
 from packledger.commands import accounts
-from packledger.commands.accounts import SECRET_PREFIX
-from packledger.domain.errors import Invalid, NotAllowed, NotFound
+from packledger.commands.accounts import SECRET_PREFIX, TokenWish
+from packledger.domain.errors import Invalid, NotFound
 from packledger.domain.events import TokenIssued
 from packledger.projections.accounts import TokenRow, token_by_id, tokens_of
 
@@ -25,7 +25,7 @@ READ_ONLY = "read-only"
 PERMISSIONS = {None, "", "read-write", READ_ONLY}
 
 
-class TokenWish(msgspec.Struct):
+class NpmTokenWish(msgspec.Struct):
     """The body of `npm token create`. scopes: npm scopes such as `@acme`; expires: days.
 
     What was not asked for is missing or null, as the client likes.
@@ -64,6 +64,7 @@ class NpmTokens:
     async def list(self, req: Request, resp: Response) -> None:
         """List the caller's tokens. `urls` has no `next`: pnpm would follow even an empty one."""
         identity = await self._context.authenticator.require(req)
+        identity.check_may_see_tokens()
 
         def listed() -> dict[str, object]:
             rows = tokens_of(self._context.accounts.db(), identity.account)
@@ -76,22 +77,20 @@ class NpmTokens:
         """Create a token; the caller's password is asked for again, a token is not enough."""
         context = self._context
         identity = await context.authenticator.require(req)
-        wish = await read_json(req, TokenWish, "the wish for a token")
-        _check_wish(wish)
-        await context.authenticator.by_password(req, identity.account, wish.password)
+        asked = await read_json(req, NpmTokenWish, "the wish for a token")
+        _check_wish(asked)
+        person = await context.authenticator.by_password(req, identity.account, asked.password)
         actor = context.actor(req, identity)
-        in_scopes = [f"{scope.rstrip('/')}/*" for scope in wish.scopes or []]
+        in_scopes = [f"{scope.rstrip('/')}/*" for scope in asked.scopes or []]
+        wish = TokenWish(
+            label=asked.name or asked.description or "",
+            read_only=bool(asked.readonly) or asked.packages_and_scopes_permission == READ_ONLY,
+            # Not for crates of the same names.
+            packages=[f"npm:{name}" for name in [*(asked.packages or []), *in_scopes]],
+            expires_days=asked.expires,
+        )
         secret, issued = await context.run(
-            lambda: accounts.issue_token(
-                context.registry,
-                actor,
-                identity.account,
-                label=wish.name or wish.description or "",
-                read_only=bool(wish.readonly) or wish.packages_and_scopes_permission == READ_ONLY,
-                # Not for crates of the same names.
-                packages=[f"npm:{name}" for name in [*(wish.packages or []), *in_scopes]],
-                expires_days=wish.expires,
-            )
+            lambda: accounts.issue_token(context.registry, person, actor, person.account, wish)
         )
         resp.media = {**_shown(_row(issued)), "token": secret}
         resp.set_header("cache-control", PRIVATE)
@@ -100,22 +99,22 @@ class NpmTokens:
         """Revoke one of the caller's tokens, named by its id or by the secret itself."""
         context = self._context
         identity = await context.authenticator.require(req)
-        if identity.read_only:
-            raise NotAllowed(f"the token `{identity.token}` may only read; use another one")
         token_id = which
         if which.startswith(SECRET_PREFIX):
             token_id = context.authenticator.by_token(which).token
+        if token_id != identity.token:
+            identity.check_may_see_tokens()
         row = token_by_id(context.accounts.db(), token_id)
         if row is None or (row.account != identity.account and not identity.admin):
             raise NotFound("you have no token with this id; `npm token list` shows the ids")
         actor = context.actor(req, identity)
         await context.run(
-            lambda: accounts.revoke_token(context.registry, actor, row.account, row.token_id)
+            lambda: accounts.revoke_token(context.registry, identity, actor, row.identity())
         )
         resp.media = {"ok": "token revoked"}
 
 
-def _check_wish(wish: TokenWish) -> None:
+def _check_wish(wish: NpmTokenWish) -> None:
     """Refuse limits that cannot be kept: a token must not be able to do more than was asked for."""
     if wish.cidr_whitelist:
         raise Invalid("this registry cannot bind a token to addresses; leave `--cidr` out")

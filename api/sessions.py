@@ -1,14 +1,15 @@
-"""Who looks at a page: a session is a registry token in a cookie; every form proves its origin.
+"""Who looks at a page: a session's secret in a cookie; every form proves its origin.
 
 Three things keep other sites from acting for a visitor: cookies that browsers do not send along
-(`SameSite`), the `Origin` of each form, and a token in it that only our own pages know.
+(`SameSite`), the `Origin` of each form, and a token in it that only our own pages know: a digest of
+the session under a key of ours.
 Source: https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
 """
 
-import contextlib
 import hashlib
 import hmac
 import secrets
+from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,22 +19,24 @@ import msgspec
 from packledger.api.bodies import read_small
 from packledger.api.context import Context
 from packledger.commands import accounts
-from packledger.domain.errors import Invalid, NotAllowed, NotAuthenticated, NotFound
+from packledger.commands.accounts import SESSION_DAYS
+from packledger.domain.errors import Invalid, NotAllowed, NotAuthenticated, Unavailable
 from packledger.domain.permissions import Identity
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
 Form = dict[str, list[str]]
 
-SESSION_LABEL = "web session"
-SESSION_DAYS = 1
 FORM_BYTES = 64 * 1024
 FORM_FIELDS = 1_000
 TOKEN_FIELD = "form_token"  # noqa: S105 - a field's name
 
 
 class Visitor(msgspec.Struct, frozen=True):
-    """Who looks. identity: None for nobody; secret: of the session, empty without one."""
+    """Who looks. identity: None for nobody; secret: of the session, empty without one.
+
+    All that a page does for its visitor it does for this identity, whose `kind` is a session.
+    """
 
     identity: Identity | None = None
     secret: str = ""
@@ -55,6 +58,8 @@ class Sessions:
         # Browsers keep a name with this prefix from being set by another host or over http.
         prefix = "__Host-" if self._secure and self._path == "/" else ""
         self._session, self._form = f"{prefix}packledger-session", f"{prefix}packledger-form"
+        self._key = b""
+        self._read_key()
 
     def visitor(self, req: Request) -> Visitor:
         """Return who looks; a session that has ended is nobody."""
@@ -62,19 +67,30 @@ class Sessions:
         if not secret:
             return NOBODY
         try:
-            return Visitor(self._context.authenticator.by_token(secret), secret)
+            return Visitor(self._context.authenticator.by_session(secret), secret)
         except NotAuthenticated:
             return NOBODY
 
     def form_token(self, req: Request, resp: Response, visitor: Visitor) -> str:
         """Return what this visitor's forms must carry."""
         if visitor.secret:
-            return _token(visitor.secret)
+            return self._token(visitor.secret)
         key = (req.get_cookie_values(self._form) or [""])[0]
         if not key:
             key = secrets.token_urlsafe(24)
             self._set(resp, self._form, key, "Strict")
-        return _token(key)
+        return self._token(key)
+
+    def _read_key(self) -> None:
+        with suppress(Unavailable):
+            self._key = self._context.registry.credentials.form_key().encode()
+
+    def _token(self, secret: str) -> str:
+        """Return a form's token, empty as long as our key cannot be read: no form is taken then."""
+        if not self._key:
+            self._context.commands.submit(self._read_key)
+            return ""
+        return hmac.new(self._key, secret.encode(), hashlib.sha256).hexdigest()
 
     async def read_form(self, req: Request, visitor: Visitor) -> Form:
         """Return a form that one of our own pages sent: field → values.
@@ -95,8 +111,8 @@ class Sessions:
         except ValueError as error:
             raise Invalid("the form cannot be read; load the page again") from error
         key = visitor.secret or (req.get_cookie_values(self._form) or [""])[0]
-        given = field(form, TOKEN_FIELD)
-        if not key or not hmac.compare_digest(given.encode(), _token(key).encode()):
+        given, wanted = field(form, TOKEN_FIELD), self._token(key) if key else ""
+        if not wanted or not hmac.compare_digest(given.encode(), wanted.encode()):
             raise NotAllowed(
                 "the form is from an older page or your browser refuses cookies; go back, load the "
                 "page again and send it once more"
@@ -130,29 +146,22 @@ class Sessions:
         """Give the browser a session of this account."""
         context = self._context
         actor = context.actor(req, identity)
-        secret, _ = await context.run(
-            lambda: accounts.issue_token(
-                context.registry,
-                actor,
-                identity.account,
-                label=SESSION_LABEL,
-                expires_days=SESSION_DAYS,
-            )
+        secret = await context.run(
+            lambda: accounts.begin_session(context.registry, actor, identity.account)
         )
         self._set(resp, self._session, secret, "Lax", max_age_s=SESSION_DAYS * 86_400)
 
     async def end(self, req: Request, resp: Response, visitor: Visitor) -> None:
-        """End the session: its token is revoked, its cookies are gone."""
+        """End the session: its secret is refused, its cookies are gone."""
         identity = visitor.identity
         if identity is not None:
             context = self._context
             actor = context.actor(req, identity)
-            with contextlib.suppress(NotFound):  # revoked meanwhile, from another page
-                await context.run(
-                    lambda: accounts.revoke_token(
-                        context.registry, actor, identity.account, identity.token
-                    )
+            await context.run(
+                lambda: accounts.end_session(
+                    context.registry, actor, identity.account, identity.token
                 )
+            )
         # Not Falcon's `unset_cookie`: without `Secure` a `__Host-` cookie would stay.
         for name, same_site in ((self._session, "Lax"), (self._form, "Strict")):
             self._set(resp, name, "", same_site, expires=_LONG_AGO)
@@ -182,10 +191,6 @@ class Sessions:
 def field(form: Form, name: str) -> str:
     """Return a field's first value, empty when it is not there."""
     return form.get(name, [""])[0]
-
-
-def _token(key: str) -> str:
-    return hmac.new(key.encode(), b"packledger form", hashlib.sha256).hexdigest()
 
 
 def _origin(url: str) -> str:

@@ -1,19 +1,26 @@
-"""An account's own tokens: listed, created and shown once, revoked."""
+"""An account's own tokens and sessions: listed, created and shown once, ended."""
 
 import asyncio
 
 import falcon.asgi
 
 from packledger.api.page_words import day
-from packledger.api.sessions import SESSION_LABEL, Form, Visitor, field
+from packledger.api.sessions import Form, Visitor, field
 from packledger.api.site import Site
 from packledger.commands import accounts
-from packledger.domain.account import SCOPES
+from packledger.commands.accounts import TokenWish
+from packledger.domain.actor import Actor
 from packledger.domain.errors import Invalid, NotFound, RegistryError
 from packledger.domain.events import TokenIssued
-from packledger.domain.permissions import Identity
+from packledger.domain.permissions import PACKAGE_SCOPES, SCOPES, Identity
 from packledger.domain.times import rfc3339
-from packledger.projections.accounts import TokenRow, tokens_of
+from packledger.projections.accounts import (
+    SessionRow,
+    TokenRow,
+    sessions_of,
+    token_by_id,
+    tokens_of,
+)
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
@@ -25,6 +32,9 @@ SCOPE_WORDS = {
     "yank": "yank, deprecate and unpublish",
     "change-owners": "change owners",
     "dist-tags": "set dist-tags",
+    "stars": "star packages",
+    "manage-tokens": "list and revoke your tokens",
+    "fetch-files": "fetch every stored file and the whole history, as an administrator",
 }
 MAX_PATTERNS = 50
 
@@ -54,17 +64,10 @@ class AccountPage:
         form = await site.sessions.read_form(req, visitor)
         actor = context.actor(req, identity)
         try:
-            wanted = _wanted(form)
+            wish = _wanted(form)
             secret, issued = await context.run(
                 lambda: accounts.issue_token(
-                    context.registry,
-                    actor,
-                    identity.account,
-                    label=wanted.label,
-                    read_only=wanted.read_only,
-                    scopes=wanted.scopes,
-                    packages=wanted.packages,
-                    expires_days=wanted.days,
+                    context.registry, identity, actor, identity.account, wish
                 )
             )
         except RegistryError as error:
@@ -76,7 +79,7 @@ class AccountPage:
         resp.set_header("cache-control", "no-store")
 
     async def on_post_revoke(self, req: Request, resp: Response) -> None:
-        """Revoke one of one's own tokens."""
+        """Revoke one of one's own tokens, or end one of one's sessions."""
         site, context = self._site, self._site.context
         visitor = site.sessions.visitor(req)
         identity = visitor.identity
@@ -85,15 +88,23 @@ class AccountPage:
             return
         form = await site.sessions.read_form(req, visitor)
         actor = context.actor(req, identity)
-        token_id = field(form, "token_id")
+        which = field(form, "token_id")
         try:
-            await context.run(
-                lambda: accounts.revoke_token(context.registry, actor, identity.account, token_id)
-            )
+            await context.run(lambda: self._end(identity, actor, which))
         except NotFound as error:
             await self._show(req, resp, visitor, identity, status=404, refusal=error.sentence)
             return
         site.go(resp, "/account?revoked")
+
+    def _end(self, identity: Identity, actor: Actor, which: str) -> None:
+        context, name = self._site.context, identity.account
+        if which in {row.session_id for row in sessions_of(context.accounts.db(), name)}:
+            accounts.end_session(context.registry, actor, name, which)
+            return
+        row = token_by_id(context.accounts.db(), which)
+        if row is None or row.account != name:
+            raise NotFound(f"you have no token `{which[:40]}`")
+        accounts.revoke_token(context.registry, identity, actor, row.identity())
 
     async def _show(  # noqa: PLR0913 - a page with a form has many states
         self,
@@ -107,9 +118,12 @@ class AccountPage:
         sent: Form | None = None,
     ) -> None:
         now = rfc3339(self._site.context.registry.now())
-        rows = await asyncio.to_thread(
-            lambda: tokens_of(self._site.context.accounts.db(), identity.account)
+        db = self._site.context.accounts.db
+        rows, begun = await asyncio.to_thread(
+            lambda: (tokens_of(db(), identity.account), sessions_of(db(), identity.account))
         )
+        tokens = [_shown(row, now) for row in reversed(rows)]
+        live = [row for row in begun if row.expires > now]
         await self._site.render_long(
             req,
             resp,
@@ -117,7 +131,8 @@ class AccountPage:
             visitor=visitor,
             status=status,
             refusal=refusal,
-            tokens=[_shown(row, now, identity) for row in reversed(rows) if _worth(row, now)],
+            tokens=tokens,
+            sessions=[_shown_session(row, identity) for row in reversed(live)],
             expiries=EXPIRIES,
             scopes=SCOPE_WORDS,
             sent=sent or {},
@@ -126,12 +141,16 @@ class AccountPage:
         resp.set_header("cache-control", "no-store")
 
 
-def _worth(row: TokenRow, now: str) -> bool:
-    """Return whether a token is worth a line: a session that is over by itself is not."""
-    return row.label != SESSION_LABEL or row.expires > now
+def _shown_session(row: SessionRow, identity: Identity) -> dict[str, object]:
+    return {
+        "id": row.session_id,
+        "created": row.created,
+        "expires": day(row.expires),
+        "this": row.session_id == identity.token,
+    }
 
 
-def _shown(row: TokenRow, now: str, identity: Identity) -> dict[str, object]:
+def _shown(row: TokenRow, now: str) -> dict[str, object]:
     expired = bool(row.expires) and row.expires <= now
     return {
         "id": row.token_id,
@@ -140,44 +159,45 @@ def _shown(row: TokenRow, now: str, identity: Identity) -> dict[str, object]:
         "expires": day(row.expires) if row.expires else "never",
         "expired": expired,
         "limits": limits_of(row),
-        "this": row.token_id == identity.token,
     }
 
 
 def limits_of(token: TokenRow | TokenIssued) -> str:
     """Return in words what a token may do."""
-    scopes = ", ".join(SCOPE_WORDS.get(scope, scope) for scope in token.scopes)
-    may = "Read only" if token.read_only else f"May {scopes}" if scopes else "May do all you may"
+    given = set(token.scopes or PACKAGE_SCOPES)
+    everything = given.issuperset(PACKAGE_SCOPES)
+    named = [one for one in token.scopes if not (everything and one in PACKAGE_SCOPES)]
+    scopes = ", ".join(SCOPE_WORDS.get(scope, scope) for scope in named)
+    may = "Read only" if token.read_only else "May do all you may" if everything else ""
+    may = f"{may}, and {scopes}" if may and scopes else may or f"May {scopes}"
     return f"{may}; for {', '.join(token.packages)} alone" if token.packages else may
 
 
-class _Wanted:
-    """A token as the form asks for it."""
-
-    def __init__(self, form: Form) -> None:
-        self.label = field(form, "label").strip()
-        self.read_only = field(form, "access") == "read"
-        # What a token may do is no question where it may not write at all.
-        self.scopes = [] if self.read_only else form.get("scope", [])
-        self.packages = field(form, "packages").replace(",", " ").split()
-        days = field(form, "days")
-        self.days = int(days) if days.isdecimal() and len(days) <= 4 else None
-
-
-def _wanted(form: Form) -> _Wanted:
+def _wanted(form: Form) -> TokenWish:
     """Return what the form asks for.
 
     Raises:
         Invalid: no name, an expiry that is not offered, or an unknown scope.
     """
-    wanted = _Wanted(form)
-    if not wanted.label:
+    label, days = field(form, "label").strip(), field(form, "days")
+    read_only = field(form, "access") == "read"
+    scopes = form.get("scope", [])
+    packages = field(form, "packages").replace(",", " ").split()
+    if not label:
         raise Invalid("give the token a name, so that you know later what it is for")
-    if field(form, "days") not in EXPIRIES:
+    if days not in EXPIRIES:
         raise Invalid("choose one of the times after which the token expires")
-    unknown = [scope for scope in wanted.scopes if scope not in SCOPES]
+    unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:
         raise Invalid(f"`{unknown[0][:40]}` is not something that a token can be limited to")
-    if len(wanted.packages) > MAX_PATTERNS or any(len(one) > 256 for one in wanted.packages):
+    if len(packages) > MAX_PATTERNS or any(len(one) > 256 for one in packages):
         raise Invalid(f"a token is limited to at most {MAX_PATTERNS} packages; use a name with `*`")
-    return wanted
+    # What a token may change is no question where it may change nothing.
+    kept = [scope for scope in scopes if not (read_only and scope in PACKAGE_SCOPES)]
+    return TokenWish(
+        label=label,
+        read_only=read_only,
+        scopes=kept,
+        packages=packages,
+        expires_days=int(days) if days else None,
+    )

@@ -84,7 +84,17 @@ def _seen(recorded: Recorded) -> dict[str, Any]:
 
 def _detail(event: Event) -> str:
     """Return what tells two events of one kind apart."""
-    fields = ("dist_tag", "version", "reason", "owner", "token_id", "role", "public_url", "keyid")
+    fields = (
+        "dist_tag",
+        "version",
+        "reason",
+        "owner",
+        "token_id",
+        "session_id",
+        "role",
+        "public_url",
+        "keyid",
+    )
     return " ".join(str(getattr(event, field)) for field in fields if hasattr(event, field))
 
 

@@ -6,10 +6,10 @@ import msgspec
 from packledger.cli import wiring
 from packledger.cli.options import Commands, common, opened
 from packledger.cli.settings import Settings
-from packledger.cli.users import OPERATOR
 from packledger.commands import accounts
-from packledger.domain.account import SCOPES
+from packledger.commands.accounts import TokenWish
 from packledger.domain.errors import NotFound
+from packledger.domain.permissions import OPERATOR, SCOPES
 from packledger.projections.accounts import token_by_id, tokens_of
 from packledger.projections.board import ACCOUNTS
 
@@ -38,16 +38,15 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Print a new token; it is shown only this once."""
     with opened(settings) as registry:
-        secret, _ = accounts.issue_token(
-            registry,
-            registry.actor(OPERATOR),
-            account,
+        wish = TokenWish(
             label=label,
             read_only=read_only,
             scopes=scopes,
             packages=packages,
             expires_days=expires,
         )
+        actor = registry.actor(OPERATOR.account)
+        secret, _ = accounts.issue_token(registry, OPERATOR, actor, account, wish)
     click.echo(secret)
 
 
@@ -85,7 +84,8 @@ def revoke(settings: Settings, token_id: str) -> None:
         row = token_by_id(wiring.open_reader(settings, registry.board, ACCOUNTS).db(), token_id)
         if row is None:
             raise NotFound(f"there is no token `{token_id}`; `packledger token list` shows the ids")
-        refused = accounts.revoke_token(registry, registry.actor(OPERATOR), row.account, token_id)
+        actor = registry.actor(OPERATOR.account)
+        refused = accounts.revoke_token(registry, OPERATOR, actor, row.identity())
     if not refused:
         click.echo("recorded, but no projector runs: it is refused once `serve` is up", err=True)
     click.echo(f"revoked {token_id} of {row.account}")

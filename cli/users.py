@@ -74,7 +74,7 @@ def disable(settings: Settings, name: str) -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @common
 def password(settings: Settings, name: str, password_stdin: bool) -> None:
-    """Set another password for the account NAME; its tokens stay valid."""
+    """Set another password for the account NAME; its tokens stay valid, its sessions end."""
     secret = read_password(password_stdin)
     with opened(settings) as registry:
         accounts.change_password(registry, registry.actor(OPERATOR), name, secret)

@@ -1,4 +1,4 @@
-"""Accounts and tokens: register, set up, disable, issue, revoke.
+"""Accounts, tokens and sessions: register, set up, disable, issue, revoke, sign in and out.
 
 A credential is written before the event that needs it, like a blob.
 """
@@ -9,19 +9,34 @@ import string
 from collections.abc import Sequence
 from datetime import timedelta
 
+import msgspec
+
 from packledger.commands.registry import Registry
 from packledger.domain import account
 from packledger.domain.account import Account, check_account_name
 from packledger.domain.actor import Actor
 from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAuthenticated
-from packledger.domain.events import TokenIssued
+from packledger.domain.events import SessionBegun, TokenIssued
+from packledger.domain.permissions import Identity
 from packledger.domain.times import rfc3339
 
 SECRET_PREFIX = "plk_"  # noqa: S105 - not a secret: what secret scanners look for
+SESSION_PREFIX = "pls_"
 SECRET_LENGTH = 40
 """Letters and digits after the prefix: 238 random bits, so a fast hash of it is safe to keep."""
 MIN_PASSWORD = 8
 MAX_PASSWORD = 1024
+SESSION_DAYS = 1
+
+
+class TokenWish(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new token shall be. label: for people; expires_days: None for never."""
+
+    label: str = ""
+    read_only: bool = False
+    scopes: Sequence[str] = ()
+    packages: Sequence[str] = ()
+    expires_days: int | None = None
 
 
 def register(
@@ -89,7 +104,7 @@ def claim_setup(registry: Registry, actor: Actor, code: str, name: str, password
 
 
 def change_password(registry: Registry, actor: Actor, name: str, password: str) -> None:
-    """Set another password; tokens stay valid.
+    """Set another password; tokens stay valid, sessions end.
 
     Raises:
         NoSuchAccount: there is none.
@@ -119,55 +134,94 @@ def disable(registry: Registry, actor: Actor, name: str) -> None:
     )
 
 
-def issue_token(  # noqa: PLR0913, PLR0917 - what a token can be limited to
-    registry: Registry,
-    actor: Actor,
-    name: str,
-    label: str = "",
-    read_only: bool = False,
-    scopes: Sequence[str] = (),
-    packages: Sequence[str] = (),
-    expires_days: int | None = None,
+def issue_token(
+    registry: Registry, identity: Identity, actor: Actor, name: str, wish: TokenWish
 ) -> tuple[str, TokenIssued]:
     """Return a new secret, to be shown once, and what the log holds of it.
+
+    identity: who asks; the token can do no more than that one.
 
     Raises:
         NoSuchAccount, NotAllowed, Invalid: as `domain.account.decide_issue`.
     """
-    if expires_days is not None and not 1 <= expires_days <= 3650:
+    days = wish.expires_days
+    if days is not None and not 1 <= days <= 3650:
         raise Invalid("a token expires after 1 to 3650 days, or never")
-    expires = rfc3339(registry.now() + timedelta(days=expires_days)) if expires_days else ""
-    alphabet = string.ascii_letters + string.digits
-    secret = SECRET_PREFIX + "".join(secrets.choice(alphabet) for _ in range(SECRET_LENGTH))
+    secret, sha256 = _new_secret(SECRET_PREFIX)
     issued = TokenIssued(
         **actor.stamp(),
         account=name,
         token_id=secrets.token_hex(6),
-        sha256=hashlib.sha256(secret.encode()).hexdigest(),
-        label=label[:100],
-        read_only=read_only,
-        scopes=tuple(scopes),
-        packages=tuple(packages),
-        expires=expires,
+        sha256=sha256,
+        label=wish.label[:100],
+        read_only=wish.read_only,
+        scopes=tuple(wish.scopes),
+        packages=tuple(wish.packages),
+        expires=rfc3339(registry.now() + timedelta(days=days)) if days else "",
     )
+    identity.check_may_issue(name, issued)
     registry.execute(
         "account", name, lambda state, version: account.decide_issue(state, actor, issued)
     )
     return secret, issued
 
 
-def revoke_token(registry: Registry, actor: Actor, name: str, token_id: str) -> bool:
+def _new_secret(prefix: str) -> tuple[str, str]:
+    """Return a secret, and the SHA-256 that is kept of it."""
+    alphabet = string.ascii_letters + string.digits
+    secret = prefix + "".join(secrets.choice(alphabet) for _ in range(SECRET_LENGTH))
+    return secret, hashlib.sha256(secret.encode()).hexdigest()
+
+
+def revoke_token(registry: Registry, identity: Identity, actor: Actor, token: Identity) -> bool:
     """End a token; return whether it is refused already: it is not while no projector runs.
+
+    identity: who asks; token: whom it stands for.
 
     Raises:
         NoSuchAccount, NotFound: no such account or token.
+        NotAllowed: it is not the caller's, or may do more than the caller.
+    """
+    identity.check_may_revoke(token)
+    registry.execute(
+        "account",
+        token.account,
+        lambda state, version: account.decide_revoke(state, actor, token.account, token.token),
+    )
+    return not registry.board.waiting_for(registry.log.last_position())
+
+
+def begin_session(registry: Registry, actor: Actor, name: str) -> str:
+    """Return the secret of a new session, for the cookie of one browser.
+
+    Raises:
+        NoSuchAccount, NotAllowed: no such account, or a disabled one.
+    """
+    secret, sha256 = _new_secret(SESSION_PREFIX)
+    begun = SessionBegun(
+        **actor.stamp(),
+        name=name,
+        session_id=secrets.token_hex(6),
+        sha256=sha256,
+        expires=rfc3339(registry.now() + timedelta(days=SESSION_DAYS)),
+    )
+    registry.execute(
+        "account", name, lambda state, version: account.decide_begin_session(state, actor, begun)
+    )
+    return secret
+
+
+def end_session(registry: Registry, actor: Actor, name: str, session_id: str) -> None:
+    """End a session of an account; does nothing when it has ended.
+
+    Raises:
+        NoSuchAccount: there is none.
     """
     registry.execute(
         "account",
         name,
-        lambda state, version: account.decide_revoke(state, actor, name, token_id),
+        lambda state, version: account.decide_end_session(state, actor, name, session_id),
     )
-    return not registry.board.waiting_for(registry.log.last_position())
 
 
 def check_accounts_exist(registry: Registry, names: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from packledger.commands.registry import Registry
 from packledger.domain import npm_package
 from packledger.domain.actor import Actor
 from packledger.domain.ecosystems import NPM
-from packledger.domain.errors import Conflict, Invalid, NotAllowed, NotFound
+from packledger.domain.errors import Conflict, Invalid, NotFound
 from packledger.domain.events import Event, NpmOwnerAdded
 from packledger.domain.npm_names import canonical_npm_name, check_dist_tag
 from packledger.domain.npm_package import NpmPackage
@@ -97,8 +97,7 @@ def _by_exact_text(package: NpmPackage, wanted: NpmEdit) -> dict[str, str]:
 def _decide_star(
     package: NpmPackage, identity: Identity, actor: Actor, starred: bool
 ) -> Sequence[Event]:
-    if identity.read_only:
-        raise NotAllowed(f"the token `{identity.token}` may only read; use another one to write")
+    identity.check_may("stars", NPM, package.name)
     return npm_package.decide_star(package, actor, package.name, starred)
 
 

@@ -1,4 +1,6 @@
-"""An account and its tokens: what their events add up to, and what may happen to them.
+"""An account, its tokens and its sessions: what their events add up to, and what may happen.
+
+A token is for programs, a session for one browser; neither is ever taken for the other.
 
 Passwords are not here: their hashes live beside the log, in `eventstore/credentials.py`.
 """
@@ -16,28 +18,34 @@ from packledger.domain.events import (
     AccountRegistered,
     AccountRoleChanged,
     Event,
+    SessionBegun,
+    SessionEnded,
     TokenIssued,
     TokenRevoked,
 )
+from packledger.domain.permissions import SCOPES
 
 ROLES = ("user", "admin")
-SCOPES = ("publish-new", "publish-update", "yank", "change-owners", "dist-tags")
-"""What a token can be limited to: crates.io's names, and `dist-tags` for npm's."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 
 
 class Account(msgspec.Struct):
-    """An account's state. tokens: public id → label, the live ones only."""
+    """An account's state.
+
+    tokens: public id → label, the live ones only; sessions: public id → when they end by
+    themselves, RFC 3339.
+    """
 
     name: str
     role: str
     disabled: bool
     tokens: dict[str, str]
+    sessions: dict[str, str] = {}
 
     def copy(self) -> "Account":
         """Return a copy that `evolve` may change."""
-        return Account(self.name, self.role, self.disabled, dict(self.tokens))
+        return Account(self.name, self.role, self.disabled, dict(self.tokens), dict(self.sessions))
 
 
 def check_account_name(name: str) -> None:
@@ -53,23 +61,30 @@ def check_account_name(name: str) -> None:
         )
 
 
-def evolve(account: Account | None, event: Event) -> Account:
+def evolve(account: Account | None, event: Event) -> Account:  # noqa: C901 - one case an event
     """Fold one event of an account's stream into its state, in place."""
     if isinstance(event, AccountRegistered):
         return Account(event.name, event.role, False, {})
     assert account is not None, "an account's stream begins with account.registered"
     match event:
         case AccountPasswordChanged():
-            pass
+            account.sessions.clear()
         case AccountRoleChanged(role=role):
             account.role = role
         case AccountDisabled():
             account.disabled = True
             account.tokens.clear()
+            account.sessions.clear()
         case TokenIssued(token_id=token_id, label=label):
             account.tokens[token_id] = label
         case TokenRevoked(token_id=token_id):
             account.tokens.pop(token_id)
+        case SessionBegun(session_id=session_id, at=at, expires=expires):
+            # Those that are over leave, or an account that signs in daily would grow for ever.
+            live = {one: until for one, until in account.sessions.items() if until > at}
+            account.sessions = {**live, session_id: expires}
+        case SessionEnded(session_id=session_id):
+            account.sessions.pop(session_id)
         case _:
             raise TypeError(f"{type(event).__name__} is no event of an account")
     return account
@@ -130,6 +145,32 @@ def decide_issue(account: Account | None, actor: Actor, issued: TokenIssued) -> 
         if scope not in SCOPES:
             raise Invalid(f"`{scope}` is not a scope; it is one of {', '.join(SCOPES)}")
     return [issued]
+
+
+def decide_begin_session(account: Account | None, actor: Actor, begun: SessionBegun) -> list[Event]:
+    """Return the event of a browser that signed in.
+
+    Raises:
+        NoSuchAccount: there is none.
+        NotAllowed: the account is disabled.
+    """
+    account = existing(account, begun.name)
+    if account.disabled:
+        raise NotAllowed(f"the account `{account.name}` is disabled; ask an administrator")
+    return [begun]
+
+
+def decide_end_session(
+    account: Account | None, actor: Actor, name: str, session_id: str
+) -> list[Event]:
+    """Return the event that signs a browser out; none when it is so already.
+
+    Raises:
+        NoSuchAccount: there is none.
+    """
+    if session_id not in existing(account, name).sessions:
+        return []
+    return [SessionEnded(**actor.stamp(), name=name, session_id=session_id)]
 
 
 def decide_revoke(account: Account | None, actor: Actor, name: str, token_id: str) -> list[Event]:

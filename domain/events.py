@@ -263,6 +263,25 @@ class TokenRevoked(Event, frozen=True, tag="token.revoked.v1"):
     token_id: str
 
 
+class SessionBegun(Event, frozen=True, tag="account.session_begun.v1"):
+    """Somebody signed in with a browser.
+
+    sha256: hex of the secret in its cookie; expires: RFC 3339.
+    """
+
+    name: str
+    session_id: str
+    sha256: str
+    expires: str
+
+
+class SessionEnded(Event, frozen=True, tag="account.session_ended.v1"):
+    """A browser was signed out; the cookie is refused from now on."""
+
+    name: str
+    session_id: str
+
+
 class DownloadsCounted(Event, frozen=True, tag="downloads.counted.v1"):
     """A node's downloads since it counted last: `cargo:NAME` or `npm:NAME` → how many."""
 

@@ -22,8 +22,12 @@ _NOBODY = _HASHER.hash(secrets.token_hex(16))
 """Verified for unknown accounts, so that an answer takes as long as for a known one."""
 
 
+FORMS = "forms"
+"""The name of the key of forms among those that sign; of those each is named by its digest."""
+
+
 class Credentials:
-    """One table of accounts, the one-time setup code, and the keys that sign npm versions."""
+    """One table of accounts, the one-time setup code, and keys: of npm versions, and of forms."""
 
     def __init__(self, table: CredentialsTable) -> None:
         self._table = table
@@ -128,6 +132,18 @@ class Credentials:
         self._table.change(
             "INSERT INTO signing_keys VALUES (?, ?) ON CONFLICT DO NOTHING", keyid, private_key
         )
+
+    def form_key(self) -> str:
+        """Return the secret that proves our own forms, the same in every process of every node.
+
+        Made when it is first asked for.
+        """
+        found = self.signing_key(FORMS)
+        if found is None:
+            self.add_signing_key(FORMS, secrets.token_urlsafe(32))
+            found = self.signing_key(FORMS)  # another process may have been quicker
+        assert found is not None, "it was stored"
+        return found
 
     def signing_key(self, keyid: str) -> str | None:
         """Return a private key, None if it is not here."""

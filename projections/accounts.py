@@ -1,4 +1,4 @@
-"""Accounts and tokens: which secret belongs to whom, and what it may do."""
+"""Accounts, tokens and sessions: which secret belongs to whom, and what it may do."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -7,16 +7,29 @@ import msgspec
 
 from packledger.domain.events import (
     AccountDisabled,
+    AccountPasswordChanged,
     AccountRegistered,
     AccountRoleChanged,
+    SessionBegun,
+    SessionEnded,
     TokenIssued,
     TokenRevoked,
 )
+from packledger.domain.permissions import SESSION, Identity
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import ACCOUNTS
 
 _OF_ACCOUNTS = frozenset(
-    {AccountRegistered, AccountRoleChanged, AccountDisabled, TokenIssued, TokenRevoked}
+    {
+        AccountRegistered,
+        AccountRoleChanged,
+        AccountDisabled,
+        AccountPasswordChanged,
+        TokenIssued,
+        TokenRevoked,
+        SessionBegun,
+        SessionEnded,
+    }
 )
 
 
@@ -43,12 +56,44 @@ class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
     created: str
     expires: str
 
+    def identity(self) -> Identity:
+        """Return who acts with it."""
+        return Identity(
+            account=self.account,
+            admin=self.role == "admin",
+            token=self.token_id,
+            read_only=self.read_only,
+            scopes=tuple(self.scopes),
+            packages=tuple(self.packages),
+            expires=self.expires,
+        )
+
+
+class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A browser that is signed in, and its account. expires: RFC 3339."""
+
+    session_id: str
+    account: str
+    role: str
+    created: str
+    expires: str
+
+    def identity(self) -> Identity:
+        """Return who looks with it."""
+        return Identity(
+            account=self.account,
+            admin=self.role == "admin",
+            token=self.session_id,
+            expires=self.expires,
+            kind=SESSION,
+        )
+
 
 class Accounts:
     """Folds accounts and tokens into rows."""
 
     name = ACCOUNTS
-    schema = 1
+    schema = 2
     renderer = 1
     tables = """
         CREATE TABLE accounts (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
@@ -57,11 +102,16 @@ class Accounts:
             account TEXT NOT NULL, label TEXT NOT NULL, read_only INTEGER NOT NULL,
             scopes TEXT NOT NULL, packages TEXT NOT NULL, created TEXT NOT NULL,
             expires TEXT NOT NULL);
-        CREATE INDEX tokens_by_account ON tokens (account)
+        CREATE INDEX tokens_by_account ON tokens (account);
+        CREATE TABLE sessions (sha256 TEXT PRIMARY KEY, session_id TEXT NOT NULL UNIQUE,
+            account TEXT NOT NULL, created TEXT NOT NULL, expires TEXT NOT NULL);
+        CREATE INDEX sessions_by_account ON sessions (account)
     """
     indexes = ""
 
-    def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
+    def apply(  # noqa: C901 - one case an event
+        self, db: sqlite3.Connection, page: Sequence[Recorded]
+    ) -> None:
         """Fold a page of events."""
         # Hardly any is: five patterns that do not match cost ten times as much.
         for recorded in [one for one in page if type(one.event) in _OF_ACCOUNTS]:
@@ -75,10 +125,17 @@ class Accounts:
                 case AccountDisabled(name=name):
                     db.execute("UPDATE accounts SET disabled = 1 WHERE name = ?", (name,))
                     db.execute("DELETE FROM tokens WHERE account = ?", (name,))
+                    db.execute("DELETE FROM sessions WHERE account = ?", (name,))
+                case AccountPasswordChanged(name=name):
+                    db.execute("DELETE FROM sessions WHERE account = ?", (name,))
                 case TokenIssued() as issued:
                     _issue(db, issued)
                 case TokenRevoked(token_id=token_id):
                     db.execute("DELETE FROM tokens WHERE token_id = ?", (token_id,))
+                case SessionBegun() as begun:
+                    _begin(db, begun)
+                case SessionEnded(session_id=session_id):
+                    db.execute("DELETE FROM sessions WHERE session_id = ?", (session_id,))
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Do nothing: rows are written at once."""
@@ -93,13 +150,23 @@ class Accounts:
         """Do nothing: nothing is kept."""
 
     def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
-        """Yield every account and every token."""
+        """Yield every account, every token and every session."""
         for row in db.execute(
             "SELECT name, number, role, created, disabled FROM accounts ORDER BY 1"
         ):
             yield f"account {row[0]}", repr(row).encode()
         for row in db.execute("SELECT * FROM tokens ORDER BY token_id"):
             yield f"token {row[1]}", repr(row).encode()
+        for row in db.execute("SELECT * FROM sessions ORDER BY session_id"):
+            yield f"session {row[1]}", repr(row).encode()
+
+
+def _begin(db: sqlite3.Connection, begun: SessionBegun) -> None:
+    # As `domain.account.evolve`: those that are over leave when another one begins.
+    over = (begun.name, begun.at)
+    db.execute("DELETE FROM sessions WHERE account = ? AND expires <= ?", over)
+    row = (begun.sha256, begun.session_id, begun.name, begun.at, begun.expires)
+    db.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?)", row)
 
 
 def _issue(db: sqlite3.Connection, issued: TokenIssued) -> None:
@@ -153,6 +220,30 @@ def tokens_of(db: sqlite3.Connection, account: str) -> list[TokenRow]:
     """Return an account's live tokens, oldest first."""
     rows = db.execute(_SELECT_LIVE + "account = ? ORDER BY tokens.created, token_id", (account,))
     return [_token_row(row) for row in rows]
+
+
+_SELECT_SESSION = (
+    "SELECT session_id, account, role, sessions.created, expires"
+    " FROM sessions JOIN accounts ON accounts.name = sessions.account WHERE "
+)
+
+
+def _session_row(row: tuple[str, str, str, str, str]) -> SessionRow:
+    return SessionRow(
+        session_id=row[0], account=row[1], role=row[2], created=row[3], expires=row[4]
+    )
+
+
+def session_of(db: sqlite3.Connection, sha256: str) -> SessionRow | None:
+    """Return the session whose secret has this SHA-256 (hex). Its expiry is not looked at."""
+    row = db.execute(_SELECT_SESSION + "sha256 = ?", (sha256,)).fetchone()
+    return _session_row(row) if row else None
+
+
+def sessions_of(db: sqlite3.Connection, account: str) -> list[SessionRow]:
+    """Return an account's sessions, oldest first; some may be over."""
+    rows = db.execute(_SELECT_SESSION + "account = ? ORDER BY sessions.created, 1", (account,))
+    return [_session_row(row) for row in rows]
 
 
 _SELECT_ACCOUNT = "SELECT number, name, role, created, disabled FROM accounts"

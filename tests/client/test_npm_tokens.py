@@ -16,6 +16,8 @@ from npm_client import NpmClient, packument, published
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
 from packledger.commands import accounts
+from packledger.commands.accounts import TokenWish
+from packledger.domain.permissions import OPERATOR
 from running_registry import RunningRegistry
 from uploads import new_crate, npm_body
 
@@ -23,6 +25,14 @@ pytestmark = pytest.mark.client
 ClientAs = Callable[[str, str], NpmClient]
 SECRET = re.compile(r"plk_[A-Za-z0-9]{40}")
 FINE = {200, 201}
+
+
+@pytest.fixture
+def npm(registry: RunningRegistry, client_as: ClientAs) -> NpmClient:
+    """Alice's npm, after `npm login`."""
+    client = client_as("npm", "alice")
+    client.sign_in(registry.log_in("alice"))
+    return client
 
 
 def bearer(secret: str) -> dict[str, str]:
@@ -96,8 +106,10 @@ def test_a_token_for_a_scope_is_for_that_scope(registry: RunningRegistry, npm: N
 def test_pnpm_lists_tokens_and_comes_to_an_end(
     registry: RunningRegistry, client_as: ClientAs
 ) -> None:
+    pnpm = client_as("pnpm", "bob")
+    pnpm.sign_in(registry.log_in("bob"))
     registry.tap.clear()
-    shown = client_as("pnpm", "bob")("token", "list").stdout
+    shown = pnpm("token", "list").stdout
     assert "with id" in shown
     assert not SECRET.search(shown)
     assert registry.tap.said() == ["GET /npm/-/npm/v1/tokens 200"]
@@ -168,8 +180,10 @@ def test_an_expired_token_is_refused_for_reading_and_writing(registry: RunningRe
         then = datetime.now(UTC) - timedelta(days=2)
         earlier = dataclasses.replace(opened, now=lambda: then)
         actor = earlier.actor("alice")
-        expired, _ = accounts.issue_token(earlier, actor, "alice", expires_days=1)
-        valid, _ = accounts.issue_token(earlier, actor, "alice", expires_days=3)
+        expired, valid = (
+            accounts.issue_token(earlier, OPERATOR, actor, "alice", TokenWish(expires_days=days))[0]
+            for days in (1, 3)
+        )
     finally:
         wiring.close_registry(opened)
     assert whoami(registry, valid) == 200

@@ -232,8 +232,15 @@ def test_any_form_is_answered(
 @pytest.fixture(scope="module")
 def form_keys(target: Target) -> dict[bytes, str]:
     """Cookies of somebody and of nobody, each with the token of its forms."""
-    somebody = b"packledger-session=" + target.tokens["bob"].encode()
     nobody = b"packledger-form=x"
+    body = f"name=bob&password=password of bob&form_token={form_token(target, b'/login', nobody)}"
+    head = [(b"Cookie", nobody), (b"Origin", target.url.encode())]
+    head.append((b"Content-Type", b"application/x-www-form-urlencoded"))
+    answer = target.ask(request("POST", "/login", head, body.replace(" ", "+").encode()))
+    assert answer is not None
+    cookie = re.search(r"packledger-session=pls_\w+", answer.headers["set-cookie"])
+    assert cookie, answer
+    somebody = cookie[0].encode()
     return {
         somebody: form_token(target, b"/account", somebody),
         nobody: form_token(target, b"/login", nobody),

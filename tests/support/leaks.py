@@ -4,7 +4,7 @@ import re
 
 from running_registry import RunningRegistry
 
-SECRET = re.compile(rb"plk_[A-Za-z0-9]{10}")
+SECRET = re.compile(rb"pl[ks]_[A-Za-z0-9]{10}")
 """Ten letters of one count as a leak."""
 MAKERS = re.compile(
     r"PUT /npm/-/user/org|POST /npm/-/npm/v1/tokens |POST /account/tokens |POST /login "

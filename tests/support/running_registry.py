@@ -143,6 +143,13 @@ class RunningRegistry:
         self.tokens[name] = self.cli("token", "create", "--user", name).strip()
         return self.tokens[name]
 
+    def log_in(self, name: str) -> str:
+        """Return the token that `npm login` gets, which may manage tokens, too."""
+        user = f"org.couchdb.user:{name}"
+        login = {"_id": user, "name": name, "password": f"password of {name}"}
+        answer = self.http.put(f"/npm/-/user/{user}", json=login).raise_for_status()
+        return str(answer.json()["token"])
+
     def token(self, name: str = "alice") -> dict[str, str]:
         """The header of a request made by `name`."""
         return {"Authorization": f"Bearer {self.tokens[name]}"}

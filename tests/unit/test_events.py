@@ -76,6 +76,13 @@ PINNED: dict[str, tuple[str, ...]] = {
         "sha256: str",
         "token_id: str",
     ),
+    "account.session_begun.v1": (
+        "expires: str",
+        "name: str",
+        "session_id: str",
+        "sha256: str",
+    ),
+    "account.session_ended.v1": ("name: str", "session_id: str"),
     "token.revoked.v1": ("account: str", "token_id: str"),
     "downloads.counted.v1": ("counts: dict[str, int]", "node: str"),
     "registry.configured.v1": ("public_url: str",),

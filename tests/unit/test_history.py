@@ -8,8 +8,9 @@ import pytest
 
 from packledger.audit.history import Chosen, Entry, entry_of, full_entry_of, history
 from packledger.commands import accounts, npm_edits
+from packledger.commands.accounts import TokenWish
 from packledger.domain.errors import Invalid
-from packledger.domain.permissions import Identity
+from packledger.domain.permissions import OPERATOR, Identity
 from small_registry import SmallRegistry, memory_folder
 
 
@@ -21,7 +22,8 @@ def small() -> Iterator[SmallRegistry]:
         small.publish_npm("alice", "demo", "1.0.0")
         identity, actor = Identity("alice"), small.actor("alice")
         npm_edits.set_tag(small.registry, identity, actor, "demo", "next", "1.0.0")
-        accounts.issue_token(small.registry, small.actor("alice"), "alice", "laptop")
+        wish = TokenWish(label="laptop")
+        accounts.issue_token(small.registry, OPERATOR, small.actor("alice"), "alice", wish)
         yield small
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from packledger.commands import accounts
+from packledger.commands.accounts import TokenWish
 from packledger.domain.errors import (
     Conflict,
     Invalid,
@@ -16,6 +17,7 @@ from packledger.domain.errors import (
     WrongPassword,
 )
 from packledger.domain.events import AccountPasswordChanged, AccountRegistered, TokenIssued
+from packledger.domain.permissions import OPERATOR
 from packledger.eventstore.log import Log
 from small_registry import SmallRegistry, memory_folder
 
@@ -191,7 +193,9 @@ def test_a_changed_password_is_the_only_one(small: SmallRegistry) -> None:
 
 def test_no_secret_enters_the_log(small: SmallRegistry) -> None:
     register(small, "alice", email="alice@example.com")
-    secret, issued = accounts.issue_token(small.registry, small.actor("alice"), "alice")
+    secret, issued = accounts.issue_token(
+        small.registry, OPERATOR, small.actor("alice"), "alice", TokenWish()
+    )
     accounts.change_password(small.registry, small.actor("alice"), "alice", OTHER)
     assert isinstance(issued, TokenIssued)
     stored = b"".join(one.state for one in small.log.read(0, 1000))

@@ -23,6 +23,11 @@ def session_of(visitor: Visitor) -> str:
     return visitor.http.cookies["packledger-session"]
 
 
+def is_signed_in(registry: RunningRegistry, session: str) -> bool:
+    cookie = {"cookie": f"packledger-session={session}"}
+    return registry.http.get("/account", headers=cookie).status_code == 200
+
+
 def whoami(registry: RunningRegistry, token: str) -> httpx.Response:
     headers = {"authorization": f"Bearer {token}"}
     return registry.http.get("/npm/-/whoami", headers=headers)
@@ -102,7 +107,7 @@ def test_a_form_without_its_token_is_refused(
     for path in ("/logout", "/account/tokens", "/account/tokens/revoke", "/login", "/setup"):
         answer = alice.post(path, form_token=given, label="x", days="7")
         assert answer.status_code == 403, path
-    assert whoami(registry, session_of(alice)).status_code == 200
+    assert is_signed_in(registry, session_of(alice))
 
 
 def test_a_form_token_of_another_session_is_refused(
@@ -139,11 +144,11 @@ def test_signing_out_ends_the_session_on_the_server(
     registry: RunningRegistry, alice: Visitor
 ) -> None:
     secret = session_of(alice)
-    assert whoami(registry, secret).status_code == 200
+    assert is_signed_in(registry, secret)
     answer = alice.post("/logout", page="/account")
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert "packledger-session" not in alice.http.cookies
-    assert whoami(registry, secret).status_code == 401
+    assert not is_signed_in(registry, secret)
     assert alice.get("/account").headers["location"] == "/login"
 
 
@@ -155,7 +160,8 @@ def test_a_dead_session_is_nobody_and_harms_no_page(alice: Visitor) -> None:
 
 
 def test_a_session_is_no_credential_for_clients(registry: RunningRegistry, alice: Visitor) -> None:
-    """Else any site could publish through a visitor's browser."""
+    """Else any site could publish through a visitor's browser. Nor is it a token."""
+    assert whoami(registry, session_of(alice)).status_code == 401
     answer = alice.http.get("/npm/-/whoami")
     assert answer.status_code == 401
     assert alice.http.put("/cargo/api/v1/crates/new", content=b"").status_code == 401
@@ -212,6 +218,31 @@ def test_strangers_are_sent_to_sign_in(visitor: Visitor) -> None:
     assert visitor.get("/account").headers["location"] == "/login"
     for path in ("/account/tokens", "/account/tokens/revoke"):
         assert visitor.post(path, page="/login").headers["location"] == "/login"
+
+
+def test_a_session_ends_from_another_browser_with_its_password_and_with_its_account(
+    registry: RunningRegistry,
+) -> None:
+    registry.add_user("erin")
+    one, other = (Visitor(registry).sign_in("erin") for _ in range(2))
+    bob = Visitor(registry).sign_in("bob")
+    (number,) = re.findall(r'name="token_id" value="(\w{12})"', _sessions(one))
+    refused = bob.post("/account/tokens/revoke", page="/account", token_id=number)
+    assert refused.status_code == 404
+    one.post("/account/tokens/revoke", page="/account", token_id=number)
+    assert is_signed_in(registry, session_of(one))
+    assert not is_signed_in(registry, session_of(other))
+    registry.cli("user", "password", "erin", "--password-stdin", stdin="password of erin\n")
+    assert not is_signed_in(registry, session_of(one))
+    third = Visitor(registry).sign_in("erin")
+    registry.cli("user", "disable", "erin")
+    assert not is_signed_in(registry, session_of(third))
+    for visitor in (one, other, third, bob):
+        visitor.close()
+
+
+def _sessions(visitor: Visitor) -> str:
+    return visitor.get("/account").text.partition('id="sessions"')[2]
 
 
 def test_the_setup_code_makes_one_administrator_and_works_once(
