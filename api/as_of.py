@@ -3,6 +3,8 @@
 Every answer is folded anew from the log, so these reads need the event store.
 """
 
+from collections.abc import Callable
+
 import falcon
 import falcon.asgi
 import msgspec
@@ -14,7 +16,7 @@ from packledger.api.downloads import answer_download
 from packledger.api.mounts import Access, Mounts
 from packledger.api.npm_names import package_path, segments
 from packledger.api.npm_reads import ABBREVIATED, FULL, VARY, NpmReads, wants_abbreviated
-from packledger.api.past import Past, rendered
+from packledger.api.past import Past, Result, rendered
 from packledger.audit.as_of import PastCrate, PastPackage
 from packledger.domain.crate_names import index_path
 from packledger.domain.ecosystems import CARGO, NPM
@@ -66,7 +68,7 @@ class PastIndexFiles:
         name, document = await self._past.of_crate(
             moment, key, lambda past: (past.name(), rendered(PastCrate.index_file)(past))
         )
-        await self._past.context.check_access(req, CARGO, name or key)
+        await self._past.context.check_access(req, CARGO, name or key, key)
         if document is None:
             raise NoSuchPackage(key)
         resp.content_type, vary = INDEX_FILE
@@ -85,9 +87,7 @@ class PastDownloads:
         """Answer the file that was uploaded."""
         found = await self._past.of_crate(moment, crate.lower(), lambda past: past.file(version))
         # Any case of letters finds the crate; the hook is asked about its own name.
-        name = found.name if found else crate
-        await self._past.context.check_access(req, CARGO, name)
-        if found is None:
+        if found is None or not await self._past.context.may_read(req, CARGO, found.name):
             raise NoSuchVersion(crate, version)
         if found.purged:
             raise VersionPurged(found.name, version, found.purged)
@@ -115,7 +115,6 @@ class PastNpm:
         if req.method not in {"GET", "HEAD"}:
             raise _read_only(moment)
         path = package_path(parts)
-        await self._past.context.check_access(req, NPM, path.name)
         match path.rest:
             case ():
                 await self._packument(req, resp, moment, path.name)
@@ -139,7 +138,6 @@ class PastNpm:
                 await self._present.no_advisories(req, resp)
             case "GET" | "HEAD", ["package", *named] if named[-1:] == ["dist-tags"]:
                 name = package_path(named[:-1]).name
-                await self._past.context.check_access(req, NPM, name)
                 await self._dist_tags(req, resp, moment, name)
             case "GET" | "HEAD", _:
                 raise NotFound(
@@ -148,6 +146,14 @@ class PastNpm:
             case _:
                 raise _read_only(moment)
 
+    async def _find(
+        self, req: Request, moment: str, name: str, find: Callable[[PastPackage], Result | None]
+    ) -> Result | None:
+        """Return what is found of a package, None as well if the caller may not see it."""
+        if not await self._past.context.may_read(req, NPM, name):
+            return None
+        return await self._past.of_package(moment, name, find)
+
     async def _packument(self, req: Request, resp: Response, moment: str, name: str) -> None:
         abbreviated = wants_abbreviated(req.get_header("accept") or "")
         blobs = self._past.context.registry.blobs
@@ -155,7 +161,7 @@ class PastNpm:
         def form(past: PastPackage) -> bytes | None:
             return past.abbreviated() if abbreviated else past.full(blobs)
 
-        document = await self._past.of_package(moment, name, rendered(form))
+        document = await self._find(req, moment, name, rendered(form))
         if document is None:
             raise NoSuchPackage(name)
         resp.content_type = ABBREVIATED if abbreviated else FULL
@@ -167,14 +173,14 @@ class PastNpm:
         def find(past: PastPackage) -> bytes | None:
             return past.version((past.dist_tags() or {}).get(wanted, wanted))
 
-        document = await self._past.of_package(moment, name, rendered(find))
+        document = await self._find(req, moment, name, rendered(find))
         if document is None:
             raise NotFound(f"version not found: `{name}` had no version or dist-tag `{wanted}`")
         resp.content_type = FULL
         answer_document(req, resp, document, vary="accept-encoding")
 
     async def _dist_tags(self, req: Request, resp: Response, moment: str, name: str) -> None:
-        tags = await self._past.of_package(moment, name, PastPackage.dist_tags)
+        tags = await self._find(req, moment, name, PastPackage.dist_tags)
         if not tags:
             raise NoSuchPackage(name)
         resp.content_type = FULL
@@ -184,7 +190,7 @@ class PastNpm:
         self, req: Request, resp: Response, moment: str, name: str, filename: str
     ) -> None:
         version = version_of_tarball(name, filename) or ""
-        found = await self._past.of_package(moment, name, lambda past: past.tarball(version))
+        found = await self._find(req, moment, name, lambda past: past.tarball(version))
         if found is None:
             raise NotFound(f"`{name}` had no tarball `{filename}`")
         if found.purged:

@@ -60,7 +60,7 @@ class IndexFiles:
         if index_path(key) != "/".join(filter(None, (a, b, c))):
             raise NoSuchPackage(key)
         name = name_of(self._context.sparse_index.db(), key) or key
-        await self._context.check_access(req, CARGO, name)
+        await self._context.check_access(req, CARGO, name, key)
         document = self._documents.cached(key)
         if document is None:
             document = await asyncio.to_thread(self._documents.load, key)
@@ -80,8 +80,7 @@ class Downloads:
         """Answer the file that was uploaded."""
         found = crate_file_of(self._context.sparse_index.db(), crate, version)
         # Any case of letters finds the crate; the hook is asked about its own name.
-        await self._context.check_access(req, CARGO, found.name if found else crate)
-        if found is None:
+        if found is None or not await self._context.may_read(req, CARGO, found.name):
             raise NoSuchVersion(crate, version)
         if found.purged:
             raise VersionPurged(found.name, version, found.purged)

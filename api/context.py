@@ -16,7 +16,7 @@ from packledger.audit.signed_note import VerifierKey
 from packledger.commands.downloads import DownloadCounter
 from packledger.commands.registry import Registry
 from packledger.domain.actor import Actor
-from packledger.domain.errors import NoSuchPackage, NotAuthenticated
+from packledger.domain.errors import NoSuchPackage
 from packledger.domain.permissions import Identity
 from packledger.projections.documents import Documents
 from packledger.projections.model_reader import ModelReader
@@ -81,24 +81,26 @@ class Context:
         """Run what reads blobs in the pool for that and return what it returns."""
         return await asyncio.get_running_loop().run_in_executor(self.files, read)
 
-    async def check_access(self, req: falcon.asgi.Request, ecosystem: str, name: str) -> None:
+    async def check_access(
+        self, req: falcon.asgi.Request, ecosystem: str, name: str, asked: str = ""
+    ) -> None:
         """Refuse a read that an embedding program's hook refuses.
 
-        A package that may not be seen does not exist: cargo takes any other refusal of an index
-        file as the failure of the whole resolution.
+        A package that may not be seen does not exist, and the answer is that of one that does not.
+        name: as it was published; asked: as the client wrote it, if that may be another spelling.
 
         Raises:
-            NotAuthenticated: nobody asks, and npm should learn that a token may help.
             NoSuchPackage: the caller may not see the package.
         """
+        if not await self.may_read(req, ecosystem, name):
+            raise NoSuchPackage(asked or name)
+
+    async def may_read(self, req: falcon.asgi.Request, ecosystem: str, name: str) -> bool:
+        """Return whether a package exists as far as who asks is concerned."""
         if self.hooks.access is None:
-            return
+            return True
         identity = await self.authenticator.identify(req)
-        if self.hooks.may_read(identity, ecosystem, name):
-            return
-        if identity is None and ecosystem == "npm":
-            raise NotAuthenticated(f"`{name}` needs a token; log in first")
-        raise NoSuchPackage(name)
+        return self.hooks.may_read(identity, ecosystem, name)
 
     async def find(
         self, req: falcon.asgi.Request, ecosystem: str, text: str, limit: int, offset: int

@@ -22,8 +22,9 @@ Allow = Callable[[Identity | None, str, str], bool]
 class Hooks:
     """Each one is asked beside the registry's own rules, never instead of them; None asks nobody.
 
-    access: reading a package's metadata and files; publish: a version; unpublish: also yanking and
-    deprecating. They run on the event loop or in a command's thread: they must be quick.
+    access: whether a package exists for the caller, asked before everything that names one;
+    publish: a version; unpublish: also yanking and deprecating. They run on the event loop or in a
+    command's thread: they must be quick.
     """
 
     authenticate: Authenticate | None = None
@@ -44,7 +45,7 @@ class Hooks:
 
     def guard(self, identity: Identity) -> Identity:
         """Return the identity with these hooks' word in everything it does."""
-        if self.publish is None and self.unpublish is None:
+        if self.access is None and self.publish is None and self.unpublish is None:
             return identity
         return GuardedIdentity(**msgspec.structs.asdict(identity), hooks=self)
 
@@ -53,6 +54,10 @@ class GuardedIdentity(Identity, frozen=True, kw_only=True):
     """An identity whose every change is also asked of the hooks."""
 
     hooks: Hooks
+
+    def may_see(self, ecosystem: str, name: str) -> bool:
+        """Return whether a package exists as far as the access hook is concerned."""
+        return self.hooks.may_read(self, ecosystem, name)
 
     def check_may(self, scope: str, ecosystem: str, name: str) -> None:
         """Refuse what the token is not for, and what the hooks refuse.

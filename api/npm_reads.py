@@ -92,10 +92,9 @@ class NpmReads:
 
     async def tarball(self, req: Request, resp: Response, name: str, filename: str) -> None:
         """Answer the file that was uploaded."""
-        await self._context.check_access(req, NPM, name)
         version = version_of_tarball(name, filename)
         found = tarball_of(self._context.packuments.db(), name, version) if version else None
-        if found is None:
+        if found is None or not await self._context.may_read(req, NPM, name):
             raise NotFound(f"`{name}` has no tarball `{filename}`")
         if found.purged:
             raise VersionPurged(name, str(version), found.purged)

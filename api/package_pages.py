@@ -41,15 +41,10 @@ class PackagePages:
     ) -> None:
         site, context = self._site, self._site.context
         visitor = site.sessions.visitor(req)
-        if not context.hooks.may_read(visitor.identity, ecosystem, name):
-            raise NoSuchPackage(name)
+        sees = partial(context.hooks.may_read, visitor.identity, ecosystem)
         package = await context.long_pages.run(
-            lambda: read_package(context.pages.db(), site.recipes, ecosystem, name, version)
+            lambda: read_package(context.pages.db(), site.recipes, ecosystem, name, version, sees)
         )
-        head = package if isinstance(package, PageHead) else package.head
-        # Any case of letters finds a crate; the hook is asked about its own name, too.
-        if not context.hooks.may_read(visitor.identity, ecosystem, head.name):
-            raise NoSuchPackage(name)
         if isinstance(package, PageHead):
             raise NoSuchPackage(package.name)
         readme = await site.readmes.html(package.readme)

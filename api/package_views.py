@@ -1,7 +1,7 @@
 """What the page of a version shows, from the rows of the read model."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -24,6 +24,11 @@ from packledger.projections.page_reads import (
     which_exist,
 )
 from packledger.projections.pages import UNPUBLISHED, PageHead
+
+Sees = Callable[[str], bool]
+"""A package's own name → whether it exists for who looks."""
+Local = Callable[[Iterable[str]], frozenset[str]]
+"""Names → those that have a page here, for who looks."""
 
 
 class Dependency(msgspec.Struct, frozen=True):
@@ -62,16 +67,24 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_package(
-    db: sqlite3.Connection, recipes: Recipes, ecosystem: str, name: str, version: str
+    db: sqlite3.Connection,
+    recipes: Recipes,
+    ecosystem: str,
+    name: str,
+    version: str,
+    sees: Sees,
 ) -> Package | PageHead:
     """Return a version, the shown one if none is named; the head alone if all were unpublished.
 
+    Any case of letters finds a crate. sees: is asked about its own name, and about those of its
+    dependencies.
+
     Raises:
-        NoSuchPackage, NoSuchVersion: there is no such thing.
+        NoSuchPackage, NoSuchVersion: there is no such thing, or not for the caller.
         DamagedLog: a version is none, which no command has accepted.
     """
     head = package_of(db, ecosystem, name)
-    if head is None:
+    if head is None or not sees(head.name):
         raise NoSuchPackage(name)
     versions = versions_of(db, ecosystem, name)
     with misfits_as_damage(f"`{head.name}`"):
@@ -84,13 +97,22 @@ def read_package(
         if version:
             raise NoSuchVersion(head.name, version)
         return head
+    local = _local(db, ecosystem, sees)
     if ecosystem == CARGO:
-        return _crate(db, recipes, head, page, shown, versions)
-    return _npm(db, recipes, head, page, shown, versions)
+        return _crate(local, recipes, head, page, shown, versions)
+    return _npm(local, recipes, head, page, shown, versions)
+
+
+def _local(db: sqlite3.Connection, ecosystem: str, sees: Sees) -> Local:
+    def local(names: Iterable[str]) -> frozenset[str]:
+        found = which_exist(db, ecosystem, names)
+        return frozenset(name for name, published in found.items() if sees(published))
+
+    return local
 
 
 def _crate(
-    db: sqlite3.Connection,
+    local: Local,
     recipes: Recipes,
     head: PageHead,
     page: VersionPage,
@@ -119,7 +141,7 @@ def _crate(
         keywords=details.keywords,
         facts=_filled(facts),
         links=_filled(links),
-        dependencies=_crate_dependencies(db, details.deps),
+        dependencies=_crate_dependencies(local, details.deps),
         snippets={
             "cargo": f"cargo add {exact} --registry {REGISTRY}",
             "Cargo.toml": recipes.cargo_dependency(head.name, version),
@@ -130,9 +152,9 @@ def _crate(
 
 
 def _crate_dependencies(
-    db: sqlite3.Connection, deps: tuple[CrateDependency, ...]
+    local: Local, deps: tuple[CrateDependency, ...]
 ) -> dict[str, list[Dependency]]:
-    local = which_exist(db, CARGO, {dep.package or dep.name for dep in deps if not dep.registry})
+    here = local({dep.package or dep.name for dep in deps if not dep.registry})
     titles = {"normal": "Dependencies", "build": "Build dependencies", "dev": "Dev dependencies"}
     groups: dict[str, list[Dependency]] = {title: [] for title in titles.values()}
     for dep in deps:
@@ -142,14 +164,14 @@ def _crate_dependencies(
             f"on {dep.target}" if dep.target else "",
             f"as {dep.name}" if dep.package else "",
         ]
-        path = package_path(CARGO, name) if not dep.registry and name in local else ""
+        path = package_path(CARGO, name) if not dep.registry and name in here else ""
         one = Dependency(name, dep.req, path, ", ".join(filter(None, notes)))
         groups[titles.get(dep.kind, "Dependencies")].append(one)
     return {title: group for title, group in groups.items() if group}
 
 
 def _npm(
-    db: sqlite3.Connection,
+    local: Local,
     recipes: Recipes,
     head: PageHead,
     page: VersionPage,
@@ -174,23 +196,23 @@ def _npm(
         keywords=details.keywords,
         facts=_filled(facts),
         links=_filled(links),
-        dependencies=_npm_dependencies(db, details),
+        dependencies=_npm_dependencies(local, details),
         snippets=recipes.installing(head.name, exact),
         versions=versions,
         readme=page.readme,
     )
 
 
-def _npm_dependencies(db: sqlite3.Connection, details: NpmDetails) -> dict[str, list[Dependency]]:
+def _npm_dependencies(local: Local, details: NpmDetails) -> dict[str, list[Dependency]]:
     groups = {
         "Dependencies": details.dependencies,
         "Peer dependencies": details.peer_dependencies,
         "Optional dependencies": details.optional_dependencies,
     }
-    local = which_exist(db, NPM, {name for group in groups.values() for name in group})
+    here = local({name for group in groups.values() for name in group})
     return {
         title: [
-            Dependency(name, wanted, package_path(NPM, name) if name in local else "")
+            Dependency(name, wanted, package_path(NPM, name) if name in here else "")
             for name, wanted in group.items()
         ]
         for title, group in groups.items()

@@ -71,7 +71,8 @@ class Start:
             resp,
             "start.html",
             visitor=visitor,
-            totals=totals,
+            # They count what most may not see.
+            totals=totals if hooks.access is None else None,
             newest=[_new_hit(one) for one in [*once.values()][:NEWEST]],
             set_up=self._site.has_admin(),
         )

@@ -128,16 +128,19 @@ class Receipts:
         self._context, self._log = context, log
 
     async def on_get(self, req: Request, resp: Response, position: str) -> None:
-        """Answer the receipt; with the stored state where the event is about a package."""
+        """Answer the receipt; with the stored state where the event is about a package.
+
+        Without it where the caller may not see that package: as for any event of no package. The
+        entry itself names none, and everybody may read it in the log.
+        """
         if not _POSITION.fullmatch(position):
             raise NotFound(
                 f"`{position[:100]}` is no position in the log; it is a number from 1 on"
             )
         at = int(position)
         ecosystem, name = await asyncio.to_thread(self._log.subject, at)
-        if name:
-            await self._context.check_access(req, ecosystem, name)
-        resp.data = await asyncio.to_thread(lambda: self._log.receipt(at, with_state=bool(name)))
+        told = bool(name) and await self._context.may_read(req, ecosystem, name)
+        resp.data = await asyncio.to_thread(lambda: self._log.receipt(at, with_state=told))
         resp.content_type = TEXT
         resp.set_header("cache-control", REVALIDATE)
 

@@ -10,6 +10,7 @@ from packledger.commands.crate_archive import read_crate
 from packledger.commands.crate_upload import CrateMetadata, CrateUpload
 from packledger.commands.readmes import store_readme
 from packledger.commands.registry import Registry
+from packledger.commands.sight import check_may_use_name, seen
 from packledger.domain import crate
 from packledger.domain.actor import Actor
 from packledger.domain.crate_manifest import CrateManifest
@@ -68,6 +69,7 @@ def check_publish(
     check_crate_name(metadata.name)
     parse_version(metadata.vers)
     state = _state(registry, metadata.name)
+    check_may_use_name(identity, CARGO, metadata.name, state)
     identity.check_may("publish-update" if state else "publish-new", CARGO, metadata.name)
     crate.check_publish(state, actor, metadata.name, metadata.vers)
 
@@ -84,7 +86,9 @@ def set_yanked(
     registry.execute(
         "crate",
         canonical_crate_name(name),
-        lambda state, _: crate.decide_yank(state, actor, name, version, yanked),
+        lambda state, _: crate.decide_yank(
+            seen(identity, CARGO, state), actor, name, version, yanked
+        ),
     )
 
 
@@ -103,7 +107,7 @@ def change_owners(
         RegistryError: no such crate or account, no right to it, or nobody would remain.
     """
     identity.check_may("change-owners", CARGO, name)
-    crate.decide_owners(_state(registry, name), actor, name, add, remove)
+    crate.decide_owners(seen(identity, CARGO, _state(registry, name)), actor, name, add, remove)
     check_accounts_exist(registry, add)
     registry.execute(
         "crate",

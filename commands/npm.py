@@ -14,6 +14,7 @@ from packledger.commands.npm_upload import (
 )
 from packledger.commands.readmes import store_readme
 from packledger.commands.registry import Registry
+from packledger.commands.sight import check_may_use_name
 from packledger.commands.signing import sign
 from packledger.domain import npm_package
 from packledger.domain.actor import Actor
@@ -44,6 +45,7 @@ def publish(
     request = check_publish(body, name)
     stream = canonical_npm_name(name)
     state: NpmPackage | None = registry.log.load("npm", stream).state
+    check_may_use_name(identity, NPM, name, state)
     if state is None:
         check_new_npm_name(name)
     identity.check_may("publish-update" if state else "publish-new", NPM, name)
@@ -67,6 +69,7 @@ def refusal_of_publish(
     """Return why this caller may not publish a package, None if he may."""
     state: NpmPackage | None = registry.log.load("npm", canonical_npm_name(name)).state
     try:
+        check_may_use_name(identity, NPM, name, state)
         identity.check_may("publish-update" if state else "publish-new", NPM, name)
         if state is not None:
             check_owner(state.owners, actor, name)

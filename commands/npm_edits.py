@@ -6,6 +6,7 @@ from packledger.commands.accounts import check_accounts_exist
 from packledger.commands.npm_body import NpmBody
 from packledger.commands.npm_upload import NpmEdit, read_edit
 from packledger.commands.registry import Registry
+from packledger.commands.sight import seen
 from packledger.domain import npm_package
 from packledger.domain.actor import Actor
 from packledger.domain.ecosystems import NPM
@@ -44,7 +45,7 @@ def edit(
         )
 
     def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
-        package = npm_package.existing(state, name)
+        package = npm_package.existing(seen(identity, NPM, state), name)
         check_rev(name, version, rev or wanted.rev)
         return _decide_edit(package, identity, actor, wanted, may_shrink=rev is not None)
 
@@ -127,7 +128,7 @@ def unpublish(
     identity.check_may("yank", NPM, name)
 
     def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
-        events = npm_package.decide_unpublish_all(state, actor, name)
+        events = npm_package.decide_unpublish_all(seen(identity, NPM, state), actor, name)
         check_rev(name, version, rev)
         return events
 
@@ -144,7 +145,7 @@ def check_tarball_gone(
     """
     identity.check_may("yank", NPM, name)
     state: NpmPackage | None = registry.log.load("npm", canonical_npm_name(name)).state
-    package = npm_package.existing(state, name)
+    package = npm_package.existing(seen(identity, NPM, state), name)
     check_owner(package.owners, actor, name)
     key = npm_version_key(version)
     if key in package.versions:
@@ -168,7 +169,9 @@ def set_tag(
     registry.execute(
         "npm",
         canonical_npm_name(name),
-        lambda state, _: npm_package.decide_set_tag(state, actor, name, tag, version),
+        lambda state, _: npm_package.decide_set_tag(
+            seen(identity, NPM, state), actor, name, tag, version
+        ),
     )
 
 
@@ -182,7 +185,9 @@ def remove_tag(registry: Registry, identity: Identity, actor: Actor, name: str, 
     registry.execute(
         "npm",
         canonical_npm_name(name),
-        lambda state, _: npm_package.decide_remove_tag(state, actor, name, tag),
+        lambda state, _: npm_package.decide_remove_tag(
+            seen(identity, NPM, state), actor, name, tag
+        ),
     )
 
 
@@ -211,7 +216,7 @@ def set_owners(
         )
 
     def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
-        package = npm_package.existing(state, name)
+        package = npm_package.existing(seen(identity, NPM, state), name)
         wanted = [*package.owners, *owners] if rev == UNREAD else owners
         events = npm_package.decide_owners(package, actor, name, wanted)
         check_rev(name, version, rev)
@@ -231,5 +236,7 @@ def star(registry: Registry, identity: Identity, actor: Actor, name: str, starre
     registry.execute(
         "npm",
         canonical_npm_name(name),
-        lambda state, _: _decide_star(npm_package.existing(state, name), identity, actor, starred),
+        lambda state, _: _decide_star(
+            npm_package.existing(seen(identity, NPM, state), name), identity, actor, starred
+        ),
     )

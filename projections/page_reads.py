@@ -112,17 +112,17 @@ def shown_version(head: PageHead, lines: list[VersionLine]) -> str:
     return highest(there) if there else ""
 
 
-def which_exist(db: sqlite3.Connection, ecosystem: str, names: Iterable[str]) -> frozenset[str]:
-    """Return those of the names that have a page here, as they were given."""
+def which_exist(db: sqlite3.Connection, ecosystem: str, names: Iterable[str]) -> dict[str, str]:
+    """Return those of the names that have a page here, as they were given → as published."""
     keys = {name: _key(ecosystem, name) for name in names}
     listed = msgspec.json.encode([*keys.values()]).decode()
     rows = db.execute(
-        "SELECT name FROM packages WHERE name IN (SELECT value FROM json_each(?))"
+        "SELECT name, head ->> 'name' FROM packages WHERE name IN (SELECT value FROM json_each(?))"
         " AND (? <> 'npm' OR head ->> 'dist_tags' <> '{}')",  # wholly unpublished: no tag is left
         (listed, ecosystem),
     )
-    found = {key for (key,) in rows}
-    return frozenset(name for name, key in keys.items() if key in found)
+    found = dict(rows)
+    return {name: found[key] for name, key in keys.items() if key in found}
 
 
 def _key(ecosystem: str, name: str) -> str:

@@ -1,0 +1,32 @@
+"""What a caller may not see does not exist for them, in every command alike.
+
+A command that decides on the state as its caller sees it answers the same for a hidden package as
+for an absent one. Only a publish would make an absent one: it is refused before anything is said.
+"""
+
+from typing import TypeVar
+
+from packledger.domain.crate import Crate
+from packledger.domain.errors import NotAllowed
+from packledger.domain.npm_package import NpmPackage
+from packledger.domain.permissions import Identity
+
+State = TypeVar("State", Crate, NpmPackage)
+
+
+def seen(identity: Identity, ecosystem: str, state: State | None) -> State | None:
+    """Return a package's state, None if it is not there as far as the caller is concerned."""
+    return state if state is not None and identity.may_see(ecosystem, state.name) else None
+
+
+def check_may_use_name(
+    identity: Identity, ecosystem: str, name: str, state: Crate | NpmPackage | None
+) -> None:
+    """Refuse to publish under a name that the caller may not see, whether or not it is taken.
+
+    Raises:
+        NotAllowed: the caller may see neither a package of this name nor one that it collides with.
+    """
+    names = {name, state.name} if state else {name}
+    if not all(identity.may_see(ecosystem, one) for one in names):
+        raise NotAllowed(f"`{identity.account}` may not publish `{name}` in this registry")
