@@ -7,8 +7,8 @@ from packledger.api.errors import ErrorAnswers
 from packledger.api.gate import MAY_READ, MayRead
 from packledger.api.health import Health
 from packledger.api.hot_reads import App, HotReads
-from packledger.api.middleware import PlainPaths, PrivateReads, RequestIds, Requests
-from packledger.api.mounts import Access, Mounts
+from packledger.api.middleware import PlainPaths, PrivateReads, PublicReads, RequestIds, Requests
+from packledger.api.mounts import Access, Gate, Mounts
 from packledger.api.npm_root import NpmRoot
 from packledger.api.site import Site
 
@@ -17,7 +17,7 @@ def create_app(context: Context) -> App:
     """Return the whole HTTP interface. Call it after the fork."""
     ids = RequestIds()
     site = Site(context)
-    gate = None
+    gate: Gate = PublicReads(context.authenticator)
     if context.private:
         gate = PrivateReads(context.authenticator, site.sessions, f"{site.root}/login")
     counting = Counting(context.downloads, context.downloads_flush_s)

@@ -36,6 +36,25 @@ class _Seen(msgspec.Struct, frozen=True):
     identity: Identity
 
 
+def is_password(header: str) -> bool:
+    """Return whether an `Authorization` header holds a name and a password."""
+    return header.strip().lower().startswith("basic ")
+
+
+def _token_in(header: str) -> str:
+    """Return the token of an `Authorization` header.
+
+    Raises:
+        NotAuthenticated: it is of another scheme.
+    """
+    scheme, _, rest = header.strip().partition(" ")
+    if rest and scheme.lower() != "bearer":
+        raise NotAuthenticated(
+            "the authorization scheme is not known here; send the token alone or as Bearer"
+        )
+    return rest.strip() or scheme
+
+
 class Authenticator:
     """Finds the identity of a request. Lives on the event loop of one process."""
 
@@ -54,24 +73,39 @@ class Authenticator:
         self._passwords = asyncio.Semaphore(PASSWORDS_AT_ONCE)
 
     async def identify(self, req: falcon.asgi.Request) -> Identity | None:
-        """Return who asks, None when nobody says.
+        """Return who asks, None when nobody says. However many ask, a request is looked at once.
 
         Raises:
             NotAuthenticated: a credential that is not accepted.
         """
+        if not hasattr(req.context, "identity"):
+            req.context.identity = await self._identify(req)
+        identity: Identity | None = req.context.identity
+        return identity
+
+    async def _identify(self, req: falcon.asgi.Request) -> Identity | None:
         header = req.get_header("authorization")
         if header is None:
             return None
-        scheme, _, rest = header.strip().partition(" ")
-        if scheme.lower() == "basic":
-            return await self._by_password(req, rest)
-        if rest and scheme.lower() != "bearer":
-            raise NotAuthenticated(
-                "the authorization scheme is not known here; send the token alone or as Bearer"
-            )
-        token = rest.strip() or scheme
+        if is_password(header):
+            return await self._by_password(req, header.strip().partition(" ")[2])
+        token = _token_in(header)
         known = await self._hooks.identify(token, req.method, req.path)
         return known or self.by_token(token)
+
+    def accepts(self, header: str) -> bool:
+        """Return whether an `Authorization` header is no reason to refuse a public read.
+
+        At once, and without asking an embedding program: what it may know is not accepted here. A
+        password is not looked at, since that is slow and counts; no public read needs one.
+        """
+        if is_password(header):
+            return True
+        try:
+            self.by_token(_token_in(header))
+        except NotAuthenticated:
+            return False
+        return True
 
     async def require(self, req: falcon.asgi.Request) -> Identity:
         """Return who asks.

@@ -54,6 +54,8 @@ class HotReads:
         self._app, self._ids, self._npm_root = app, ids, npm_root
         self._context, self._index_files = context, context.index_files
         self._full, self._abbreviated = context.full_packuments, context.abbreviated_packuments
+        # An embedding program may know a token that we do not, and is asked by Falcon's way.
+        self._accepts = context.authenticator.accepts
         self._heads: dict[tuple[str, str, int, bool], bytes] = {}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -71,7 +73,10 @@ class HotReads:
             return None
         if self._npm_root.is_host(asked.get(b"host")):
             return None
+        given = asked.get(b"authorization")
         try:
+            if given is not None and not self._accepts(given.decode("latin-1")):
+                return None
             path = target.decode("ascii")
             found = self._document(path, asked)
             if found is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import falcon.asgi
 
-from packledger.api.auth import Authenticator
+from packledger.api.auth import Authenticator, is_password
 from packledger.api.mounts import Access
 from packledger.api.paths import check_plain
 from packledger.api.sessions import Sessions
@@ -30,14 +30,10 @@ class PlainPaths:
         check_plain(req.scope["raw_path"])
 
 
-class PrivateReads:
-    """Falcon middleware of a private registry: closed, but for the routes that are said to be open.
+class RouteGate:
+    """Falcon middleware that decides on what Falcon has matched."""
 
-    login: the path of the page to which a browser is sent.
-    """
-
-    def __init__(self, authenticator: Authenticator, sessions: Sessions, login: str) -> None:
-        self._authenticator, self._sessions, self._login = authenticator, sessions, login
+    def __init__(self) -> None:
         self._access: dict[str | None, Access] = {}
 
     def know(self, uri_template: str, access: Access) -> None:
@@ -49,6 +45,47 @@ class PrivateReads:
     ) -> None:
         """Ask for what the matched route wants."""
         await self.admit(req, resp, self._access.get(req.uri_template, Access.UNSAID))
+
+    async def admit(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, access: Access
+    ) -> None:
+        """Refuse by an error, or by a complete answer; or do nothing."""
+        raise NotImplementedError
+
+
+class PublicReads(RouteGate):
+    """Of a public registry: who gives no token reads without one.
+
+    A token that is not accepted is refused all the same: without that nobody notices that it has
+    ended, or was mistyped, before a publish fails.
+    """
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        super().__init__()
+        self._authenticator = authenticator
+
+    async def admit(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, access: Access
+    ) -> None:
+        """Refuse a token that is not accepted where clients read; changes look for themselves.
+
+        Raises:
+            NotAuthenticated, NotAllowed: as `Authenticator.identify`.
+        """
+        header = req.get_header("authorization")
+        if header and access is Access.READER and not is_password(header):
+            await self._authenticator.identify(req)
+
+
+class PrivateReads(RouteGate):
+    """Falcon middleware of a private registry: closed, but for the routes that are said to be open.
+
+    login: the path of the page to which a browser is sent.
+    """
+
+    def __init__(self, authenticator: Authenticator, sessions: Sessions, login: str) -> None:
+        super().__init__()
+        self._authenticator, self._sessions, self._login = authenticator, sessions, login
 
     async def admit(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, access: Access

@@ -28,7 +28,10 @@ class Sink(Protocol):
 
 
 class Access(Enum):
-    """Who may use a route of a private registry. A public one leaves that to each resource."""
+    """Who may use a route of a private registry.
+
+    A public one leaves that to each resource; a token that readers give must be good there, too.
+    """
 
     OPEN = "whoever comes"
     READER = "whoever has a valid credential"
@@ -51,13 +54,11 @@ class Gate(Protocol):
 
 
 class Mounts(PatientApp):
-    """The application. gate: of a private registry; a route without `access` is closed there."""
+    """The application. A route without `access` is closed by the gate of a private registry."""
 
-    def __init__(self, middleware: list[Any], gate: Gate | None, npm_root: NpmRoot) -> None:
+    def __init__(self, middleware: list[Any], gate: Gate, npm_root: NpmRoot) -> None:
         self._gate, self._npm_root = gate, npm_root
-        if gate is not None:
-            middleware = [*middleware, gate]
-        super().__init__(middleware=middleware, router=HeadRouter())
+        super().__init__(middleware=[*middleware, gate], router=HeadRouter())
 
     # As in `PatientApp`.
     async def __call__(  # type: ignore[override]
@@ -77,15 +78,14 @@ class Mounts(PatientApp):
         **kwargs: Any,
     ) -> None:
         """Add a resource."""
-        if self._gate is not None:
-            self._gate.know(uri_template, access)
+        self._gate.know(uri_template, access)
         super().add_route(uri_template, resource, **kwargs)
 
     def add_sink(  # type: ignore[override]
         self, sink: Sink, prefix: str = "/", *, access: Access | AccessOf = Access.UNSAID
     ) -> None:
         """Add what answers all that begins with a prefix, a regular expression."""
-        super().add_sink(sink if self._gate is None else _gated(self._gate, sink, access), prefix)
+        super().add_sink(_gated(self._gate, sink, access), prefix)
 
 
 def _gated(gate: Gate, sink: Sink, access: Access | AccessOf) -> Sink:
