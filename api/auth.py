@@ -36,6 +36,10 @@ class _Seen(msgspec.Struct, frozen=True):
     identity: Identity
 
 
+def _hops(req: falcon.asgi.Request) -> tuple[str, str | None]:
+    return req.remote_addr, req.get_header("x-forwarded-for")
+
+
 def is_password(header: str) -> bool:
     """Return whether an `Authorization` header holds a name and a password."""
     return header.strip().lower().startswith("basic ")
@@ -77,6 +81,7 @@ class Authenticator:
 
         Raises:
             NotAuthenticated: a credential that is not accepted.
+            NotAllowed: a token that is used from elsewhere than it may be.
         """
         if not hasattr(req.context, "identity"):
             req.context.identity = await self._identify(req)
@@ -90,8 +95,10 @@ class Authenticator:
         if is_password(header):
             return await self._by_password(req, header.strip().partition(" ")[2])
         token = _token_in(header)
-        known = await self._hooks.identify(token, req.method, req.path)
-        return known or self.by_token(token)
+        known = await self._hooks.identify(token, req.method, req.path) or self.by_token(token)
+        if known.cidr:
+            known.check_from(str(self._proxies.address(*_hops(req))))
+        return known
 
     def accepts(self, header: str) -> bool:
         """Return whether an `Authorization` header is no reason to refuse a public read.
@@ -102,10 +109,10 @@ class Authenticator:
         if is_password(header):
             return True
         try:
-            self.by_token(_token_in(header))
+            # From where it is used is told by the request, which is not there yet.
+            return not self.by_token(_token_in(header)).cidr
         except NotAuthenticated:
             return False
-        return True
 
     async def require(self, req: falcon.asgi.Request) -> Identity:
         """Return who asks.
@@ -189,4 +196,4 @@ class Authenticator:
         self._attempts.register(self._address(req))
 
     def _address(self, req: falcon.asgi.Request) -> str:
-        return self._proxies.client(req.remote_addr, req.get_header("x-forwarded-for"))
+        return self._proxies.client(*_hops(req))

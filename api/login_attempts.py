@@ -178,7 +178,14 @@ class Proxies:
         self._networks = [_network(one) for one in proxies]
 
     def client(self, peer: str, forwarded_for: str | None) -> str:
-        """Return a client's address, of IPv6 the /64 that belongs to one customer.
+        """Return a client's address, of IPv6 the /64 that belongs to one customer."""
+        found = self.address(peer, forwarded_for)
+        if isinstance(found, IPv6Address):
+            return str(ip_network((found, 64), strict=False))
+        return str(found)
+
+    def address(self, peer: str, forwarded_for: str | None) -> IPv4Address | IPv6Address | None:
+        """Return a client's whole address, None if it has none.
 
         forwarded_for: `X-Forwarded-For`; its last address that is no proxy of ours.
         """
@@ -193,9 +200,7 @@ class Proxies:
             found = address
             if not any(address in network for network in self._networks):
                 break
-        if isinstance(found, IPv6Address):
-            return str(ip_network((found, 64), strict=False))
-        return str(found)
+        return found
 
 
 _WITH_PORT = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::[0-9]{1,5})?")

@@ -49,6 +49,11 @@ class Gate(Protocol):
     def know(self, uri_template: str, access: Access) -> None:
         """Be told of a route."""
 
+    async def process_resource(
+        self, req: Request, resp: Response, resource: Any, params: Any
+    ) -> None:
+        """Admit to the route of a resource."""
+
     async def admit(self, req: Request, resp: Response, access: Access) -> None:
         """Refuse by an error, or by a complete answer; or do nothing."""
 

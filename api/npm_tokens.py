@@ -88,6 +88,7 @@ class NpmTokens:
             # Not for crates of the same names.
             packages=[f"npm:{name}" for name in [*(asked.packages or []), *in_scopes]],
             expires_days=asked.expires,
+            cidr=asked.cidr_whitelist or (),
         )
         secret, issued = await context.run(
             lambda: accounts.issue_token(context.registry, person, actor, person.account, wish)
@@ -116,8 +117,6 @@ class NpmTokens:
 
 def _check_wish(wish: NpmTokenWish) -> None:
     """Refuse limits that cannot be kept: a token must not be able to do more than was asked for."""
-    if wish.cidr_whitelist:
-        raise Invalid("this registry cannot bind a token to addresses; leave `--cidr` out")
     if wish.orgs:
         raise Invalid("this registry has no organisations; leave `--orgs` out")
     if wish.packages_and_scopes_permission not in PERMISSIONS:
@@ -138,6 +137,7 @@ def _row(issued: TokenIssued) -> TokenRow:
         packages=[*issued.packages],
         created=issued.at,
         expires=issued.expires,
+        cidr=[*(issued.cidr or ())],
     )
 
 
@@ -151,7 +151,7 @@ def _shown(row: TokenRow) -> dict[str, object]:
         "created": row.created,
         "updated": row.created,
         "readonly": row.read_only,
-        "cidr_whitelist": None,
+        "cidr_whitelist": row.cidr or None,
         "expires": row.expires or None,
         "packages": row.packages,
         "scopes": row.scopes,

@@ -170,7 +170,8 @@ def limits_of(token: TokenRow | TokenIssued) -> str:
     scopes = ", ".join(SCOPE_WORDS.get(scope, scope) for scope in named)
     may = "Read only" if token.read_only else "May do all you may" if everything else ""
     may = f"{may}, and {scopes}" if may and scopes else may or f"May {scopes}"
-    return f"{may}; for {', '.join(token.packages)} alone" if token.packages else may
+    may += f"; for {', '.join(token.packages)} alone" * bool(token.packages)
+    return f"{may}; from {', '.join(token.cidr)} alone" if token.cidr else may
 
 
 def _wanted(form: Form) -> TokenWish:

@@ -25,6 +25,7 @@ def token() -> None:
 @click.option("--read-only", is_flag=True, help="May not change anything.")
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="May only do.")
 @click.option("--package", "packages", multiple=True, help="Only for: NAME, npm:NAME or cargo:N*.")
+@click.option("--cidr", multiple=True, help="Only from: 192.0.2.0/24 or 2001:db8::/32.")
 @click.option("--expires", type=click.IntRange(1, 3650), help="Days until it is refused.")
 @common
 def create(  # noqa: PLR0913, PLR0917 - one for each option
@@ -34,6 +35,7 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
     read_only: bool,
     scopes: tuple[str, ...],
     packages: tuple[str, ...],
+    cidr: tuple[str, ...],
     expires: int | None,
 ) -> None:
     """Print a new token; it is shown only this once."""
@@ -44,6 +46,7 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
             scopes=scopes,
             packages=packages,
             expires_days=expires,
+            cidr=cidr,
         )
         actor = registry.actor(OPERATOR.account)
         secret, _ = accounts.issue_token(registry, OPERATOR, actor, account, wish)
@@ -68,6 +71,7 @@ def list_(settings: Settings, account: str, as_json: bool) -> None:
                 *(["read-only"] if row.read_only else []),
                 *row.scopes,
                 *row.packages,
+                *(f"from {one}" for one in row.cidr),
                 f"expires {row.expires}" if row.expires else "never expires",
             ]
         )

@@ -15,6 +15,7 @@ from packledger.commands.registry import Registry
 from packledger.domain import account
 from packledger.domain.account import Account, check_account_name
 from packledger.domain.actor import Actor
+from packledger.domain.addresses import ranges_of
 from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAuthenticated
 from packledger.domain.events import SessionBegun, TokenIssued
 from packledger.domain.permissions import Identity
@@ -30,13 +31,17 @@ SESSION_DAYS = 1
 
 
 class TokenWish(msgspec.Struct, frozen=True, kw_only=True):
-    """What a new token shall be. label: for people; expires_days: None for never."""
+    """What a new token shall be. label: for people; expires_days: None for never.
+
+    cidr: ranges of addresses that it may be used from, none for everywhere.
+    """
 
     label: str = ""
     read_only: bool = False
     scopes: Sequence[str] = ()
     packages: Sequence[str] = ()
     expires_days: int | None = None
+    cidr: Sequence[str] = ()
 
 
 def register(
@@ -158,6 +163,7 @@ def issue_token(
         scopes=tuple(wish.scopes),
         packages=tuple(wish.packages),
         expires=rfc3339(registry.now() + timedelta(days=days)) if days else "",
+        cidr=ranges_of(wish.cidr) or msgspec.UNSET,
     )
     identity.check_may_issue(name, issued)
     registry.execute(

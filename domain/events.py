@@ -243,7 +243,8 @@ class TokenIssued(Event, frozen=True, tag="token.issued.v1"):
 
     sha256: hex of the secret (160 random bits, so the hash tells nothing); token_id: public id;
     label: for people; scopes and packages: what it is limited to, empty for no limit;
-    expires: RFC 3339 or empty for never.
+    expires: RFC 3339 or empty for never; cidr: ranges of addresses that it may be used from, not
+    there for everywhere.
     """
 
     account: str
@@ -254,6 +255,7 @@ class TokenIssued(Event, frozen=True, tag="token.issued.v1"):
     scopes: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     expires: str = ""
+    cidr: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class TokenRevoked(Event, frozen=True, tag="token.revoked.v1"):

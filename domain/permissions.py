@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from packledger.domain.addresses import are_within, is_within
 from packledger.domain.errors import NotAllowed, NotAuthenticated
 
 PACKAGE_SCOPES = ("publish-new", "publish-update", "yank", "change-owners", "dist-tags", "stars")
@@ -34,6 +35,8 @@ class Limits(Protocol):
     def packages(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def expires(self) -> str: ...  # noqa: D102
+    @property
+    def cidr(self) -> Sequence[str] | msgspec.UnsetType: ...  # noqa: D102
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -41,7 +44,8 @@ class Identity(msgspec.Struct, frozen=True):
 
     token: public id, of a session its id, empty for a password. scopes, packages: empty for no
     limit; a package is `NAME`, `cargo:NAME` or `npm:NAME`, and may end in `*`. expires: RFC 3339,
-    empty for never. kind: `TOKEN`, or what proves a person: `SESSION`, `PASSWORD`, `OPERATED`.
+    empty for never. cidr: ranges that it may be used from, empty for everywhere. kind: `TOKEN`, or
+    what proves a person: `SESSION`, `PASSWORD`, `OPERATED`.
     """
 
     account: str
@@ -52,6 +56,7 @@ class Identity(msgspec.Struct, frozen=True):
     packages: tuple[str, ...] = ()
     expires: str = ""
     kind: str = TOKEN
+    cidr: tuple[str, ...] = ()
 
     def check_fresh(self, now: str) -> None:
         """Refuse a token whose time is over. now: RFC 3339.
@@ -62,6 +67,18 @@ class Identity(msgspec.Struct, frozen=True):
         if self.expires and self.expires <= now:
             raise NotAuthenticated(
                 f"the token `{self.token}` expired on {self.expires}; create a new one"
+            )
+
+    def check_from(self, address: str) -> None:
+        """Refuse a token that is used from elsewhere than it may be.
+
+        Raises:
+            NotAllowed: the address is in none of its ranges.
+        """
+        if self.cidr and not is_within(address, self.cidr):
+            raise NotAllowed(
+                f"the token `{self.token}` may not be used from your address `{address}`; it is "
+                f"for {', '.join(self.cidr)}"
             )
 
     def may_see(self, ecosystem: str, name: str) -> bool:
@@ -164,7 +181,14 @@ class Identity(msgspec.Struct, frozen=True):
         """Return whether whoever has this token may do all that `wanted` allows."""
         writes = (self.read_only, wanted.read_only) != (True, False)
         lasts = not self.expires or (bool(wanted.expires) and wanted.expires <= self.expires)
-        return writes and lasts and self._holds_scopes(wanted) and self._holds_packages(wanted)
+        near = are_within(wanted.cidr or (), self.cidr)
+        return (
+            writes
+            and lasts
+            and near
+            and self._holds_scopes(wanted)
+            and self._holds_packages(wanted)
+        )
 
     def _holds_scopes(self, wanted: Limits) -> bool:
         mine = set(self.scopes or PACKAGE_SCOPES)

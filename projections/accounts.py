@@ -55,6 +55,7 @@ class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
     packages: list[str]
     created: str
     expires: str
+    cidr: list[str]
 
     def identity(self) -> Identity:
         """Return who acts with it."""
@@ -66,6 +67,7 @@ class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
             scopes=tuple(self.scopes),
             packages=tuple(self.packages),
             expires=self.expires,
+            cidr=tuple(self.cidr),
         )
 
 
@@ -93,7 +95,7 @@ class Accounts:
     """Folds accounts and tokens into rows."""
 
     name = ACCOUNTS
-    schema = 2
+    schema = 3
     renderer = 1
     tables = """
         CREATE TABLE accounts (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
@@ -101,7 +103,7 @@ class Accounts:
         CREATE TABLE tokens (sha256 TEXT PRIMARY KEY, token_id TEXT NOT NULL UNIQUE,
             account TEXT NOT NULL, label TEXT NOT NULL, read_only INTEGER NOT NULL,
             scopes TEXT NOT NULL, packages TEXT NOT NULL, created TEXT NOT NULL,
-            expires TEXT NOT NULL);
+            expires TEXT NOT NULL, cidr TEXT NOT NULL);
         CREATE INDEX tokens_by_account ON tokens (account);
         CREATE TABLE sessions (sha256 TEXT PRIMARY KEY, session_id TEXT NOT NULL UNIQUE,
             account TEXT NOT NULL, created TEXT NOT NULL, expires TEXT NOT NULL);
@@ -180,17 +182,19 @@ def _issue(db: sqlite3.Connection, issued: TokenIssued) -> None:
         msgspec.json.encode(issued.packages).decode(),
         issued.at,
         issued.expires,
+        msgspec.json.encode(issued.cidr or ()).decode(),
     )
-    db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 _SELECT_LIVE = (
-    "SELECT token_id, account, role, label, read_only, scopes, packages, tokens.created, expires"
+    "SELECT token_id, account, role, label, read_only, scopes, packages, tokens.created, expires,"
+    " cidr"
     " FROM tokens JOIN accounts ON accounts.name = tokens.account WHERE "
 )
 
 
-def _token_row(row: tuple[str, str, str, str, int, str, str, str, str]) -> TokenRow:
+def _token_row(row: tuple[str, str, str, str, int, str, str, str, str, str]) -> TokenRow:
     return TokenRow(
         token_id=row[0],
         account=row[1],
@@ -201,6 +205,7 @@ def _token_row(row: tuple[str, str, str, str, int, str, str, str, str]) -> Token
         packages=msgspec.json.decode(row[6], type=list[str]),
         created=row[7],
         expires=row[8],
+        cidr=msgspec.json.decode(row[9], type=list[str]),
     )
 
 

@@ -68,6 +68,7 @@ PINNED: dict[str, tuple[str, ...]] = {
     "account.disabled.v1": ("name: str",),
     "token.issued.v1": (
         "account: str",
+        "cidr: tuple[str, ...] | msgspec.UnsetType = UNSET",
         "expires: str = ''",
         "label: str = ''",
         "packages: tuple[str, ...] = ()",
