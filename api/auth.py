@@ -18,6 +18,7 @@ import msgspec
 
 from packledger.api.hooks import Hooks
 from packledger.api.login_attempts import LoginAttempts, Proxies
+from packledger.domain.account import canonical_account_name
 from packledger.domain.errors import NotAuthenticated
 from packledger.domain.permissions import PASSWORD, Identity
 from packledger.domain.times import rfc3339
@@ -177,15 +178,16 @@ class Authenticator:
             NotAuthenticated: unknown account, wrong password, or disabled.
             TooMany: too many wrong ones, of this account or from this address.
         """
-        address = self._address(req)
-        self._attempts.begin(account, address)
+        # Counted by the name that all its spellings mean.
+        address, counted = self._address(req), canonical_account_name(account)
+        self._attempts.begin(counted, address)
         async with self._passwords:
             await asyncio.to_thread(self._credentials.check_password, account, password)
-        self._attempts.succeed(account, address)
+        self._attempts.succeed(counted, address)
         row = account_of(self._accounts.db(), account)
         if row is None or row.disabled:
             raise NotAuthenticated(f"the account `{account}` is disabled; ask an administrator")
-        return Identity(account=account, admin=row.role == "admin", kind=PASSWORD)
+        return Identity(account=row.name, admin=row.role == "admin", kind=PASSWORD)
 
     def count_registration(self, req: falcon.asgi.Request) -> None:
         """Count a new account.

@@ -13,7 +13,7 @@ from packledger.api.bodies import read_json
 from packledger.api.context import Context
 from packledger.commands import accounts
 from packledger.commands.accounts import TokenWish
-from packledger.domain.account import Account, check_account_name
+from packledger.domain.account import check_account_name
 from packledger.domain.errors import Invalid, NoSuchAccount, NotAllowed, NotAuthenticated
 from packledger.domain.permissions import LOGIN_SCOPES, PASSWORD, Identity
 from packledger.projections.accounts import account_of
@@ -69,7 +69,7 @@ class NpmAccounts:
         row = account_of(self._context.accounts.db(), name)
         if row is None:
             raise NoSuchAccount(name)
-        resp.media = {"_id": user, "_rev": "1-0", "name": name, "email": "", "roles": []}
+        resp.media = {"_id": user, "_rev": "1-0", "name": row.name, "email": "", "roles": []}
         resp.set_header("cache-control", PRIVATE)
 
     async def log_in(self, req: Request, resp: Response, user: str) -> None:
@@ -80,9 +80,7 @@ class NpmAccounts:
             raise Invalid(f"the login is for `{name[:64]}`, but its path says `{user[:90]}`")
         check_account_name(name)
         context = self._context
-        account: Account | None = await context.run(
-            lambda: context.registry.log.load("account", name).state
-        )
+        account = await context.run(lambda: accounts.load(context.registry, name))
         # To strangers, a private registry does not say whether there is such an account.
         if account is None and not context.private:
             await self._register(req, document)
@@ -92,10 +90,10 @@ class NpmAccounts:
         actor = context.actor(req, identity)
         wish = TokenWish(label="npm login", scopes=LOGIN_SCOPES)
         secret, _ = await context.run(
-            lambda: accounts.issue_token(context.registry, identity, actor, name, wish)
+            lambda: accounts.issue_token(context.registry, identity, actor, identity.account, wish)
         )
         resp.status = 201
-        resp.media = {"ok": f"you are authenticated as '{name}'", "token": secret}
+        resp.media = {"ok": f"you are authenticated as '{identity.account}'", "token": secret}
         resp.set_header("cache-control", PRIVATE)
 
     async def _register(self, req: Request, document: UserDocument) -> None:

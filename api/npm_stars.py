@@ -84,7 +84,9 @@ class NpmStars:
     async def _starred_by(self, req: Request, account: str) -> list[str]:
         """Return the packages with an account's star, as far as the caller may see them."""
         context = self._context
-        names = await asyncio.to_thread(lambda: starred_by(context.packuments.db(), account))
+        row = account_of(context.accounts.db(), account)
+        name = row.name if row else account
+        names = await asyncio.to_thread(lambda: starred_by(context.packuments.db(), name))
         if context.hooks.access is None:
             return names
         identity = await context.authenticator.identify(req)

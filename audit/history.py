@@ -189,6 +189,8 @@ def _filter(chosen: Chosen) -> Callable[[Recorded], bool]:
     since = "" if chosen.since.isdecimal() else chosen.since.removesuffix("Z")
     until = "" if chosen.until.isdecimal() else chosen.until.removesuffix("Z")
 
+    account = chosen.subject.lower()  # however it is spelt
+
     def wanted(recorded: Recorded) -> bool:
         at = recorded.event.at
         if at < since or (until and at[: len(until)] > until):
@@ -196,6 +198,6 @@ def _filter(chosen: Chosen) -> Callable[[Recorded], bool]:
         if not chosen.subject.startswith("user:"):
             return True
         by = f"user:{recorded.event.by}"
-        return chosen.subject == by or chosen.subject == entry_of(recorded).subject
+        return account in {by.lower(), entry_of(recorded).subject.lower()}
 
     return wanted

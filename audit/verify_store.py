@@ -15,6 +15,7 @@ from uuid import NAMESPACE_URL
 import msgspec
 
 from packledger.audit.faults import EVERYBODY, REBUILD, RESTORE, Fault
+from packledger.domain.account import canonical_account_name
 from packledger.domain.crate_names import canonical_crate_name
 from packledger.domain.events import EVENTS, Event
 from packledger.domain.npm_names import canonical_npm_name
@@ -177,8 +178,8 @@ _SUBJECTS: dict[str, Callable[[Any], str]] = {
     "crate": lambda event: f"crate/{canonical_crate_name(event.name)}",
     "npm": lambda event: f"npm/{canonical_npm_name(event.name)}",
     "blob": lambda event: _SUBJECTS["crate" if event.ecosystem == "cargo" else "npm"](event),
-    "account": lambda event: f"account/{event.name}",
-    "token": lambda event: f"account/{event.account}",
+    "account": lambda event: f"account/{canonical_account_name(event.name)}",
+    "token": lambda event: f"account/{canonical_account_name(event.account)}",
     "downloads": lambda event: f"downloads/{event.node}",
     "registry": lambda event: "registry/",
 }

@@ -13,13 +13,14 @@ import msgspec
 
 from packledger.commands.registry import Registry
 from packledger.domain import account
-from packledger.domain.account import Account, check_account_name
+from packledger.domain.account import Account, canonical_account_name, check_account_name
 from packledger.domain.actor import Actor
 from packledger.domain.addresses import ranges_of
 from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAuthenticated
 from packledger.domain.events import SessionBegun, TokenIssued
 from packledger.domain.permissions import Identity
 from packledger.domain.times import rfc3339
+from packledger.eventstore.log import Decision
 
 SECRET_PREFIX = "plk_"  # noqa: S105 - not a secret: what secret scanners look for
 SESSION_PREFIX = "pls_"
@@ -56,11 +57,11 @@ def register(
     check_account_name(name)
     check_password_length(password)
     # Decided once without the event, so that a taken name keeps its password.
-    account.decide_register(registry.log.load("account", name).state, actor, name, role)
+    account.decide_register(load(registry, name), actor, name, role)
     if not registry.credentials.add(name, password, email):
         _continue_registration(registry, name, password)
-    registry.execute(
-        "account",
+    _execute(
+        registry,
         name,
         lambda state, version: account.decide_register(
             state, actor, name, role, registry.credentials.digest(name)
@@ -100,7 +101,7 @@ def claim_setup(registry: Registry, actor: Actor, code: str, name: str, password
     """
     check_account_name(name)
     check_password_length(password)
-    account.decide_register(registry.log.load("account", name).state, actor, name, "admin")
+    account.decide_register(load(registry, name), actor, name, "admin")
     if not registry.credentials.claim_setup(code, name):
         raise NotAuthenticated(
             "this is not the setup code, or it was used; `packledger serve` prints it at its start"
@@ -116,11 +117,11 @@ def change_password(registry: Registry, actor: Actor, name: str, password: str) 
         Invalid: a password that cannot be used.
     """
     check_password_length(password)
-    account.existing(registry.log.load("account", name).state, name)
+    account.existing(load(registry, name), name)
     registry.credentials.set_password(name, password)
     # Two who change it at once: whose event comes last has read what is stored then.
-    registry.execute(
-        "account",
+    _execute(
+        registry,
         name,
         lambda state, version: account.decide_password(
             state, actor, name, registry.credentials.digest(name)
@@ -134,9 +135,7 @@ def disable(registry: Registry, actor: Actor, name: str) -> None:
     Raises:
         NoSuchAccount: there is none.
     """
-    registry.execute(
-        "account", name, lambda state, version: account.decide_disable(state, actor, name)
-    )
+    _execute(registry, name, lambda state, version: account.decide_disable(state, actor, name))
 
 
 def issue_token(
@@ -166,9 +165,7 @@ def issue_token(
         cidr=ranges_of(wish.cidr) or msgspec.UNSET,
     )
     identity.check_may_issue(name, issued)
-    registry.execute(
-        "account", name, lambda state, version: account.decide_issue(state, actor, issued)
-    )
+    _execute(registry, name, lambda state, version: account.decide_issue(state, actor, issued))
     return secret, issued
 
 
@@ -189,8 +186,8 @@ def revoke_token(registry: Registry, identity: Identity, actor: Actor, token: Id
         NotAllowed: it is not the caller's, or may do more than the caller.
     """
     identity.check_may_revoke(token)
-    registry.execute(
-        "account",
+    _execute(
+        registry,
         token.account,
         lambda state, version: account.decide_revoke(state, actor, token.account, token.token),
     )
@@ -211,8 +208,8 @@ def begin_session(registry: Registry, actor: Actor, name: str) -> str:
         sha256=sha256,
         expires=rfc3339(registry.now() + timedelta(days=SESSION_DAYS)),
     )
-    registry.execute(
-        "account", name, lambda state, version: account.decide_begin_session(state, actor, begun)
+    _execute(
+        registry, name, lambda state, version: account.decide_begin_session(state, actor, begun)
     )
     return secret
 
@@ -223,11 +220,27 @@ def end_session(registry: Registry, actor: Actor, name: str, session_id: str) ->
     Raises:
         NoSuchAccount: there is none.
     """
-    registry.execute(
-        "account",
+    _execute(
+        registry,
         name,
         lambda state, version: account.decide_end_session(state, actor, name, session_id),
     )
+
+
+def load(registry: Registry, name: str) -> Account | None:
+    """Return an account, by any case of its name."""
+    state: Account | None = registry.log.load("account", canonical_account_name(name)).state
+    return state
+
+
+def _execute(registry: Registry, name: str, decide: Decision) -> None:
+    registry.execute("account", canonical_account_name(name), decide)
+
+
+def as_registered(registry: Registry, names: Sequence[str]) -> list[str]:
+    """Return the names as their accounts were registered; those of no account as they are."""
+    found = [(name, load(registry, name)) for name in names]
+    return [account.name if account else name for name, account in found]
 
 
 def check_accounts_exist(registry: Registry, names: Sequence[str]) -> None:
@@ -237,6 +250,6 @@ def check_accounts_exist(registry: Registry, names: Sequence[str]) -> None:
         NoSuchAccount: one of them is not, or is disabled.
     """
     for name in names:
-        state: Account | None = registry.log.load("account", name).state
+        state = load(registry, name)
         if state is None or state.disabled:
             raise NoSuchAccount(name)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from packledger.commands.accounts import check_accounts_exist
+from packledger.commands.accounts import as_registered, check_accounts_exist
 from packledger.commands.crate_advice import check_no_wildcards
 from packledger.commands.crate_archive import read_crate
 from packledger.commands.crate_upload import CrateMetadata, CrateUpload
@@ -107,12 +107,14 @@ def change_owners(
         RegistryError: no such crate or account, no right to it, or nobody would remain.
     """
     identity.check_may("change-owners", CARGO, name)
-    crate.decide_owners(seen(identity, CARGO, _state(registry, name)), actor, name, add, remove)
-    check_accounts_exist(registry, add)
+    state = seen(identity, CARGO, _state(registry, name))
+    adding, removing = (as_registered(registry, names) for names in (add, remove))
+    crate.decide_owners(state, actor, name, adding, removing)
+    check_accounts_exist(registry, adding)
     registry.execute(
         "crate",
         canonical_crate_name(name),
-        lambda state, _: crate.decide_owners(state, actor, name, add, remove),
+        lambda state, _: crate.decide_owners(state, actor, name, adding, removing),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from packledger.commands.accounts import check_accounts_exist
+from packledger.commands.accounts import as_registered, check_accounts_exist
 from packledger.commands.npm_body import NpmBody
 from packledger.commands.npm_upload import NpmEdit, read_edit
 from packledger.commands.registry import Registry
@@ -217,7 +217,8 @@ def set_owners(
 
     def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
         package = npm_package.existing(seen(identity, NPM, state), name)
-        wanted = [*package.owners, *owners] if rev == UNREAD else owners
+        given = as_registered(registry, owners)
+        wanted = [*package.owners, *given] if rev == UNREAD else given
         events = npm_package.decide_owners(package, actor, name, wanted)
         check_rev(name, version, rev)
         added = [event.owner for event in events if isinstance(event, NpmOwnerAdded)]

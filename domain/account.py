@@ -27,14 +27,14 @@ from packledger.domain.permissions import SCOPES
 
 ROLES = ("user", "admin")
 
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
 
 class Account(msgspec.Struct):
     """An account's state.
 
-    tokens: public id → label, the live ones only; sessions: public id → when they end by
-    themselves, RFC 3339.
+    name: as it was registered, which every event about it has. tokens: public id → label, the live
+    ones only; sessions: public id → when they end by themselves, RFC 3339.
     """
 
     name: str
@@ -48,16 +48,24 @@ class Account(msgspec.Struct):
         return Account(self.name, self.role, self.disabled, dict(self.tokens), dict(self.sessions))
 
 
+def canonical_account_name(name: str) -> str:
+    """Return what an account is found by: no two differ in the case of letters alone.
+
+    Only in ASCII: `str.lower` takes the sign of Kelvin for a k, which no name has.
+    """
+    return name.lower() if name.isascii() else name
+
+
 def check_account_name(name: str) -> None:
     """Refuse a name that would not survive in a URL, an owner list or a log line.
 
     Raises:
-        Invalid: not 1-64 of a-z, 0-9, `.`, `_`, `-`, with a letter or digit at both ends.
+        Invalid: not 1-64 of a-z, A-Z, 0-9, `.`, `_`, `-`, with a letter or digit at both ends.
     """
     if not _NAME.fullmatch(name):
         raise Invalid(
-            f"`{name[:64]}` cannot be an account name: use 1 to 64 of a-z, 0-9, `.`, `_` and `-`, "
-            "with a letter or digit first and last"
+            f"`{name[:64]}` cannot be an account name: use 1 to 64 letters from a to z, digits, "
+            "`.`, `_` and `-`, with a letter or digit first and last"
         )
 
 
@@ -103,7 +111,7 @@ def decide_register(
     if role not in ROLES:
         raise Invalid(f"`{role}` is not a role; it is one of {', '.join(ROLES)}")
     if account is not None:
-        raise Conflict(f"the account name `{name}` is taken; choose another one")
+        raise Conflict(f"the account name `{account.name}` is taken; choose another one")
     known = credential or UNSET
     return [AccountRegistered(**actor.stamp(), name=name, role=role, credential=known)]
 
@@ -115,7 +123,7 @@ def decide_disable(account: Account | None, actor: Actor, name: str) -> list[Eve
         NoSuchAccount: there is none.
     """
     account = existing(account, name)
-    return [] if account.disabled else [AccountDisabled(**actor.stamp(), name=name)]
+    return [] if account.disabled else [AccountDisabled(**actor.stamp(), name=account.name)]
 
 
 def decide_password(
@@ -126,8 +134,8 @@ def decide_password(
     Raises:
         NoSuchAccount: there is none.
     """
-    existing(account, name)
-    return [AccountPasswordChanged(**actor.stamp(), name=name, credential=credential or UNSET)]
+    known, name = credential or UNSET, existing(account, name).name
+    return [AccountPasswordChanged(**actor.stamp(), name=name, credential=known)]
 
 
 def decide_issue(account: Account | None, actor: Actor, issued: TokenIssued) -> list[Event]:
@@ -144,7 +152,7 @@ def decide_issue(account: Account | None, actor: Actor, issued: TokenIssued) -> 
     for scope in issued.scopes:
         if scope not in SCOPES:
             raise Invalid(f"`{scope}` is not a scope; it is one of {', '.join(SCOPES)}")
-    return [issued]
+    return [msgspec.structs.replace(issued, account=account.name)]
 
 
 def decide_begin_session(account: Account | None, actor: Actor, begun: SessionBegun) -> list[Event]:
@@ -157,7 +165,7 @@ def decide_begin_session(account: Account | None, actor: Actor, begun: SessionBe
     account = existing(account, begun.name)
     if account.disabled:
         raise NotAllowed(f"the account `{account.name}` is disabled; ask an administrator")
-    return [begun]
+    return [msgspec.structs.replace(begun, name=account.name)]
 
 
 def decide_end_session(
@@ -168,9 +176,10 @@ def decide_end_session(
     Raises:
         NoSuchAccount: there is none.
     """
-    if session_id not in existing(account, name).sessions:
+    account = existing(account, name)
+    if session_id not in account.sessions:
         return []
-    return [SessionEnded(**actor.stamp(), name=name, session_id=session_id)]
+    return [SessionEnded(**actor.stamp(), name=account.name, session_id=session_id)]
 
 
 def decide_revoke(account: Account | None, actor: Actor, name: str, token_id: str) -> list[Event]:
@@ -179,9 +188,10 @@ def decide_revoke(account: Account | None, actor: Actor, name: str, token_id: st
     Raises:
         NoSuchAccount, NotFound: no such account or token.
     """
-    if token_id not in existing(account, name).tokens:
+    account = existing(account, name)
+    if token_id not in account.tokens:
         raise NotFound(f"`{name}` has no token `{token_id}`")
-    return [TokenRevoked(**actor.stamp(), account=name, token_id=token_id)]
+    return [TokenRevoked(**actor.stamp(), account=account.name, token_id=token_id)]
 
 
 def existing(account: Account | None, name: str) -> Account:

@@ -9,6 +9,7 @@ import secrets
 
 import argon2
 
+from packledger.domain.account import canonical_account_name
 from packledger.domain.errors import Invalid, Unavailable, WrongPassword
 from packledger.eventstore.store import CredentialsTable
 
@@ -37,7 +38,7 @@ class Credentials:
         self._table.change(
             "INSERT INTO credentials VALUES (?, ?, '') ON CONFLICT (account)"
             " DO UPDATE SET password_hash = excluded.password_hash",
-            account,
+            canonical_account_name(account),
             _HASHER.hash(password),
         )
 
@@ -57,7 +58,8 @@ class Credentials:
             " DO UPDATE SET email = excluded.email"
             " WHERE credentials.password_hash = excluded.password_hash"
         )
-        return self._table.change(statement, account, _HASHER.hash(password), email) == 1
+        key = canonical_account_name(account)
+        return self._table.change(statement, key, _HASHER.hash(password), email) == 1
 
     def digest(self, account: str) -> str:
         """Return the SHA-256 of an account's stored password hash, empty if there is none.
@@ -65,12 +67,12 @@ class Credentials:
         It tells nothing: to try a password against it, one needs the salt of 128 random bits, which
         is nowhere but in what it is the digest of.
         """
-        row = self._table.one("SELECT password_hash FROM credentials WHERE account = ?", account)
+        row = self._row("password_hash", account)
         return hashlib.sha256(row[0].encode("utf-8", "surrogatepass")).hexdigest() if row else ""
 
     def email(self, account: str) -> str:
         """Return an account's e-mail address, empty when none is known."""
-        row = self._table.one("SELECT email FROM credentials WHERE account = ?", account)
+        row = self._row("email", account)
         return row[0] if row else ""
 
     def check_password(self, account: str, password: str) -> None:
@@ -80,7 +82,7 @@ class Credentials:
             Unavailable: what is stored is no hash.
             WrongPassword: unknown account or wrong password; the sentence does not say which.
         """
-        row = self._table.one("SELECT password_hash FROM credentials WHERE account = ?", account)
+        row = self._row("password_hash", account)
         try:
             _HASHER.verify(row[0] if row else _NOBODY, password)
         except argon2.exceptions.VerificationError as error:
@@ -92,6 +94,10 @@ class Credentials:
             ) from error
         if row is None:
             raise WrongPassword
+
+    def _row(self, column: str, account: str) -> tuple[str, ...] | None:
+        statement = f"SELECT {column} FROM credentials WHERE account = ?"  # noqa: S608 - our own
+        return self._table.one(statement, canonical_account_name(account))
 
     def new_setup_code(self) -> str | None:
         """Replace the one-time setup code and return it, None once it has been used.
@@ -113,7 +119,7 @@ class Credentials:
         between can repeat the claim, or start the registry again for another code.
         """
         digest = _digest(code)
-        bound = f"{digest} {account}"
+        bound = f"{digest} {canonical_account_name(account)}"
         statement = "UPDATE setup SET code_sha256 = ? WHERE code_sha256 IN (?, ?)"
         return self._table.change(statement, bound, digest, bound) == 1
 

@@ -98,15 +98,16 @@ class Accounts:
     schema = 3
     renderer = 1
     tables = """
-        CREATE TABLE accounts (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+        CREATE TABLE accounts (number INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE COLLATE NOCASE,
             role TEXT NOT NULL, created TEXT NOT NULL, disabled INTEGER NOT NULL);
         CREATE TABLE tokens (sha256 TEXT PRIMARY KEY, token_id TEXT NOT NULL UNIQUE,
-            account TEXT NOT NULL, label TEXT NOT NULL, read_only INTEGER NOT NULL,
+            account TEXT NOT NULL COLLATE NOCASE, label TEXT NOT NULL, read_only INTEGER NOT NULL,
             scopes TEXT NOT NULL, packages TEXT NOT NULL, created TEXT NOT NULL,
             expires TEXT NOT NULL, cidr TEXT NOT NULL);
         CREATE INDEX tokens_by_account ON tokens (account);
         CREATE TABLE sessions (sha256 TEXT PRIMARY KEY, session_id TEXT NOT NULL UNIQUE,
-            account TEXT NOT NULL, created TEXT NOT NULL, expires TEXT NOT NULL);
+            account TEXT NOT NULL COLLATE NOCASE, created TEXT NOT NULL, expires TEXT NOT NULL);
         CREATE INDEX sessions_by_account ON sessions (account)
     """
     indexes = ""
@@ -261,7 +262,7 @@ def _account_row(row: tuple[int, str, str, str, int]) -> AccountRow:
 
 
 def account_of(db: sqlite3.Connection, name: str) -> AccountRow | None:
-    """Return the account of that name."""
+    """Return the account of that name, in any case of letters."""
     row = db.execute(f"{_SELECT_ACCOUNT} WHERE name = ?", (name,)).fetchone()
     return _account_row(row) if row else None
 
