@@ -23,7 +23,13 @@ from packledger.domain.errors import NotAuthenticated
 from packledger.domain.permissions import PASSWORD, Identity
 from packledger.domain.times import rfc3339
 from packledger.eventstore.credentials import Credentials
-from packledger.projections.accounts import SessionRow, TokenRow, account_of, session_of, token_of
+from packledger.projections.account_reads import (
+    SessionRow,
+    TokenRow,
+    account_of,
+    session_of,
+    token_of,
+)
 from packledger.projections.model_reader import ModelReader
 
 CACHED_TOKENS = 1_000

@@ -21,7 +21,7 @@ from packledger.domain.crate_names import index_path
 from packledger.domain.ecosystems import CARGO
 from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion, VersionPurged
 from packledger.eventstore.blobs import Download
-from packledger.projections.accounts import account_of
+from packledger.projections.account_reads import account_of
 from packledger.projections.documents import render
 from packledger.projections.index_entry import index_config
 from packledger.projections.search_engine import Found

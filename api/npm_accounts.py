@@ -11,12 +11,12 @@ import msgspec
 from packledger.api.answers import PRIVATE
 from packledger.api.bodies import read_json
 from packledger.api.context import Context
-from packledger.commands import accounts
-from packledger.commands.accounts import TokenWish
+from packledger.commands import accounts, tokens
+from packledger.commands.tokens import TokenWish
 from packledger.domain.account import check_account_name
 from packledger.domain.errors import Invalid, NoSuchAccount, NotAllowed, NotAuthenticated
 from packledger.domain.permissions import LOGIN_SCOPES, PASSWORD, Identity
-from packledger.projections.accounts import account_of
+from packledger.projections.account_reads import account_of
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
@@ -90,7 +90,7 @@ class NpmAccounts:
         actor = context.actor(req, identity)
         wish = TokenWish(label="npm login", scopes=LOGIN_SCOPES)
         secret, _ = await context.run(
-            lambda: accounts.issue_token(context.registry, identity, actor, identity.account, wish)
+            lambda: tokens.issue_token(context.registry, identity, actor, identity.account, wish)
         )
         resp.status = 201
         resp.media = {"ok": f"you are authenticated as '{identity.account}'", "token": secret}
@@ -132,6 +132,6 @@ class NpmAccounts:
         actor = context.actor(req, caller)
         await context.run(
             # Whoever has a token may end it.
-            lambda: accounts.revoke_token(context.registry, ending, actor, ending)
+            lambda: tokens.revoke_token(context.registry, ending, actor, ending)
         )
         resp.media = {"ok": "logged out"}

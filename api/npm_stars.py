@@ -19,7 +19,7 @@ from packledger.api.context import Context
 from packledger.commands import npm_edits
 from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import Invalid, NoSuchAccount
-from packledger.projections.accounts import account_of
+from packledger.projections.account_reads import account_of
 from packledger.projections.packument_reads import starred_by
 
 Request = falcon.asgi.Request

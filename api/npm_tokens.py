@@ -11,11 +11,11 @@ import msgspec
 from packledger.api.answers import PRIVATE, answer_json
 from packledger.api.bodies import read_json
 from packledger.api.context import Context
-from packledger.commands import accounts
-from packledger.commands.accounts import SECRET_PREFIX, TokenWish
+from packledger.commands import tokens
+from packledger.commands.tokens import SECRET_PREFIX, TokenWish
 from packledger.domain.errors import Invalid, NotFound
 from packledger.domain.events import TokenIssued
-from packledger.projections.accounts import TokenRow, token_by_id, tokens_of
+from packledger.projections.account_reads import TokenRow, token_by_id, tokens_of
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
@@ -91,7 +91,7 @@ class NpmTokens:
             cidr=asked.cidr_whitelist or (),
         )
         secret, issued = await context.run(
-            lambda: accounts.issue_token(context.registry, person, actor, person.account, wish)
+            lambda: tokens.issue_token(context.registry, person, actor, person.account, wish)
         )
         resp.media = {**_shown(_row(issued)), "token": secret}
         resp.set_header("cache-control", PRIVATE)
@@ -110,7 +110,7 @@ class NpmTokens:
             raise NotFound("you have no token with this id; `npm token list` shows the ids")
         actor = context.actor(req, identity)
         await context.run(
-            lambda: accounts.revoke_token(context.registry, identity, actor, row.identity())
+            lambda: tokens.revoke_token(context.registry, identity, actor, row.identity())
         )
         resp.media = {"ok": "token revoked"}
 

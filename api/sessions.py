@@ -18,8 +18,8 @@ import msgspec
 
 from packledger.api.bodies import read_small
 from packledger.api.context import Context
-from packledger.commands import accounts
-from packledger.commands.accounts import SESSION_DAYS
+from packledger.commands import tokens
+from packledger.commands.tokens import SESSION_DAYS
 from packledger.domain.errors import Invalid, NotAllowed, NotAuthenticated, Unavailable
 from packledger.domain.permissions import Identity
 
@@ -147,7 +147,7 @@ class Sessions:
         context = self._context
         actor = context.actor(req, identity)
         secret = await context.run(
-            lambda: accounts.begin_session(context.registry, actor, identity.account)
+            lambda: tokens.begin_session(context.registry, actor, identity.account)
         )
         self._set(resp, self._session, secret, "Lax", max_age_s=SESSION_DAYS * 86_400)
 
@@ -158,7 +158,7 @@ class Sessions:
             context = self._context
             actor = context.actor(req, identity)
             await context.run(
-                lambda: accounts.end_session(
+                lambda: tokens.end_session(
                     context.registry, actor, identity.account, identity.token
                 )
             )

@@ -24,7 +24,7 @@ from packledger.api.readme import Readmes
 from packledger.api.recipes import Recipes
 from packledger.api.sessions import NOBODY, Sessions, Visitor
 from packledger.domain.errors import NotFound, RegistryError
-from packledger.projections.accounts import all_accounts
+from packledger.projections.account_reads import all_accounts
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response

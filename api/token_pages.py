@@ -7,14 +7,14 @@ import falcon.asgi
 from packledger.api.page_words import day
 from packledger.api.sessions import Form, Visitor, field
 from packledger.api.site import Site
-from packledger.commands import accounts
-from packledger.commands.accounts import TokenWish
+from packledger.commands import tokens
+from packledger.commands.tokens import TokenWish
 from packledger.domain.actor import Actor
 from packledger.domain.errors import Invalid, NotFound, RegistryError
 from packledger.domain.events import TokenIssued
 from packledger.domain.permissions import PACKAGE_SCOPES, SCOPES, Identity
 from packledger.domain.times import rfc3339
-from packledger.projections.accounts import (
+from packledger.projections.account_reads import (
     SessionRow,
     TokenRow,
     sessions_of,
@@ -66,7 +66,7 @@ class AccountPage:
         try:
             wish = _wanted(form)
             secret, issued = await context.run(
-                lambda: accounts.issue_token(
+                lambda: tokens.issue_token(
                     context.registry, identity, actor, identity.account, wish
                 )
             )
@@ -99,12 +99,12 @@ class AccountPage:
     def _end(self, identity: Identity, actor: Actor, which: str) -> None:
         context, name = self._site.context, identity.account
         if which in {row.session_id for row in sessions_of(context.accounts.db(), name)}:
-            accounts.end_session(context.registry, actor, name, which)
+            tokens.end_session(context.registry, actor, name, which)
             return
         row = token_by_id(context.accounts.db(), which)
         if row is None or row.account != name:
             raise NotFound(f"you have no token `{which[:40]}`")
-        accounts.revoke_token(context.registry, identity, actor, row.identity())
+        tokens.revoke_token(context.registry, identity, actor, row.identity())
 
     async def _show(  # noqa: PLR0913 - a page with a form has many states
         self,
@@ -122,7 +122,7 @@ class AccountPage:
         rows, begun = await asyncio.to_thread(
             lambda: (tokens_of(db(), identity.account), sessions_of(db(), identity.account))
         )
-        tokens = [_shown(row, now) for row in reversed(rows)]
+        shown = [_shown(row, now) for row in reversed(rows)]
         live = [row for row in begun if row.expires > now]
         await self._site.render_long(
             req,
@@ -131,7 +131,7 @@ class AccountPage:
             visitor=visitor,
             status=status,
             refusal=refusal,
-            tokens=tokens,
+            tokens=shown,
             sessions=[_shown_session(row, identity) for row in reversed(live)],
             expiries=EXPIRIES,
             scopes=SCOPE_WORDS,

@@ -6,11 +6,11 @@ import msgspec
 from packledger.cli import wiring
 from packledger.cli.options import Commands, common, opened
 from packledger.cli.settings import Settings
-from packledger.commands import accounts
-from packledger.commands.accounts import TokenWish
+from packledger.commands import tokens
+from packledger.commands.tokens import TokenWish
 from packledger.domain.errors import NotFound
 from packledger.domain.permissions import OPERATOR, SCOPES
-from packledger.projections.accounts import token_by_id, tokens_of
+from packledger.projections.account_reads import token_by_id, tokens_of
 from packledger.projections.board import ACCOUNTS
 
 
@@ -49,7 +49,7 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
             cidr=cidr,
         )
         actor = registry.actor(OPERATOR.account)
-        secret, _ = accounts.issue_token(registry, OPERATOR, actor, account, wish)
+        secret, _ = tokens.issue_token(registry, OPERATOR, actor, account, wish)
     click.echo(secret)
 
 
@@ -89,7 +89,7 @@ def revoke(settings: Settings, token_id: str) -> None:
         if row is None:
             raise NotFound(f"there is no token `{token_id}`; `packledger token list` shows the ids")
         actor = registry.actor(OPERATOR.account)
-        refused = accounts.revoke_token(registry, OPERATOR, actor, row.identity())
+        refused = tokens.revoke_token(registry, OPERATOR, actor, row.identity())
     if not refused:
         click.echo("recorded, but no projector runs: it is refused once `serve` is up", err=True)
     click.echo(f"revoked {token_id} of {row.account}")

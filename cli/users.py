@@ -7,7 +7,9 @@ from packledger.cli import wiring
 from packledger.cli.options import Commands, Data, common, opened, read_password, taking
 from packledger.cli.settings import Settings
 from packledger.commands import accounts
-from packledger.projections.accounts import all_accounts
+from packledger.commands.registry import Registry
+from packledger.domain.account import ROLES
+from packledger.projections.account_reads import AccountRow, all_accounts
 from packledger.projections.board import ACCOUNTS
 
 OPERATOR = ""
@@ -16,7 +18,7 @@ OPERATOR = ""
 
 @click.group(cls=Commands)
 def user() -> None:
-    """Add, list and disable accounts."""
+    """Add, list, disable and enable accounts, and change their roles."""
 
 
 @user.command()
@@ -49,8 +51,7 @@ def add(
 def list_(settings: Settings, as_json: bool) -> None:
     """List the accounts."""
     with opened(settings) as registry:
-        wiring.catch_up(settings, registry)
-        rows = all_accounts(wiring.open_reader(settings, registry.board, ACCOUNTS).db())
+        rows = _rows(settings, registry)
     for row in rows:
         if as_json:
             click.echo(msgspec.json.encode(row))
@@ -61,12 +62,44 @@ def list_(settings: Settings, as_json: bool) -> None:
 
 @user.command()
 @click.argument("name")
+@click.option("--yes", is_flag=True, help="Even if it is the last administrator.")
 @common
-def disable(settings: Settings, name: str) -> None:
+def disable(settings: Settings, name: str, yes: bool) -> None:
     """Refuse the account NAME and all its tokens from now on."""
     with opened(settings) as registry:
+        if not yes:
+            accounts.check_administrator_remains(_rows(settings, registry), name)
         accounts.disable(registry, registry.actor(OPERATOR), name)
     click.echo(f"disabled {name}")
+
+
+@user.command()
+@click.argument("name")
+@common
+def enable(settings: Settings, name: str) -> None:
+    """Accept the account NAME again, with its old password; its tokens have ended."""
+    with opened(settings) as registry:
+        changed = accounts.enable(registry, registry.actor(OPERATOR), name)
+    click.echo(f"enabled {name}" if changed else f"{name} was not disabled")
+
+
+@user.command()
+@click.argument("name")
+@click.argument("role", metavar="admin|user", type=click.Choice(ROLES))
+@click.option("--yes", is_flag=True, help="Even if it is the last administrator.")
+@common
+def role(settings: Settings, name: str, role: str, yes: bool) -> None:
+    """Make the account NAME an administrator, or an ordinary one, from now on."""
+    with opened(settings) as registry:
+        if role != "admin" and not yes:
+            accounts.check_administrator_remains(_rows(settings, registry), name)
+        changed = accounts.set_role(registry, registry.actor(OPERATOR), name, role)
+    click.echo(f"{name} is {role} now" if changed else f"{name} was {role} already")
+
+
+def _rows(settings: Settings, registry: Registry) -> list[AccountRow]:
+    wiring.catch_up(settings, registry)
+    return all_accounts(wiring.open_reader(settings, registry.board, ACCOUNTS).db())
 
 
 @user.command()

@@ -3,46 +3,18 @@
 A credential is written before the event that needs it, like a blob.
 """
 
-import hashlib
-import secrets
-import string
 from collections.abc import Sequence
-from datetime import timedelta
-
-import msgspec
 
 from packledger.commands.registry import Registry
 from packledger.domain import account
 from packledger.domain.account import Account, canonical_account_name, check_account_name
 from packledger.domain.actor import Actor
-from packledger.domain.addresses import ranges_of
 from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAuthenticated
-from packledger.domain.events import SessionBegun, TokenIssued
-from packledger.domain.permissions import Identity
-from packledger.domain.times import rfc3339
 from packledger.eventstore.log import Decision
+from packledger.projections.account_reads import AccountRow
 
-SECRET_PREFIX = "plk_"  # noqa: S105 - not a secret: what secret scanners look for
-SESSION_PREFIX = "pls_"
-SECRET_LENGTH = 40
-"""Letters and digits after the prefix: 238 random bits, so a fast hash of it is safe to keep."""
 MIN_PASSWORD = 8
 MAX_PASSWORD = 1024
-SESSION_DAYS = 1
-
-
-class TokenWish(msgspec.Struct, frozen=True, kw_only=True):
-    """What a new token shall be. label: for people; expires_days: None for never.
-
-    cidr: ranges of addresses that it may be used from, none for everywhere.
-    """
-
-    label: str = ""
-    read_only: bool = False
-    scopes: Sequence[str] = ()
-    packages: Sequence[str] = ()
-    expires_days: int | None = None
-    cidr: Sequence[str] = ()
 
 
 def register(
@@ -60,7 +32,7 @@ def register(
     account.decide_register(load(registry, name), actor, name, role)
     if not registry.credentials.add(name, password, email):
         _continue_registration(registry, name, password)
-    _execute(
+    execute(
         registry,
         name,
         lambda state, version: account.decide_register(
@@ -120,7 +92,7 @@ def change_password(registry: Registry, actor: Actor, name: str, password: str) 
     account.existing(load(registry, name), name)
     registry.credentials.set_password(name, password)
     # Two who change it at once: whose event comes last has read what is stored then.
-    _execute(
+    execute(
         registry,
         name,
         lambda state, version: account.decide_password(
@@ -135,96 +107,47 @@ def disable(registry: Registry, actor: Actor, name: str) -> None:
     Raises:
         NoSuchAccount: there is none.
     """
-    _execute(registry, name, lambda state, version: account.decide_disable(state, actor, name))
+    execute(registry, name, lambda state, version: account.decide_disable(state, actor, name))
 
 
-def issue_token(
-    registry: Registry, identity: Identity, actor: Actor, name: str, wish: TokenWish
-) -> tuple[str, TokenIssued]:
-    """Return a new secret, to be shown once, and what the log holds of it.
-
-    identity: who asks; the token can do no more than that one.
-
-    Raises:
-        NoSuchAccount, NotAllowed, Invalid: as `domain.account.decide_issue`.
-    """
-    days = wish.expires_days
-    if days is not None and not 1 <= days <= 3650:
-        raise Invalid("a token expires after 1 to 3650 days, or never")
-    secret, sha256 = _new_secret(SECRET_PREFIX)
-    issued = TokenIssued(
-        **actor.stamp(),
-        account=name,
-        token_id=secrets.token_hex(6),
-        sha256=sha256,
-        label=wish.label[:100],
-        read_only=wish.read_only,
-        scopes=tuple(wish.scopes),
-        packages=tuple(wish.packages),
-        expires=rfc3339(registry.now() + timedelta(days=days)) if days else "",
-        cidr=ranges_of(wish.cidr) or msgspec.UNSET,
-    )
-    identity.check_may_issue(name, issued)
-    _execute(registry, name, lambda state, version: account.decide_issue(state, actor, issued))
-    return secret, issued
-
-
-def _new_secret(prefix: str) -> tuple[str, str]:
-    """Return a secret, and the SHA-256 that is kept of it."""
-    alphabet = string.ascii_letters + string.digits
-    secret = prefix + "".join(secrets.choice(alphabet) for _ in range(SECRET_LENGTH))
-    return secret, hashlib.sha256(secret.encode()).hexdigest()
-
-
-def revoke_token(registry: Registry, identity: Identity, actor: Actor, token: Identity) -> bool:
-    """End a token; return whether it is refused already: it is not while no projector runs.
-
-    identity: who asks; token: whom it stands for.
-
-    Raises:
-        NoSuchAccount, NotFound: no such account or token.
-        NotAllowed: it is not the caller's, or may do more than the caller.
-    """
-    identity.check_may_revoke(token)
-    _execute(
-        registry,
-        token.account,
-        lambda state, version: account.decide_revoke(state, actor, token.account, token.token),
-    )
-    return not registry.board.waiting_for(registry.log.last_position())
-
-
-def begin_session(registry: Registry, actor: Actor, name: str) -> str:
-    """Return the secret of a new session, for the cookie of one browser.
-
-    Raises:
-        NoSuchAccount, NotAllowed: no such account, or a disabled one.
-    """
-    secret, sha256 = _new_secret(SESSION_PREFIX)
-    begun = SessionBegun(
-        **actor.stamp(),
-        name=name,
-        session_id=secrets.token_hex(6),
-        sha256=sha256,
-        expires=rfc3339(registry.now() + timedelta(days=SESSION_DAYS)),
-    )
-    _execute(
-        registry, name, lambda state, version: account.decide_begin_session(state, actor, begun)
-    )
-    return secret
-
-
-def end_session(registry: Registry, actor: Actor, name: str, session_id: str) -> None:
-    """End a session of an account; does nothing when it has ended.
+def enable(registry: Registry, actor: Actor, name: str) -> bool:
+    """Accept a disabled account again; return whether anything changed. Its tokens stay ended.
 
     Raises:
         NoSuchAccount: there is none.
     """
-    _execute(
-        registry,
-        name,
-        lambda state, version: account.decide_end_session(state, actor, name, session_id),
+    return execute(registry, name, lambda state, version: account.decide_enable(state, actor, name))
+
+
+def set_role(registry: Registry, actor: Actor, name: str, role: str) -> bool:
+    """Make an account an administrator or an ordinary one; return whether anything changed.
+
+    Raises:
+        NoSuchAccount, Invalid: no such account or role.
+    """
+    changed = execute(
+        registry, name, lambda state, version: account.decide_role(state, actor, name, role)
     )
+    if role == "admin":
+        registry.credentials.end_setup()
+    return changed
+
+
+def check_administrator_remains(accounts: Sequence[AccountRow], name: str) -> None:
+    """Refuse to take the last administrator away. accounts: all that there are.
+
+    Raises:
+        Conflict: without this account nobody could administer the registry over HTTP.
+    """
+    admins = {
+        canonical_account_name(one.name)
+        for one in accounts
+        if one.role == "admin" and not one.disabled
+    }
+    if admins == {canonical_account_name(name)}:
+        raise Conflict(
+            f"`{name}` is the last administrator; make another one first, or add `--yes`"
+        )
 
 
 def load(registry: Registry, name: str) -> Account | None:
@@ -233,8 +156,9 @@ def load(registry: Registry, name: str) -> Account | None:
     return state
 
 
-def _execute(registry: Registry, name: str, decide: Decision) -> None:
-    registry.execute("account", canonical_account_name(name), decide)
+def execute(registry: Registry, name: str, decide: Decision) -> bool:
+    """Decide and append to the stream of an account; return whether anything changed."""
+    return registry.execute("account", canonical_account_name(name), decide)
 
 
 def as_registered(registry: Registry, names: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ A token belongs into one header; people paste it into URLs, names and user names
 
 import re
 
-from packledger.commands.accounts import SECRET_LENGTH, SECRET_PREFIX, SESSION_PREFIX
+from packledger.commands.tokens import SECRET_LENGTH, SECRET_PREFIX, SESSION_PREFIX
 
 # Also what was cut short: sentences show names up to a limit.
 _SECRET = re.compile(rf"({SECRET_PREFIX}|{SESSION_PREFIX})[A-Za-z0-9]{{{SECRET_LENGTH // 4},}}")

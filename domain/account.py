@@ -14,6 +14,7 @@ from packledger.domain.actor import Actor
 from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAllowed, NotFound
 from packledger.domain.events import (
     AccountDisabled,
+    AccountEnabled,
     AccountPasswordChanged,
     AccountRegistered,
     AccountRoleChanged,
@@ -83,6 +84,8 @@ def evolve(account: Account | None, event: Event) -> Account:  # noqa: C901 - on
             account.disabled = True
             account.tokens.clear()
             account.sessions.clear()
+        case AccountEnabled():
+            account.disabled = False
         case TokenIssued(token_id=token_id, label=label):
             account.tokens[token_id] = label
         case TokenRevoked(token_id=token_id):
@@ -108,8 +111,7 @@ def decide_register(
         Conflict: the name is taken.
     """
     check_account_name(name)
-    if role not in ROLES:
-        raise Invalid(f"`{role}` is not a role; it is one of {', '.join(ROLES)}")
+    _check_role(role)
     if account is not None:
         raise Conflict(f"the account name `{account.name}` is taken; choose another one")
     known = credential or UNSET
@@ -124,6 +126,35 @@ def decide_disable(account: Account | None, actor: Actor, name: str) -> list[Eve
     """
     account = existing(account, name)
     return [] if account.disabled else [AccountDisabled(**actor.stamp(), name=account.name)]
+
+
+def decide_enable(account: Account | None, actor: Actor, name: str) -> list[Event]:
+    """Return the event that takes a disabling back; none when it is not disabled.
+
+    Raises:
+        NoSuchAccount: there is none.
+    """
+    account = existing(account, name)
+    return [AccountEnabled(**actor.stamp(), name=account.name)] if account.disabled else []
+
+
+def decide_role(account: Account | None, actor: Actor, name: str, role: str) -> list[Event]:
+    """Return the event of another role; none when it is so already.
+
+    Raises:
+        NoSuchAccount: there is none.
+        Invalid: the role is not one.
+    """
+    account = existing(account, name)
+    _check_role(role)
+    if account.role == role:
+        return []
+    return [AccountRoleChanged(**actor.stamp(), name=account.name, role=role)]
+
+
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise Invalid(f"`{role}` is not a role; it is one of {', '.join(ROLES)}")
 
 
 def decide_password(

@@ -238,6 +238,12 @@ class AccountDisabled(Event, frozen=True, tag="account.disabled.v1"):
     name: str
 
 
+class AccountEnabled(Event, frozen=True, tag="account.enabled.v1"):
+    """The account is accepted again, with its old password; its tokens have ended."""
+
+    name: str
+
+
 class TokenIssued(Event, frozen=True, tag="token.issued.v1"):
     """A token was shown to its owner once.
 

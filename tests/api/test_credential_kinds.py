@@ -19,9 +19,9 @@ import pytest
 
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
-from packledger.commands import accounts
-from packledger.commands.accounts import TokenWish
+from packledger.commands import tokens
 from packledger.commands.registry import Registry
+from packledger.commands.tokens import TokenWish
 from packledger.domain.permissions import LOGIN_SCOPES, OPERATOR, SCOPES, Identity
 from routes import Route, routes_of
 from running_registry import RunningRegistry
@@ -112,7 +112,7 @@ def held(kinds: RunningRegistry) -> Iterator[Held]:
 
 
 def _issue(registry: Registry, name: str, wish: TokenWish) -> tuple[str, str]:
-    secret, issued = accounts.issue_token(registry, OPERATOR, registry.actor(""), name, wish)
+    secret, issued = tokens.issue_token(registry, OPERATOR, registry.actor(""), name, wish)
     return secret, issued.token_id
 
 
@@ -129,7 +129,7 @@ def _expired(registry: Registry) -> str:
 def _revoked(registry: Registry) -> str:
     secret, token_id = _issue(registry, "alice", TokenWish())
     token = Identity("alice", token=token_id)
-    accounts.revoke_token(registry, OPERATOR, registry.actor(""), token)
+    tokens.revoke_token(registry, OPERATOR, registry.actor(""), token)
     return secret
 
 

@@ -15,8 +15,8 @@ from cargo_client import put_crate
 from npm_client import NpmClient, packument, published
 from packledger.cli import wiring
 from packledger.cli.settings import Settings
-from packledger.commands import accounts
-from packledger.commands.accounts import TokenWish
+from packledger.commands import tokens
+from packledger.commands.tokens import TokenWish
 from packledger.domain.permissions import OPERATOR
 from running_registry import RunningRegistry
 from uploads import new_crate, npm_body
@@ -181,7 +181,7 @@ def test_an_expired_token_is_refused_for_reading_and_writing(registry: RunningRe
         earlier = dataclasses.replace(opened, now=lambda: then)
         actor = earlier.actor("alice")
         expired, valid = (
-            accounts.issue_token(earlier, OPERATOR, actor, "alice", TokenWish(expires_days=days))[0]
+            tokens.issue_token(earlier, OPERATOR, actor, "alice", TokenWish(expires_days=days))[0]
             for days in (1, 3)
         )
     finally:

@@ -66,6 +66,7 @@ PINNED: dict[str, tuple[str, ...]] = {
     "account.password_changed.v1": (CREDENTIAL, "name: str"),
     "account.role_changed.v1": ("name: str", "role: str"),
     "account.disabled.v1": ("name: str",),
+    "account.enabled.v1": ("name: str",),
     "token.issued.v1": (
         "account: str",
         "cidr: tuple[str, ...] | msgspec.UnsetType = UNSET",

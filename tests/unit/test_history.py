@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from packledger.audit.history import Chosen, Entry, entry_of, full_entry_of, history
-from packledger.commands import accounts, npm_edits
-from packledger.commands.accounts import TokenWish
+from packledger.commands import accounts, npm_edits, tokens
+from packledger.commands.tokens import TokenWish
 from packledger.domain.errors import Invalid
 from packledger.domain.permissions import OPERATOR, Identity
 from small_registry import SmallRegistry, memory_folder
@@ -23,7 +23,7 @@ def small() -> Iterator[SmallRegistry]:
         identity, actor = Identity("alice"), small.actor("alice")
         npm_edits.set_tag(small.registry, identity, actor, "demo", "next", "1.0.0")
         wish = TokenWish(label="laptop")
-        accounts.issue_token(small.registry, OPERATOR, small.actor("alice"), "alice", wish)
+        tokens.issue_token(small.registry, OPERATOR, small.actor("alice"), "alice", wish)
         yield small
 
 

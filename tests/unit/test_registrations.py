@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from packledger.commands import accounts
-from packledger.commands.accounts import TokenWish
+from packledger.commands import accounts, tokens
+from packledger.commands.tokens import TokenWish
 from packledger.domain.errors import (
     Conflict,
     Invalid,
@@ -193,7 +193,7 @@ def test_a_changed_password_is_the_only_one(small: SmallRegistry) -> None:
 
 def test_no_secret_enters_the_log(small: SmallRegistry) -> None:
     register(small, "alice", email="alice@example.com")
-    secret, issued = accounts.issue_token(
+    secret, issued = tokens.issue_token(
         small.registry, OPERATOR, small.actor("alice"), "alice", TokenWish()
     )
     accounts.change_password(small.registry, small.actor("alice"), "alice", OTHER)
