@@ -15,6 +15,7 @@ from packledger.commands import tokens
 from packledger.commands.tokens import SECRET_PREFIX, TokenWish
 from packledger.domain.errors import Invalid, NotFound
 from packledger.domain.events import TokenIssued
+from packledger.domain.permissions import Identity
 from packledger.projections.account_reads import TokenRow, token_by_id, tokens_of
 
 Request = falcon.asgi.Request
@@ -100,19 +101,21 @@ class NpmTokens:
         """Revoke one of the caller's tokens, named by its id or by the secret itself."""
         context = self._context
         identity = await context.authenticator.require(req)
-        token_id = which
-        if which.startswith(SECRET_PREFIX):
-            token_id = context.authenticator.by_token(which).token
+        actor = context.actor(req, identity)
+        if which.startswith(SECRET_PREFIX):  # whoever has a token may end it
+            identity = ending = context.authenticator.by_token(which)
+        else:
+            ending = self._by_id(identity, which)
+        await context.run(lambda: tokens.revoke_token(context.registry, identity, actor, ending))
+        resp.media = {"ok": "token revoked"}
+
+    def _by_id(self, identity: Identity, token_id: str) -> Identity:
         if token_id != identity.token:
             identity.check_may_see_tokens()
-        row = token_by_id(context.accounts.db(), token_id)
+        row = token_by_id(self._context.accounts.db(), token_id)
         if row is None or (row.account != identity.account and not identity.admin):
             raise NotFound("you have no token with this id; `npm token list` shows the ids")
-        actor = context.actor(req, identity)
-        await context.run(
-            lambda: tokens.revoke_token(context.registry, identity, actor, row.identity())
-        )
-        resp.media = {"ok": "token revoked"}
+        return row.identity()
 
 
 def _check_wish(wish: NpmTokenWish) -> None:

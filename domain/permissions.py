@@ -18,8 +18,10 @@ MANAGE_TOKENS = "manage-tokens"
 FETCH_FILES = "fetch-files"
 """Any stored file, and the whole history: an administrator's token that has limits needs it."""
 SCOPES = (*PACKAGE_SCOPES, MANAGE_TOKENS, FETCH_FILES)
-LOGIN_SCOPES = (*PACKAGE_SCOPES, MANAGE_TOKENS)
+LOGIN_SCOPES = SCOPES
 """Of the token that `npm login` gives for a password: `npm token` goes on with it."""
+_UNNAMED = {*PACKAGE_SCOPES, FETCH_FILES}
+"""What a token without scopes may do, if it is without other limits and its account may."""
 
 TOKEN, SESSION, PASSWORD, OPERATED = "token", "session", "password", "operator"
 
@@ -191,8 +193,7 @@ class Identity(msgspec.Struct, frozen=True):
         )
 
     def _holds_scopes(self, wanted: Limits) -> bool:
-        mine = set(self.scopes or PACKAGE_SCOPES)
-        return mine.issuperset(wanted.scopes or PACKAGE_SCOPES)
+        return set(self.scopes or _UNNAMED).issuperset(wanted.scopes or _UNNAMED)
 
     def _holds_packages(self, wanted: Limits) -> bool:
         mine = [_split(pattern) for pattern in self.packages]

@@ -145,7 +145,7 @@ def test_roles_change_at_once_and_the_last_administrator_stays(registry: Running
         return registry.http.delete(yank, headers=registry.token("bob")).status_code == 200
 
     assert not may()
-    assert "bob is admin now" in registry.cli("user", "role", "BOB", "admin")
+    assert "BOB is admin now" in registry.cli("user", "role", "BOB", "admin")
     assert "was admin already" in registry.cli("user", "role", "bob", "admin")
     assert may()
     for command in (["role", "bob", "user"], ["disable", "Bob"]):

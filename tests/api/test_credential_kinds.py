@@ -51,7 +51,7 @@ ROOTS = {
     "admin": TokenWish(),
     "admin npm login": TokenWish(scopes=LOGIN_SCOPES),
     "admin read-only": TokenWish(read_only=True),
-    "admin one crate": TokenWish(packages=("cargo:other",), scopes=LOGIN_SCOPES),
+    "admin one crate": TokenWish(packages=("cargo:other",), scopes=LOGIN_SCOPES[:-1]),
     "admin files": TokenWish(read_only=True, scopes=("fetch-files",)),
 }
 STRANGERS = {
@@ -218,7 +218,7 @@ ACTS = [
     Act("GET /audit/cargo/victim", READERS),
     Act("GET /audit/npm/victim", READERS),
     Act("GET /audit/events", READERS),
-    Act("GET /audit/blobs/victim", {"admin", "admin files"}),
+    Act("GET /audit/blobs/victim", {"admin", "admin npm login", "admin files"}),
     Act("GET /account", {"session cookie"}),
     Act("HEAD /account", {"session cookie"}),
 ]

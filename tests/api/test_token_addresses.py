@@ -1,6 +1,6 @@
 """A token bound to addresses, as `npm token create --cidr` makes it, is refused from elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from packledger.cli.web_app import build_app
 from running_registry import RunningRegistry
 from uploads import new_crate, npm_body
 
+StartRegistry = Callable[..., RunningRegistry]
 TOKENS = "/npm/-/npm/v1/tokens"
 
 
@@ -65,7 +66,8 @@ def test_a_token_is_refused_from_elsewhere_wherever_it_is_used(proxied: RunningR
     assert proxied.http.put("/npm/near", json=body, headers=near).status_code == 201
 
 
-def test_nobody_else_may_say_where_a_request_comes_from(registry: RunningRegistry) -> None:
+def test_nobody_else_may_say_where_a_request_comes_from(start_registry: StartRegistry) -> None:
+    registry = start_registry(proxies="203.0.113.9")
     secret = registry.cli("token", "create", "--user", "alice", "--cidr", "192.0.2.0/24").strip()
     headers = {"authorization": f"Bearer {secret}", "x-forwarded-for": "192.0.2.1"}
     assert registry.http.get("/npm/-/whoami", headers=headers).status_code == 403

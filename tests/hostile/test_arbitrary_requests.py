@@ -236,7 +236,7 @@ def form_keys(target: Target) -> dict[bytes, str]:
     body = f"name=bob&password=password of bob&form_token={form_token(target, b'/login', nobody)}"
     head = [(b"Cookie", nobody), (b"Origin", target.url.encode())]
     head.append((b"Content-Type", b"application/x-www-form-urlencoded"))
-    answer = target.ask(request("POST", "/login", head, body.replace(" ", "+").encode()))
+    answer = target.ask(request("POST", b"/login", head, body.replace(" ", "+").encode()))
     assert answer is not None
     cookie = re.search(r"packledger-session=pls_\w+", answer.headers["set-cookie"])
     assert cookie, answer
