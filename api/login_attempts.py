@@ -17,14 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import (
     IPv4Address,
-    IPv4Network,
     IPv6Address,
-    IPv6Network,
     ip_address,
     ip_network,
 )
 from pathlib import Path
 
+from packledger.domain.addresses import network_of
 from packledger.domain.errors import TooMany
 
 WINDOW_S = 300
@@ -175,7 +174,7 @@ class Proxies:
     """Whose word is taken for where a request comes from."""
 
     def __init__(self, proxies: Sequence[str]) -> None:
-        self._networks = [_network(one) for one in proxies]
+        self._networks = [network_of(one) for one in proxies]
 
     def client(self, peer: str, forwarded_for: str | None) -> str:
         """Return a client's address, of IPv6 the /64 that belongs to one customer."""
@@ -221,13 +220,3 @@ def _address(hop: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
-
-
-def _network(text: str) -> IPv4Network | IPv6Network:
-    """Return a network, one of mapped IPv4 addresses as the network of those."""
-    network = ip_network(text, strict=False)
-    if isinstance(network, IPv6Network) and network.prefixlen >= 96:
-        mapped = network.network_address.ipv4_mapped
-        if mapped is not None:
-            return IPv4Network((mapped, network.prefixlen - 96))
-    return network

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from packledger.commands.accounts import check_accounts_exist
+from packledger.commands.accounts import as_registered, check_accounts_exist
 from packledger.commands.registry import Registry
+from packledger.commands.sight import seen
 from packledger.domain import npm_package
 from packledger.domain.actor import Actor
 from packledger.domain.ecosystems import NPM
@@ -23,13 +24,14 @@ def change_owner(
         RegistryError: no such package, account or owner, no right to it, or nobody would remain.
     """
     identity.check_may("change-owners", NPM, name)
+    (owner,) = as_registered(registry, [account])
 
     def decide(state: NpmPackage | None, _: int) -> Sequence[Event]:
-        package = npm_package.existing(state, name)
+        package = npm_package.existing(seen(identity, NPM, state), name)
         check_owner(package.owners, actor, name)
-        leaving = [] if adding else owners_to_remove(package.owners, [account], name)
-        staying = [owner for owner in package.owners if owner not in leaving]
-        wanted = [*staying, account] if adding else staying
+        leaving = [] if adding else owners_to_remove(package.owners, [owner], name)
+        staying = [one for one in package.owners if one not in leaving]
+        wanted = [*staying, owner] if adding else staying
         events = npm_package.decide_owners(package, actor, name, wanted)
         check_accounts_exist(
             registry, [event.owner for event in events if isinstance(event, NpmOwnerAdded)]

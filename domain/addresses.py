@@ -9,7 +9,6 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from packledger.domain.errors import Invalid
 
 MAX_RANGES = 20
-_MAPPED = ip_network("::ffff:0:0/96")
 
 
 def ranges_of(texts: Sequence[str]) -> tuple[str, ...]:
@@ -25,16 +24,24 @@ def ranges_of(texts: Sequence[str]) -> tuple[str, ...]:
 
 def _range(text: str) -> IPv4Network | IPv6Network:
     try:
-        found = ip_network(text, strict=False)
+        return network_of(text)
     except ValueError as error:
         raise Invalid(
             f"`{text[:60]}` is no range of addresses; write it as `192.0.2.0/24` or `2001:db8::/32`"
         ) from error
-    # Clients' addresses are told unmapped, so a mapped range would never hold one.
-    if isinstance(found, IPv6Network) and _holds(_MAPPED, found):
+
+
+def network_of(text: str) -> IPv4Network | IPv6Network:
+    """Return a network; one of mapped IPv4 addresses is the network of those, as clients' are.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = ip_network(text, strict=False)
+    if isinstance(found, IPv6Network) and found.prefixlen >= 96:
         first = found.network_address.ipv4_mapped
-        assert first is not None
-        return IPv4Network((int(first), found.prefixlen - 96))
+        if first is not None:
+            return IPv4Network((first, found.prefixlen - 96))
     return found
 
 
