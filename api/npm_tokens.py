@@ -101,11 +101,11 @@ class NpmTokens:
         """Revoke one of the caller's tokens, named by its id or by the secret itself."""
         context = self._context
         identity = await context.authenticator.require(req)
-        actor = context.actor(req, identity)
-        if which.startswith(SECRET_PREFIX):  # whoever has a token may end it
+        if which.startswith(SECRET_PREFIX):  # whoever has a token may end it, in its own name
             identity = ending = context.authenticator.by_token(which)
         else:
             ending = self._by_id(identity, which)
+        actor = context.actor(req, identity)
         await context.run(lambda: tokens.revoke_token(context.registry, identity, actor, ending))
         resp.media = {"ok": "token revoked"}
 

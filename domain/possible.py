@@ -12,6 +12,7 @@ from packledger.domain.configuration import Configuration
 from packledger.domain.crate import Crate
 from packledger.domain.events import (
     AccountDisabled,
+    AccountEnabled,
     AccountPasswordChanged,
     AccountRegistered,
     AccountRoleChanged,
@@ -37,6 +38,8 @@ from packledger.domain.events import (
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
     RegistryConfigured,
+    SessionBegun,
+    SessionEnded,
     SigningKeyAdded,
     SigningKeyRetired,
     TokenIssued,
@@ -66,9 +69,20 @@ BY_OWNERS = frozenset(
     }
 )
 """Events of packages that only an owner or an administrator brings about."""
-BY_ADMINS = frozenset({BlobPurged, NpmVersionSigned, AccountRoleChanged, AccountDisabled})
+BY_ADMINS = frozenset(
+    {BlobPurged, NpmVersionSigned, AccountRoleChanged, AccountDisabled, AccountEnabled}
+)
 """Events that only an administrator or the operator brings about."""
-BY_THEMSELVES = frozenset({AccountRegistered, AccountPasswordChanged, TokenIssued, TokenRevoked})
+BY_THEMSELVES = frozenset(
+    {
+        AccountRegistered,
+        AccountPasswordChanged,
+        TokenIssued,
+        TokenRevoked,
+        SessionBegun,
+        SessionEnded,
+    }
+)
 """Events of accounts that the account itself may bring about, too."""
 
 
@@ -209,6 +223,20 @@ def _disabled(state: Account, event: Any) -> str:
     return "the account was disabled already" if state.disabled else ""
 
 
+def _enabled(state: Account, event: Any) -> str:
+    return "" if state.disabled else "the account was not disabled"
+
+
+def _begun(state: Account, event: Any) -> str:
+    if event.session_id in state.sessions:
+        return f"there is a session `{event.session_id}` already"
+    return "the account is disabled" if state.disabled else ""
+
+
+def _ended(state: Account, event: Any) -> str:
+    return "" if event.session_id in state.sessions else f"there is no session `{event.session_id}`"
+
+
 def _issued(state: Account, event: Any) -> str:
     if event.token_id in state.tokens:
         return f"there is a token `{event.token_id}` already"
@@ -263,8 +291,11 @@ _RULES: dict[type[Event], Callable[[Any, Any], str]] = {
     AccountPasswordChanged: _any,
     AccountRoleChanged: _role,
     AccountDisabled: _disabled,
+    AccountEnabled: _enabled,
     TokenIssued: _issued,
     TokenRevoked: _revoked,
+    SessionBegun: _begun,
+    SessionEnded: _ended,
     RegistryConfigured: _configured,
     SigningKeyAdded: _key_added,
     SigningKeyRetired: _key_retired,
