@@ -162,7 +162,8 @@ class Authenticator:
             seen = self._seen[key] = _Seen(state, row.identity())
             if len(self._seen) > CACHED_TOKENS:
                 self._seen.popitem(last=False)
-        seen.identity.check_fresh(rfc3339(self._now()))
+        if seen.identity.expires:
+            seen.identity.check_fresh(rfc3339(self._now()))
         return seen.identity
 
     async def _by_password(self, req: falcon.asgi.Request, encoded: str) -> Identity:

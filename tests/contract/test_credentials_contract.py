@@ -212,3 +212,32 @@ def test_they_live_beside_the_log(place: str, open_credentials: Open) -> None:
     open_credentials().add("alice", "correct horse")
     with closing(open_log(place)) as log:
         assert log.last_position() == 0
+
+
+def test_the_key_of_forms_is_one_for_all_processes(open_credentials: Open) -> None:
+    keys: list[str] = []
+    processes = [open_credentials() for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda one=one: keys.append(one.form_key())) for one in processes
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(keys) == 4
+    assert len(set(keys)) == 1
+    assert len(keys[0]) >= 40
+    assert open_credentials().form_key() == keys[0]
+
+
+def test_an_account_is_found_by_any_case_of_its_name(open_credentials: Open) -> None:
+    credentials = open_credentials()
+    assert credentials.add("Alice", "correct horse", "alice@example.com")
+    assert not credentials.add("alice", "another horse")
+    for name in ("Alice", "ALICE", "alice"):
+        assert accepts(open_credentials(), name, "correct horse")
+        assert credentials.email(name) == "alice@example.com"
+        assert credentials.digest(name) == credentials.digest("Alice") != ""
+    credentials.set_password("aLICE", "another horse")
+    assert accepts(credentials, "Alice", "another horse")
+    assert not accepts(credentials, "\u212aate", "another horse")
