@@ -204,6 +204,14 @@ ACTS = [
         {*ANYBODY, "scope stars"},
         lambda name, kind: {"json": {"package": name}},
     ),
+    Act(
+        "PUT /npm/-/package/victim/owners",
+        {*OWNER, "scope change-owners"},
+        _json({"user": "dan"}),
+    ),
+    Act("DELETE /npm/-/package/victim/owners/alice", {*OWNER, "scope change-owners"}),
+    # Says what is so already, and changes nothing.
+    Act("POST /npm/-/package/victim/access", READERS, _json({"access": "public"})),
     Act(f"GET {NPM_TOKEN}", MANAGERS),
     # The password of alice is needed as well, and is all that counts.
     Act(
