@@ -93,6 +93,18 @@ def usual_name(name: str) -> str:
     return _IGNORABLE.sub("", name).partition(":")[0].rstrip(". ").casefold()
 
 
+def may_be_manifest(name: str, manifest: str) -> bool:
+    """Return whether a file of this name is the manifest on some system.
+
+    Windows gives each file with a long name a short one, too: `PACKAG~1.JSO`, `PA0F3C~5.JSO`.
+    manifest: in lower case.
+    """
+    usual = usual_name(name)
+    stem, _, extension = manifest.partition(".")
+    short = rf"(?:{stem[:6]}|{stem[:2]}[0-9a-f]{{4}})~[0-9]+\.{extension[:3]}"
+    return usual == manifest or re.fullmatch(short, usual) is not None
+
+
 def check_same_contents(members: Iterable[tuple[str, TarEntry]], doubles: set[str]) -> None:
     """Compare the files that are in an archive more than once, in a second reading of it.
 

@@ -17,6 +17,7 @@ from packledger.commands.archive_paths import (
     MAX_ENTRIES,
     PathTable,
     check_same_contents,
+    may_be_manifest,
     parts_of,
     usual_name,
 )
@@ -158,7 +159,7 @@ class _Found:
     def _look_at(self, name: str, entry: TarEntry) -> None:
         """Keep the manifest and what may be the readme of the files in the crate's root."""
         usual = usual_name(name)
-        if usual == "cargo.toml":
+        if may_be_manifest(name, "cargo.toml"):
             self._take_manifest(name, entry)
         elif usual == ".cargo-ok":
             raise Invalid("the archive holds `.cargo-ok`, a mark that cargo makes; exclude it")

@@ -20,8 +20,8 @@ from packledger.commands.archive_paths import (
     MAX_ENTRIES,
     PathTable,
     check_same_contents,
+    may_be_manifest,
     parts_of,
-    usual_name,
 )
 from packledger.commands.tar_header import shown
 from packledger.commands.tar_reader import TarEntry, iter_tar_gz
@@ -109,7 +109,7 @@ class _Found:
         if entry.fallback:
             self._fallbacks.add(entry.fallback.partition("/")[2])
         is_first = self.paths.place("/".join(parts), entry)
-        if parts and usual_name(parts[0]) == "package.json":
+        if parts and may_be_manifest(parts[0], "package.json"):
             self._check_manifest_path(entry, parts)
         if entry.kind == "dir" or not is_first:
             return

@@ -91,11 +91,12 @@ class Extensions:
         stream.skip(-header.size % BLOCK)
         if header.flag in b"xg":
             self._budget.spend_records(data.count(b"\n"))
+        if self._flag:
+            # of these pnpm forgets the first, even if the second is a global one
+            raise damaged("a member has two extended headers")
         if header.flag == b"g":
             _check_global(data)
             return
-        if self._flag:
-            raise damaged("a member has two extended headers")
         self._flag = header.flag
         if header.flag == b"L":
             self._path = _long_name(data)

@@ -121,6 +121,7 @@ BAD: dict[str, tuple[str, list[Entry]]] = {
     "two manifests": (TWICE, [file(f"{ROOT}/cargo.toml", CARGO_TOML)]),
     "another manifest": (TWICE, [file(f"{ROOT}/Cargo.toml", CARGO_TOML + b"#")]),
     "a manifest to HFS": ("manifest", [file(f"{ROOT}/Cargo\u200c.toml", CARGO_TOML)]),
+    "a manifest's short name": ("manifest", [file(f"{ROOT}/CARGO~1.TOM", CARGO_TOML)]),
     "cargo's mark": ("cargo-ok", [file(f"{ROOT}/.cargo-ok")]),
     "cargo's mark in capitals": ("cargo-ok", [file(f"{ROOT}/.CARGO-OK")]),
     "a readme twice": (TWICE, [file(f"{ROOT}/README", b"a"), file(f"{ROOT}/README", b"b")]),

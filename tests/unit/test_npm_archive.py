@@ -149,6 +149,8 @@ def test_a_readme_that_is_no_utf8_is_made_so() -> None:
         [MANIFEST, ("package/package.json ", b"")],
         [MANIFEST, ("package/pac\u212aage.json", b"")],
         [MANIFEST, ("package/package.j\u200cson", b"")],
+        [MANIFEST, ("package/PACKAG~1.JSO", b"")],
+        [MANIFEST, ("package/pa0f3c~5.jso", b"")],
         [MANIFEST, ("package//a", b"")],
         [MANIFEST, ("package/./a", b"")],
         [MANIFEST, ("./a", b"")],
@@ -323,6 +325,9 @@ def record(key: bytes, value: bytes) -> bytes:
         pax(b"package/c\0", b"K"),
         pax(record(b"mtime", b"1")) + pax(b"package/c\0", b"L"),
         pax(record(b"mtime", b"1"), b"g"),
+        # pnpm forgets the path at the global header, and takes the member's own name
+        pax(b"12 path=a/b\n") + pax(b"13 comment=g\n", b"g"),
+        pax(b"package/c\0", b"L") + pax(b"13 comment=g\n", b"g"),
         # node-tar drops a path that is cut inside a character, and takes the header's
         pax(record(b"path", "package/é".encode())) + tar(("package/package.json", b"evil"))[:1024],
     ],
