@@ -171,7 +171,7 @@ def mutations(event: Any) -> Iterator[Event]:
     for twin in TWINS.get(type(event), ()):
         fields = msgspec.structs.asdict(event)
         fields.setdefault("message", "old")
-        wanted = {one: fields[one] for one in twin.__struct_fields__}
+        wanted = {one: fields[one] for one in twin.__struct_fields__ if one in fields}
         yield twin(**wanted)
 
 
