@@ -36,7 +36,6 @@ SCOPE_WORDS = {
     "manage-tokens": "list and revoke your tokens",
     "fetch-files": "fetch every stored file and the whole history, as an administrator",
 }
-MAX_PATTERNS = 50
 
 
 class AccountPage:
@@ -191,8 +190,6 @@ def _wanted(form: Form) -> TokenWish:
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:
         raise Invalid(f"`{unknown[0][:40]}` is not something that a token can be limited to")
-    if len(packages) > MAX_PATTERNS or any(len(one) > 256 for one in packages):
-        raise Invalid(f"a token is limited to at most {MAX_PATTERNS} packages; use a name with `*`")
     # What a token may change is no question where it may change nothing.
     kept = [scope for scope in scopes if not (read_only and scope in PACKAGE_SCOPES)]
     return TokenWish(

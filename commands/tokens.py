@@ -30,6 +30,9 @@ checksum."""
 CHECKSUM_LENGTH = 6
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 SESSION_DAYS = 1
+MAX_PATTERNS = 50
+"""Packages that a token is limited to: each request that it makes looks at all of them."""
+MAX_PATTERN_LENGTH = 256
 
 
 class TokenWish(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +62,7 @@ def issue_token(
     days = wish.expires_days
     if days is not None and not 1 <= days <= 3650:
         raise Invalid("a token expires after 1 to 3650 days, or never")
+    _check_packages(wish.packages)
     secret, sha256 = _new_secret(SECRET_PREFIX)
     issued = TokenIssued(
         **actor.stamp(),
@@ -75,6 +79,15 @@ def issue_token(
     identity.check_may_issue(name, issued)
     execute(registry, name, lambda state, version: account.decide_issue(state, actor, issued))
     return secret, issued
+
+
+def _check_packages(patterns: Sequence[str]) -> None:
+    if len(patterns) > MAX_PATTERNS:
+        raise Invalid(f"a token is limited to at most {MAX_PATTERNS} packages; use a name with `*`")
+    if any(len(one) > MAX_PATTERN_LENGTH for one in patterns):
+        raise Invalid(
+            f"a package that a token is limited to has {MAX_PATTERN_LENGTH} letters at most"
+        )
 
 
 def _new_secret(prefix: str) -> tuple[str, str]:

@@ -103,6 +103,23 @@ def test_a_token_for_a_scope_is_for_that_scope(registry: RunningRegistry, npm: N
     assert crate.status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("packages", "status"),
+    [(50 * ["one"], 200), (51 * ["one"], 400), (["o" * 252], 200), (["o" * 253], 400)],
+)
+def test_the_packages_of_a_token_are_bounded_however_it_is_made(
+    registry: RunningRegistry, packages: list[str], status: int
+) -> None:
+    """Every change that a token makes looks at all of them. npm's have `npm:` before the name."""
+    wish = {"password": "password of alice", "packages": packages}
+    answer = registry.http.post("/npm/-/npm/v1/tokens", json=wish, headers=registry.token())
+    assert answer.status_code == status, answer.text
+    options = [part for one in packages for part in ("--package", f"npm:{one}")]
+    refused = status != 200
+    said = registry.cli("token", "create", "--user", "alice", *options, fails=refused)
+    assert ("is limited to" in said) == refused
+
+
 def test_pnpm_lists_tokens_and_comes_to_an_end(
     registry: RunningRegistry, client_as: ClientAs
 ) -> None:
