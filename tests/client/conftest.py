@@ -1,6 +1,6 @@
 """Real clients, each with a home of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from cargo_client import Cargo
 from npm_client import NpmClient
 from running_registry import RunningRegistry
+from sealed_registry import Place, opened
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +51,19 @@ def npm(client_as: Callable[[str, str], NpmClient]) -> NpmClient:
 def pnpm(client_as: Callable[[str, str], NpmClient]) -> NpmClient:
     """Alice's pnpm."""
     return client_as("pnpm", "alice")
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["public", "private"])
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    """Once public and once private; what went elsewhere is for the test to judge."""
+    yield from opened(tmp_path_factory.mktemp("place"), private=request.param)
+
+
+@pytest.fixture
+def place(shared: Place) -> Iterator[Place]:
+    """A registry, once public and once private, whose users tell nobody else anything."""
+    shared.sealed.caught()
+    yield shared
+    shared.told_nobody()
