@@ -15,6 +15,7 @@ from packledger.domain.crate_names import canonical_crate_name
 from packledger.domain.errors import NoSuchVersion, NotFound, Unavailable
 from packledger.domain.events import CrateVersionPublished, NpmVersionPublished
 from packledger.domain.npm_names import canonical_npm_name
+from packledger.domain.npm_versions import npm_version_key
 from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log
@@ -131,7 +132,7 @@ class PublishedLog:
         return (kind, name) if kind in {"cargo", "npm"} else ("", "")
 
     def position_of(self, ecosystem: str, name: str, version: str) -> int:
-        """Return the position at which a version was published.
+        """Return the position at which a version was published; any text of it, for npm.
 
         Raises:
             NoSuchVersion: it never was.
@@ -140,11 +141,15 @@ class PublishedLog:
             stream = self._log.read_stream("crate", canonical_crate_name(name))
         else:
             stream = self._log.read_stream("npm", canonical_npm_name(name))
+            version = npm_version_key(version)
         for recorded in stream:
-            event = recorded.event
-            if (
-                isinstance(event, CrateVersionPublished | NpmVersionPublished)
-                and event.version == version
-            ):
+            match recorded.event:
+                case CrateVersionPublished(version=published):
+                    found = published == version
+                case NpmVersionPublished(version=published):
+                    found = npm_version_key(published) == version
+                case _:
+                    found = False
+            if found:
                 return recorded.position
         raise NoSuchVersion(name, version)
