@@ -155,7 +155,7 @@ def decide_owners(
     Raises:
         NoSuchPackage: no such crate.
         NotOwner: the actor may not.
-        NoSuchAccount: one to remove is no owner.
+        NoSuchOwner: one to remove is no owner.
         LastOwner: nobody would remain.
     """
     crate = existing(crate, name)

@@ -141,6 +141,13 @@ class NoSuchVersion(NotFound):
         super().__init__(f"version not found: `{name}` has no version `{version}`")
 
 
+class NoSuchOwner(NotFound):
+    """Somebody who is to be an owner no more is none."""
+
+    def __init__(self, account: str, name: str) -> None:
+        super().__init__(f"`{account}` is no owner of `{name}`")
+
+
 class NoSuchAccount(NotFound):
     """No account of that name."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from packledger.domain.actor import Actor
-from packledger.domain.errors import LastOwner, NoSuchAccount, NotOwner
+from packledger.domain.errors import LastOwner, NoSuchOwner, NotOwner
 
 
 def check_owner(owners: Collection[str], actor: Actor, name: str) -> None:
@@ -25,13 +25,13 @@ def owners_to_remove(owners: Collection[str], unwanted: Iterable[str], name: str
     """Return those of `unwanted` to remove, each once, in order.
 
     Raises:
-        NoSuchAccount: one of them is not an owner.
+        NoSuchOwner: one of them is not an owner.
         LastOwner: nobody would remain.
     """
     leaving = list(dict.fromkeys(unwanted))
     for owner in leaving:
         if owner not in owners:
-            raise NoSuchAccount(owner)
+            raise NoSuchOwner(owner, name)
     if leaving and len(leaving) == len(owners):
         raise LastOwner(name)
     return leaving

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from event_stores import AT, STORES, execute_sql, new_place, open_log
 from packledger.domain import crate
 from packledger.domain.actor import Actor
-from packledger.domain.errors import LastOwner, NoSuchAccount
+from packledger.domain.errors import LastOwner, NoSuchOwner
 from packledger.domain.events import CrateRegistered, Event
 from packledger.eventstore import log as log_module
 from packledger.eventstore.log import Log
@@ -49,7 +49,7 @@ class Beside:
         decide = self._decide(name, owner, adding, rival)
         try:
             log.execute("crate", name, decide)
-        except (LastOwner, NoSuchAccount):
+        except (LastOwner, NoSuchOwner):
             assert not adding
             assert owner not in owners or owners == [owner]
             return None

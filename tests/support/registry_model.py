@@ -135,7 +135,7 @@ class RegistryModel:
             crate.owners.append(owner)
             return None
         if owner not in crate.owners:
-            return errors.NoSuchAccount
+            return errors.NoSuchOwner
         if crate.owners == [owner]:
             return errors.LastOwner
         crate.owners.remove(owner)

@@ -11,7 +11,7 @@ from packledger.domain.crate import Crate
 from packledger.domain.errors import (
     LastOwner,
     NameTaken,
-    NoSuchAccount,
+    NoSuchOwner,
     NoSuchPackage,
     NoSuchVersion,
     NotOwner,
@@ -145,7 +145,7 @@ def test_the_last_owner_stays(remove: list[str]) -> None:
 
 
 def test_who_is_no_owner_cannot_be_removed() -> None:
-    with pytest.raises(NoSuchAccount, match="`bob`"):
+    with pytest.raises(NoSuchOwner, match="`bob` is no owner of `demo`"):
         crate.decide_owners(given(REGISTERED), ALICE, "demo", remove=["bob"])
 
 
