@@ -12,8 +12,16 @@ from packledger.domain.errors import Invalid, NotFound
 
 @click.command()
 @click.argument("subject", default="", metavar="[cargo:NAME | npm:NAME | user:NAME]")
-@click.option("--since", default="", metavar="T|POS", help="From this time or position on.")
-@click.option("--until", default="", metavar="T|POS", help="Up to this time or position.")
+@click.option(
+    "--since",
+    default="",
+    show_default=False,
+    metavar="T|POS",
+    help="From this time or position on.",
+)
+@click.option(
+    "--until", default="", show_default=False, metavar="T|POS", help="Up to this time or position."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @common
 def history(settings: Settings, subject: str, since: str, until: str, as_json: bool) -> None:

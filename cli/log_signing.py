@@ -107,14 +107,22 @@ def check_nothing_lost(settings: Settings) -> None:
 
 
 @click.command()
-@click.option("--url", default="", help="Of the registry, if it is on another machine.")
+@click.option(
+    "--url", default="", show_default=False, help="Of the registry, if it is on another machine."
+)
 @click.option(
     "--key",
     "keys_folder",
     type=click.Path(file_okay=False, path_type=Path),
     help="With --url: the directory of `log.key` and `log.signed`, made if need be.",
 )
-@click.option("--token", envvar=TOKEN, default="", help="Of a private registry, with --url.")
+@click.option(
+    "--token",
+    envvar=TOKEN,
+    default="",
+    show_default=False,
+    help="Of a private registry, with --url.",
+)
 @taking(Data.LATER)
 def sign(settings: Settings, url: str, keys_folder: Path | None, token: str) -> None:
     """Sign the transparency log until SIGTERM: once in a cluster, beside a `project`.

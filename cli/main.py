@@ -47,8 +47,9 @@ def main() -> None:
     packledger user add alice --admin          the first account
     packledger token create --user alice       a token for cargo and npm
 
-    Every command takes --data DIR (default ./packledger-data) and --config FILE and works on the
-    data directory whether or not `serve` is running. PACKLEDGER_* variables are settings, too.
+    Whatever concerns a registry takes --data DIR (default ./packledger-data) and --config FILE and
+    works on the data directory whether or not `serve` is running. PACKLEDGER_* variables are
+    settings, too.
     """
     keep_private()
     leave_first_place()

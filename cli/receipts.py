@@ -50,7 +50,13 @@ def receipt(settings: Settings, subject: Subject, out: Path | None) -> None:
 @click.command("verify-receipt")
 @click.argument("file", type=_READABLE)
 @click.option("--key", required=True, type=VKEY, help="The log's, as `packledger log key` says.")
-@click.option("--witness", "witnesses", multiple=True, type=VKEY, help="Must have cosigned.")
+@click.option(
+    "--witness",
+    "witnesses",
+    multiple=True,
+    type=VKEY,
+    help="Must have cosigned; may be repeated.",
+)
 @click.option("--state", type=_READABLE, help="The stored state, if the receipt does not have it.")
 @click.option("--crate", "--tarball", "package", type=_READABLE, help="Must be what was published.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -27,7 +27,13 @@ def repair_group() -> None:
     metavar="DIR|URL",
     help="A backup, a data directory, or the URL of another node.",
 )
-@click.option("--token", envvar=TOKEN, default="", help="Of an administrator of the other node.")
+@click.option(
+    "--token",
+    envvar=TOKEN,
+    default="",
+    show_default=False,
+    help="Of an administrator of the other node.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @common
 def blobs_command(settings: Settings, place: str, token: str, as_json: bool) -> None:

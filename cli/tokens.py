@@ -21,11 +21,24 @@ def token() -> None:
 
 @token.command()
 @click.option("--user", "account", required=True, help="The account it acts for.")
-@click.option("--name", "label", default="", help="What it is for.")
+@click.option("--name", "label", default="", show_default=False, help="What it is for.")
 @click.option("--read-only", is_flag=True, help="May not change anything.")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="May only do.")
-@click.option("--package", "packages", multiple=True, help="Only for: NAME, npm:NAME or cargo:N*.")
-@click.option("--cidr", multiple=True, help="Only from: 192.0.2.0/24 or 2001:db8::/32.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    help="May change only this; may be repeated.",
+)
+@click.option(
+    "--package",
+    "packages",
+    multiple=True,
+    help="Only for: NAME, npm:NAME or cargo:N*; may be repeated.",
+)
+@click.option(
+    "--cidr", multiple=True, help="Only from: 192.0.2.0/24 or 2001:db8::/32; may be repeated."
+)
 @click.option("--expires", type=click.IntRange(1, 3650), help="Days until it is refused.")
 @common
 def create(  # noqa: PLR0913, PLR0917 - one for each option

@@ -43,6 +43,7 @@ def test_no_summary_is_cut(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_says_what_it_does_and_its_default(name: str) -> None:
     shown = words(CliRunner().invoke(main, [*name.split(), "--help"]).output)
+    assert '[default: ""]' not in shown
     defaults = {"data": "packledger-data", "listen": DEFAULT_LISTEN, "workers": "2"}
     for one in COMMANDS[name].params:
         if not isinstance(one, click.Option):
@@ -50,6 +51,7 @@ def test_every_option_says_what_it_does_and_its_default(name: str) -> None:
         assert one.opts[0] in shown
         assert one.help
         assert words(one.help) in shown
+        assert "may be repeated" in one.help or not one.multiple
         default = defaults.get(one.opts[0].removeprefix("--"))
         own = one.to_info_dict()["default"]
         if default is None and not isinstance(own, bool) and isinstance(own, (int, str)) and own:
