@@ -20,6 +20,11 @@ def escaped(text: str) -> str:
     return _HARMFUL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def on_one_line(text: str) -> str:
+    """Return a text without ends of lines, for a list where each line is a thing of its own."""
+    return text.replace("\n", "\\u000a")
+
+
 class _Bytes:
     """The bytes below a stream: what is printed there is UTF-8, such as a JSON object."""
 

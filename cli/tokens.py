@@ -6,6 +6,7 @@ import msgspec
 from packledger.cli import wiring
 from packledger.cli.options import Commands, common, opened
 from packledger.cli.settings import Settings
+from packledger.cli.terminal import on_one_line
 from packledger.commands import tokens
 from packledger.commands.tokens import TokenWish
 from packledger.domain.errors import NotFound
@@ -88,7 +89,8 @@ def list_(settings: Settings, account: str, as_json: bool) -> None:
                 f"expires {row.expires}" if row.expires else "never expires",
             ]
         )
-        click.echo(f"{row.token_id}  {row.label or '-':<20} since {row.created}  {limits}")
+        line = f"{row.token_id}  {row.label or '-':<20} since {row.created}  {limits}"
+        click.echo(on_one_line(line))
 
 
 @token.command()

@@ -120,6 +120,20 @@ def test_the_packages_of_a_token_are_bounded_however_it_is_made(
     assert ("is limited to" in said) == refused
 
 
+def test_no_token_is_listed_as_two(registry: RunningRegistry) -> None:
+    """Whoever makes one names it and its packages."""
+    registry.add_user("lena")
+    forged = "\n0123456789ab  of-the-operator"
+    wish = {"password": "password of lena", "name": forged, "packages": [forged]}
+    answer = registry.http.post(
+        "/npm/-/npm/v1/tokens", json=wish, headers=bearer(registry.log_in("lena"))
+    )
+    ids = [row.split()[0] for row in registry.cli("token", "list", "--user", "lena").splitlines()]
+    assert answer.raise_for_status().json()["key"] in ids
+    assert len(ids) == 3, "of the account, of the login, and the one with the name"
+    assert "0123456789ab" not in ids
+
+
 def test_pnpm_lists_tokens_and_comes_to_an_end(
     registry: RunningRegistry, client_as: ClientAs
 ) -> None:
