@@ -1,5 +1,8 @@
 """Notes, keys and checkpoints: what is published examples' is read, what is mutated is refused."""
 
+import base64
+import string
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +87,19 @@ def test_no_byte_of_a_signed_checkpoint_may_be_another(data: st.DataObject) -> N
     changed = SIGNED[:at] + bytes([byte]) + SIGNED[at + 1 :]
     with pytest.raises(BadNote):
         open_checkpoint(changed, KEY.verifier)
+
+
+@pytest.mark.parametrize("encoded", [GO_SIGNATURE, LOG, WITNESS])
+def test_the_bits_that_base64_passes_over_may_not_be_others(encoded: str) -> None:
+    """Else one signature has several texts."""
+    digits = string.ascii_letters + string.digits + "+/"
+    body, padding = encoded.rstrip("="), "=" * (len(encoded) - len(encoded.rstrip("=")))
+    twins = {body[:-1] + digit + padding for digit in digits}
+    same = {one for one in twins if base64.b64decode(one) == base64.b64decode(encoded)}
+    assert len(same) == 4 ** len(padding)
+    for twin in same - {encoded}:
+        with pytest.raises(BadNote):
+            parse_note(f"text\n\n\N{EM DASH} {NAME} {twin}\n".encode())
 
 
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
