@@ -62,8 +62,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         str,
         _about(
             "The URL of a host, or of a listener, that is npm's alone, such as "
-            "`https://npm.example.com`: npm is at its root as well as below `/npm/`, for lock "
-            "files that name a registry without a path. A proxy must pass `Host` on. Empty: none."
+            "`https://npm.example.com`: npm is at its root, as well as below `/npm/` of "
+            "`public_url`, for lock files that name a registry without a path. A proxy must pass "
+            "`Host` on. Empty: none."
         ),
     ] = ""
     private: Annotated[
