@@ -4,6 +4,7 @@ Whoever writes into the event store by hand is bound to what commands would have
 found; one who is an owner's equal is not: that takes a witness, or a kept checkpoint.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -40,6 +41,8 @@ Progress = Callable[[int, int], None]
 _OF_ACCOUNTS = frozenset(
     {AccountRegistered, AccountPasswordChanged, AccountRoleChanged, TokenIssued}
 )
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+"""As `domain.times` writes them: others do not compare as text."""
 _Stamp = tuple[str, str, str, str]
 
 
@@ -80,9 +83,10 @@ class Rules:
             if why and len(self._faults) < MOST:
                 what = f"the event at position {one.position} could not have been decided: {why}"
                 self._faults.append(Fault(what, EVERYBODY, RESTORE))
-            if one.event.at < self._at:
-                self._back(one)
-            self._at = one.event.at
+            if _TIME.fullmatch(one.event.at):
+                if one.event.at < self._at:
+                    self._back(one)
+                self._at = one.event.at
         if page:
             self.position = page[-1].position
 
@@ -107,7 +111,7 @@ class Rules:
         stamp = (one.stream, event.at, event.by, event.request)
         why = ""
         try:
-            why = why_not(state, event) or self._who(state, event, stamp)
+            why = why_not(state, event) or self._who(state, event, stamp) or _when(event)
             self._states[one.stream] = self._after(state, event, one.stream)
         except MISFITS as error:
             why = why or f"it does not follow from those before ({type(error).__name__})"
@@ -180,3 +184,7 @@ class Rules:
                 f"time goes back at position {one.position}: from {before} to {at}; a clock was "
                 "wrong, or somebody wrote into the event store"
             )
+
+
+def _when(event: Event) -> str:
+    return "" if _TIME.fullmatch(event.at) else "its time is none that a registry writes"

@@ -70,7 +70,16 @@ BY_OWNERS = frozenset(
 )
 """Events of packages that only an owner or an administrator brings about."""
 BY_ADMINS = frozenset(
-    {BlobPurged, NpmVersionSigned, AccountRoleChanged, AccountDisabled, AccountEnabled}
+    {
+        BlobPurged,
+        NpmVersionSigned,
+        AccountRoleChanged,
+        AccountDisabled,
+        AccountEnabled,
+        RegistryConfigured,
+        SigningKeyAdded,
+        SigningKeyRetired,
+    }
 )
 """Events that only an administrator or the operator brings about."""
 BY_THEMSELVES = frozenset(

@@ -19,6 +19,8 @@ from packledger.domain.events import (
     CrateOwnerAdded,
     CrateVersionYanked,
     Event,
+    RegistryConfigured,
+    SigningKeyAdded,
     TokenIssued,
     encode,
     tag_of,
@@ -60,6 +62,22 @@ INSERTED: dict[str, tuple[Event, str, str, str]] = {
     "a token": (
         TokenIssued(at=AT, by="ghost", account="ghost", token_id="x", sha256="0" * 64),
         *("account", "ghost", "there is nothing that it could be about"),
+    ),
+    "an address": (
+        RegistryConfigured(at=AT, by="mallory", public_url="https://evil.example.com"),
+        *("registry", "", "`mallory` was no administrator"),
+    ),
+    "a signing key": (
+        SigningKeyAdded(at=AT, by="mallory", keyid="evil", key="its public part"),
+        *("registry", "", "`mallory` was no administrator"),
+    ),
+    "a time that is none": (
+        CrateVersionYanked(at="0", by=ADMIN, name="demo", version="1.0.0"),
+        *("crate", "demo", "its time is none that a registry writes"),
+    ),
+    "a time of another place": (
+        CrateVersionYanked(at="2026-11-21T10:00:00+05:00", by=ADMIN, name="demo", version="1.0.0"),
+        *("crate", "demo", "its time is none that a registry writes"),
     ),
 }
 

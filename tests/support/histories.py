@@ -82,12 +82,13 @@ class _Author:
         what, name, one, other = command
         at = f"2026-11-21T10:00:{len(self.log) % 60:02}.000Z"
         actor = Actor(at, "alice", "token", "request", admin=True)
+        operator = Actor(at, "")
         match what:
             case "crate" | "yank" | "crate owner" | "purge crate":
                 self._crate(what, actor, name, one, other)
             case "configure":
                 decide = configuration.decide_configure
-                self._write("registry", "", lambda s: decide(s, actor, name))
+                self._write("registry", "", lambda s: decide(s, operator, name))
             case "signing key":
                 first = configuration.decide_first_signing_key
                 rotate = configuration.decide_rotate_signing_key
@@ -95,9 +96,9 @@ class _Author:
                     "registry",
                     "",
                     lambda s: (
-                        first(s, actor, name, f"k-{name}")
+                        first(s, operator, name, f"k-{name}")
                         if one
-                        else rotate(s, actor, f"{name} {len(self.log)}", "k", at)
+                        else rotate(s, operator, f"{name} {len(self.log)}", "k", at)
                     ),
                 )
             case "download":
