@@ -7,6 +7,8 @@ allowed, so that no old log is accused. Who acts in another's name is judged by 
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from packledger.domain.account import ROLES, Account
 from packledger.domain.configuration import Configuration
 from packledger.domain.crate import Crate
@@ -115,7 +117,17 @@ def _named(state: Package, event: Any) -> str:
     return "" if state.name == event.name else f"the name is `{state.name}`"
 
 
+class _Said(msgspec.Struct, frozen=True):
+    """What a stored manifest says that it is of."""
+
+    name: str = ""
+    version: str = ""
+
+
 def _crate_published(state: Crate, event: Any) -> str:
+    said = msgspec.json.decode(event.manifest, type=_Said)
+    if said not in {_Said(), _Said(event.name, event.version)}:  # the index shows what it says
+        return f"its manifest is that of `{said.name}@{said.version}`"
     if without_build(event.version) in state.versions:
         return f"`{event.version}` was published before"
     return _named(state, event)

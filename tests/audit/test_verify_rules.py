@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import click.testing
+import msgspec
 import pytest
 
 from event_stores import AT
@@ -17,6 +18,7 @@ from packledger.domain.crate_names import canonical_crate_name
 from packledger.domain.errors import NotOwner
 from packledger.domain.events import (
     CrateOwnerAdded,
+    CrateVersionPublished,
     CrateVersionYanked,
     Event,
     RegistryConfigured,
@@ -70,6 +72,18 @@ INSERTED: dict[str, tuple[Event, str, str, str]] = {
     "a signing key": (
         SigningKeyAdded(at=AT, by="mallory", keyid="evil", key="its public part"),
         *("registry", "", "`mallory` was no administrator"),
+    ),
+    "other bytes for a version": (
+        CrateVersionPublished(
+            at=AT,
+            by=ADMIN,
+            name="demo",
+            version="7.0.0",
+            cksum="0" * 64,
+            size_bytes=1,
+            manifest=msgspec.Raw(b'{"name":"demo","version":"1.0.0"}'),
+        ),
+        *("crate", "demo", "its manifest is that of `demo@1.0.0`"),
     ),
     "a time that is none": (
         CrateVersionYanked(at="0", by=ADMIN, name="demo", version="1.0.0"),
