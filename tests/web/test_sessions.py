@@ -257,10 +257,11 @@ def test_the_setup_code_makes_one_administrator_and_works_once(
     assert "not the setup code" in wrong.text
     short = visitor.post("/setup", code=found[0], name="carol", password="short")
     assert "8 to 1024 characters" in short.text
-    done = visitor.post("/setup", code=found[0], name="carol", password="password of carol")
+    assert "letters from a to z, small or capital" in short.text.lower()
+    done = visitor.post("/setup", code=found[0], name="Carol", password="password of carol")
     assert (done.status_code, done.headers["location"]) == (303, "/account")
     page = visitor.get("/account").text
-    assert "<h1>carol</h1>" in page
+    assert "<h1>Carol</h1>" in page
     assert "administrator" in page
     assert "The registry is set up" in visitor.get("/setup").text
     again = visitor.post(
