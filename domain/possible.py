@@ -125,12 +125,17 @@ class _Said(msgspec.Struct, frozen=True):
 
 
 def _crate_published(state: Crate, event: Any) -> str:
-    said = msgspec.json.decode(event.manifest, type=_Said)
-    if said not in {_Said(), _Said(event.name, event.version)}:  # the index shows what it says
-        return f"its manifest is that of `{said.name}@{said.version}`"
     if without_build(event.version) in state.versions:
         return f"`{event.version}` was published before"
-    return _named(state, event)
+    return _of_another(event) or _named(state, event)
+
+
+def _of_another(event: Any) -> str:
+    """Return whose the manifest is if not the version's: documents show what it says."""
+    said = msgspec.json.decode(event.manifest, type=_Said)
+    if said in {_Said(), _Said(event.name, event.version)}:
+        return ""
+    return f"its manifest is that of `{said.name}@{said.version}`"
 
 
 def _npm_published(state: NpmPackage, event: Any) -> str:
@@ -139,7 +144,7 @@ def _npm_published(state: NpmPackage, event: Any) -> str:
         return f"`{event.version}` was published before"
     if event.maintainers != tuple(state.owners):
         return "its maintainers are not the owners of that moment"
-    return _named(state, event)
+    return _of_another(event) or _named(state, event)
 
 
 def _there(state: Package, event: Any) -> str:

@@ -149,8 +149,8 @@ def served(event: Any, history: Sequence[Recorded], *, admin: bool) -> bool:
 
 
 def of_its_manifest(event: Any) -> bool:
-    """Whether a crate's version is that of its manifest: what is read before `decide_*`."""
-    if not isinstance(event, CrateVersionPublished):
+    """Whether a version is that of its manifest: what is read before `decide_*`."""
+    if not isinstance(event, CrateVersionPublished | NpmVersionPublished):
         return True
     said = msgspec.json.decode(event.manifest)
     return (said["name"], said["version"]) == (event.name, event.version)
