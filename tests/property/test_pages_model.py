@@ -88,7 +88,7 @@ def check_lists(db: sqlite3.Connection, lists: Lists) -> None:
         if any(state == 0 for state in versions.values()):
             assert versions[shown] == 0
         linked = which_exist(db, ecosystem, [name, "no-such-name"])
-        assert linked == ({name} if there else set())
+        assert linked == ({name: name} if there else {})
 
 
 def check_totals(db: sqlite3.Connection, lists: Lists) -> None:
