@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from byte_damage import Damage, damages
 from packledger.api.package_views import read_package
+from packledger.api.recipes import Recipes
 from packledger.audit.as_of import PastCrate
 from packledger.audit.export import export
 from packledger.audit.signed_note import parse_note, parse_verifier
@@ -375,4 +376,4 @@ def test_a_version_that_is_none_has_no_page(store: Store) -> None:
                 db.execute("UPDATE versions SET version = '120.0' WHERE version = '1.0.0'")
                 assert db.execute("SELECT changes()").fetchone()[0] > 0
                 with pytest.raises(DamagedLog, match="the events of `demo` do not follow"):
-                    read_package(db, "cargo", "demo", "")
+                    read_package(db, Recipes(PUBLIC_URL), "cargo", "demo", "", lambda name: True)

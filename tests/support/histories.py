@@ -20,6 +20,7 @@ from packledger.domain.events import (
     Event,
     NpmSignature,
     NpmVersionPublished,
+    SessionBegun,
     TokenIssued,
     encode,
 )
@@ -44,6 +45,11 @@ _SOMETIMES: list[tuple[str, list[Any], list[Any], list[Any]]] = [
     ("purge npm", PACKAGES, VERSIONS, ["", "0" * 64]),
     ("account", PEOPLE, ["user", "admin"], [""]),
     ("disable", PEOPLE, [""], [""]),
+    ("enable", PEOPLE, [""], [""]),
+    ("role", PEOPLE, ["user", "admin"], [""]),
+    ("password", PEOPLE, [""], [""]),
+    ("sign in", PEOPLE, [0, 1, 2, 3], [""]),
+    ("sign out", PEOPLE, [0, 1, 2, 3], [""]),
     ("token", PEOPLE, [0, 1, 2, 3], [""]),
     ("revoke", PEOPLE, [0, 1, 2, 3], [""]),
     ("download", ["cargo:demo", "npm:demo", "npm:gone"], [1, 2, 1000], [""]),
@@ -103,8 +109,10 @@ class _Author:
                 )
             case "download":
                 self._write("downloads", "n", lambda _: count_events(actor, "n", {name: one}))
-            case "account" | "disable" | "token" | "revoke":
+            case "account" | "disable" | "enable" | "role" | "password":
                 self._account(what, actor, name, one)
+            case "token" | "revoke" | "sign in" | "sign out":
+                self._credential(what, actor, name, one)
             case _:
                 self._npm(what, actor, name, one, other)
 
@@ -120,18 +128,31 @@ class _Author:
         self._write("crate", name.lower().replace("-", "_"), decide[what])
 
     def _account(self, what: str, actor: Actor, name: str, one: Any) -> None:
-        token_id = f"{name}-{one}-{len(self.log)}"
-        issued = TokenIssued(
-            **actor.stamp(), account=name, token_id=token_id, sha256=token_id, scopes=SCOPES[:2]
-        )
-        _, state = self._streams.get(("account", name), (0, None))
-        live = list(state.tokens) if state else []
-        old = live[one % len(live)] if what == "revoke" and live else ""
         decide: dict[str, Callable[[Any], Sequence[Event]]] = {
             "account": lambda s: account.decide_register(s, actor, name, one),
             "disable": lambda s: account.decide_disable(s, actor, name),
+            "enable": lambda s: account.decide_enable(s, actor, name),
+            "role": lambda s: account.decide_role(s, actor, name, one),
+            "password": lambda s: account.decide_password(s, actor, name),
+        }
+        self._write("account", name, decide[what])
+
+    def _credential(self, what: str, actor: Actor, name: str, one: int) -> None:
+        new = f"{name}-{one}-{len(self.log)}"
+        issued = TokenIssued(
+            **actor.stamp(), account=name, token_id=new, sha256=new, scopes=SCOPES[:2]
+        )
+        begun = SessionBegun(
+            **actor.stamp(), name=name, session_id=new, sha256=new, expires="2026-11-22T10:00:00Z"
+        )
+        _, state = self._streams.get(("account", name), (0, None))
+        live = list(state.tokens if what == "revoke" else state.sessions) if state else []
+        old = live[one % len(live)] if live else ""
+        decide: dict[str, Callable[[Any], Sequence[Event]]] = {
             "token": lambda s: account.decide_issue(s, actor, issued),
             "revoke": lambda s: account.decide_revoke(s, actor, name, old),
+            "sign in": lambda s: account.decide_begin_session(s, actor, begun),
+            "sign out": lambda s: account.decide_end_session(s, actor, name, old),
         }
         self._write("account", name, decide[what])
 
