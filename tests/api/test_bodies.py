@@ -15,6 +15,8 @@ from packledger.api.body_budget import AUDITS, DISK, MEMORY
 from packledger.api.context import Context
 from packledger.cli.web_app import build_context
 from packledger.commands import accounts
+from packledger.commands.tokens import TokenWish, issue_token
+from packledger.domain.permissions import OPERATOR
 from routes import PACKAGE, Route, routes_of
 from small_registry import SmallRegistry, memory_folder
 from uploads import new_crate
@@ -51,8 +53,8 @@ def routes(registry: SmallRegistry) -> list[Route]:
 
 
 def token(registry: SmallRegistry, account: str, **limits: Any) -> str:
-    actor = registry.actor(account)
-    secret, _ = accounts.issue_token(registry.registry, actor, account, label="t", **limits)
+    actor, wish = registry.actor(account), TokenWish(label="t", **limits)
+    secret, _ = issue_token(registry.registry, OPERATOR, actor, account, wish)
     registry.catch_up()
     return secret
 

@@ -21,6 +21,7 @@ from falcon import testing
 from packledger.api.app import create_app
 from packledger.cli.web_app import build_context
 from packledger.commands import accounts
+from packledger.commands.tokens import TokenWish, issue_token
 from packledger.domain.events import (
     CrateOwnerAdded,
     CrateRegistered,
@@ -33,6 +34,7 @@ from packledger.domain.events import (
     NpmVersionPublished,
     TokenIssued,
 )
+from packledger.domain.permissions import OPERATOR
 from packledger.projections.board import PACKUMENTS
 from packledger.projections.packument_reads import starred_by
 from routes import PACKAGE, routes_of
@@ -129,7 +131,8 @@ def large() -> Iterator[tuple[SmallRegistry, str]]:
         small.registry.board.stop()
         accounts.register(small.registry, small.actor("alice"), "alice", "password of alice")
         fill(small)
-        secret, _ = accounts.issue_token(small.registry, small.actor("alice"), "alice", label="t")
+        actor, wish = small.actor("alice"), TokenWish(label="t")
+        secret, _ = issue_token(small.registry, OPERATOR, actor, "alice", wish)
         small.catch_up()
         yield small, secret
         small.close()

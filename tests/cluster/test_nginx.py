@@ -101,7 +101,6 @@ def test_documents_are_answered_from_the_tree_as_the_app_does(
         ("/cargo/index/de/mo", "*/*"),
         ("/npm/", "*/*"),
         ("/npm/Demo", "*/*"),
-        ("/npm/acme%2fdemo", "*/*"),
         ("/npm/demo.full.json", "*/*"),
         ("/npm/none", NPM_ACCEPT),
         ("/cargo/index/de/mo/Demo", "*/*"),

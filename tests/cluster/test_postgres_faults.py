@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from cut_wire import CutWire
-from event_stores import AT, add_owner, execute_sql, open_log
+from event_stores import AT, SNAPSHOT_KEY, add_owner, execute_sql, open_log
 from one_fault import AFTER, BEFORE, WHENS
 from packledger.domain.errors import Unavailable
 from packledger.domain.events import CrateOwnerAdded, CrateRegistered, Event
@@ -55,7 +55,7 @@ def store(postgres: PostgresServer, wire: CutWire, place: str) -> Iterator[Postg
 
 @pytest.fixture
 def log(store: PostgresStore) -> Iterator[Log]:
-    with closing(Log(store)) as log:
+    with closing(Log(store, snapshot_key=SNAPSHOT_KEY)) as log:
         yield log
 
 

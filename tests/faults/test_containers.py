@@ -91,7 +91,9 @@ def test_a_command_that_is_the_first_process_ends_by_a_signal(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     """The kernel does not end a first process by a signal that it has not asked for."""
-    command = [*FIRST, PACKLEDGER, "user", "add", "alice", "--password-stdin"]
+    # What runs the tests in the background may have left SIGINT ignored.
+    begin = ["env", "--default-signal=INT", *FIRST]
+    command = [*begin, PACKLEDGER, "user", "add", "alice", "--password-stdin"]
     with subprocess.Popen(
         [*command, "--data", str(tmp_path / "data")],
         env=environment({}),

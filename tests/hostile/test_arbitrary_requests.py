@@ -60,6 +60,8 @@ BODILESS = {
     Route("DELETE", "/npm/victim/-rev/2-0"),
 }
 CRATE = Route("PUT", "/cargo/api/v1/crates/new")
+CHECKPOINT = Route("PUT", "/log/checkpoint")
+NOTE = f"log.example.com\n1\n{'A' * 43}=\n\n\u2014 log.example.com {'A' * 92}\n".encode()
 OWNERS, STAR = {"users": ["bob"]}, {"package": "victim"}
 LOGIN = {
     "_id": "org.couchdb.user:alice",
@@ -136,7 +138,9 @@ def is_form(route: Route) -> bool:
 
 def test_every_route_that_takes_a_body_has_one_to_be_mutated(routes: list[Route]) -> None:
     changes = {one for one in routes if one.method not in {"GET", "HEAD"} and not is_form(one)}
-    assert changes == {*DOCUMENTS, *BODILESS, CRATE}, "give DOCUMENTS a valid body of each"
+    assert changes == {*DOCUMENTS, *BODILESS, CRATE, CHECKPOINT}, (
+        "give DOCUMENTS a valid body of each"
+    )
 
 
 def test_every_route_is_reached_and_refuses_what_makes_no_sense(
@@ -263,6 +267,15 @@ def test_any_crate_is_answered(target: Target, data: st.DataObject) -> None:
         body = data.draw(mutated_bytes(body))
     head = [(b"Authorization", target.tokens["alice"].encode())]
     ask(target, CRATE.method, CRATE.path.encode(), head, body)
+
+
+@bounded
+@given(data=st.data())
+def test_any_checkpoint_is_answered(target: Target, data: st.DataObject) -> None:
+    """As whoever comes: its signature alone decides. This registry has the key itself."""
+    body = data.draw(st.one_of(st.just(NOTE), mutated_bytes(NOTE)))
+    answer = ask(target, CHECKPOINT.method, CHECKPOINT.path.encode(), [], body)
+    assert answer is None or answer.status >= 400
 
 
 @bounded
