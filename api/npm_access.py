@@ -59,7 +59,8 @@ class NpmAccess:
     async def set(self, req: Request, resp: Response, name: str) -> None:
         """Answer `npm access set status=…`: nothing is changed, since it is so already."""
         context = self._context
-        await context.authenticator.require(req)
+        identity = await context.authenticator.require(req)
+        identity.check_may("change-owners", NPM, name)
         await context.check_access(req, NPM, name)
         self._check_there(name)
         wish = await read_json(req, AccessWish, "the access")

@@ -34,7 +34,7 @@ from packledger.domain.events import (
     NpmVersionPublished,
     TokenIssued,
 )
-from packledger.domain.permissions import OPERATOR
+from packledger.domain.permissions import LOGIN_SCOPES, OPERATOR
 from packledger.projections.board import PACKUMENTS
 from packledger.projections.packument_reads import starred_by
 from routes import PACKAGE, routes_of
@@ -131,7 +131,7 @@ def large() -> Iterator[tuple[SmallRegistry, str]]:
         small.registry.board.stop()
         accounts.register(small.registry, small.actor("alice"), "alice", "password of alice")
         fill(small)
-        actor, wish = small.actor("alice"), TokenWish(label="t")
+        actor, wish = small.actor("alice"), TokenWish(label="t", scopes=LOGIN_SCOPES)
         secret, _ = issue_token(small.registry, OPERATOR, actor, "alice", wish)
         small.catch_up()
         yield small, secret
