@@ -51,7 +51,7 @@ class HotReads:
     """The application, and what may be asked before it."""
 
     def __init__(self, app: App, context: Context, ids: RequestIds, npm_root: NpmRoot) -> None:
-        self._app, self._ids, self._npm_root = app, ids, npm_root
+        self._app, self._ids, self._npm_root = app, ids, npm_root or None
         self._context, self._index_files = context, context.index_files
         self._full, self._abbreviated = context.full_packuments, context.abbreviated_packuments
         # An embedding program may know a token that we do not, and is asked by Falcon's way.
@@ -71,7 +71,7 @@ class HotReads:
         asked = dict(headers)
         if len(asked) != len(headers) or not _is_ordinary(asked):
             return None
-        if self._npm_root.is_host(asked.get(b"host")):
+        if self._npm_root is not None and self._npm_root.is_host(asked.get(b"host")):
             return None
         given = asked.get(b"authorization")
         try:

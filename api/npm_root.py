@@ -18,6 +18,10 @@ class NpmRoot:
     def __init__(self, url: str) -> None:
         self._host = urlsplit(url).netloc.lower().encode()
 
+    def __bool__(self) -> bool:
+        """Return whether there is such a host."""
+        return bool(self._host)
+
     def is_host(self, host: bytes | None) -> bool:
         """Return whether a Host header names it."""
         return bool(host) and (host or b"").lower() == self._host
