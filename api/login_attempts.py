@@ -38,7 +38,10 @@ SLOTS = 65_536
 
 _KEY_BYTES = 16
 _SLOT = struct.Struct("<IHH")
-_SIZE_BYTES = _KEY_BYTES + SLOTS * _SLOT.size
+_TRUST = struct.Struct("<II")
+"""The window in which a password was right, and whose it was: a slot alone is everybody's."""
+_TRUST_AT = _KEY_BYTES + SLOTS * _SLOT.size
+_SIZE_BYTES = _TRUST_AT + SLOTS * _TRUST.size
 _MOST = 0xFFFF
 
 
@@ -99,14 +102,27 @@ class Counters:
         with self._locked():
             _SLOT.pack_into(self._map, self._at(name), 0, 0, 0)
 
-    def seen_since(self, name: str, age_s: int) -> bool:
-        """Return whether something was counted in the last `age_s` seconds or so."""
-        window, current, previous = _SLOT.unpack_from(self._map, self._at(name))
-        return bool(current or previous) and window >= (self._now_s() - age_s) // WINDOW_S
+    def trust(self, name: str) -> None:
+        """Remember a name from now on."""
+        slot, mark = self._slot(name)
+        with self._locked():
+            place = _TRUST_AT + slot * _TRUST.size
+            _TRUST.pack_into(self._map, place, int(self._now_s() // WINDOW_S), mark)
+
+    def is_trusted(self, name: str, age_s: int) -> bool:
+        """Return whether a name was remembered in the last `age_s` seconds or so."""
+        slot, mark = self._slot(name)
+        window, whose = _TRUST.unpack_from(self._map, _TRUST_AT + slot * _TRUST.size)
+        return bool(whose == mark and window >= (self._now_s() - age_s) // WINDOW_S)
 
     def _at(self, name: str) -> int:
+        return _KEY_BYTES + self._slot(name)[0] * _SLOT.size
+
+    def _slot(self, name: str) -> tuple[int, int]:
+        """Return the slot of a name, and 32 bits that tell it from others there."""
         digest = hashlib.blake2b(name.encode(), digest_size=8, key=self._key).digest()
-        return _KEY_BYTES + int.from_bytes(digest, "little") % SLOTS * _SLOT.size
+        rest, slot = divmod(int.from_bytes(digest, "little"), SLOTS)
+        return slot, rest & 0xFFFFFFFF
 
     def _counts(self, at: int) -> tuple[int, int, int]:
         """Return a slot as of now: number of the window, its count, that of the one before."""
@@ -142,7 +158,7 @@ class LoginAttempts:
         self._counters.forget(both)
         for name, _ in others:
             self._counters.take_back(name)
-        self._counters.add(_trusted(account, address))
+        self._counters.trust(_trusted(account, address))
 
     def _limits(self, account: str, address: str) -> list[tuple[str, int]]:
         """Return what an attempt counts for, and how much of it is allowed."""
@@ -150,7 +166,7 @@ class LoginAttempts:
             (f"both {address} {account}", PER_ACCOUNT_AND_ADDRESS),
             (f"address {address}", PER_ADDRESS),
         ]
-        if not self._counters.seen_since(_trusted(account, address), TRUST_S):
+        if not self._counters.is_trusted(_trusted(account, address), TRUST_S):
             limits.append((f"account {account}", PER_ACCOUNT))
         return limits
 

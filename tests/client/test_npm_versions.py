@@ -65,8 +65,9 @@ def test_any_text_of_a_version_is_that_version_everywhere(registry: RunningRegis
         assert answer.status_code == 201, answer.text
         assert packument(registry, name)["versions"]["1.2.3-rc.1"]["deprecated"] == text
     assert set(packument(registry, name)["versions"]) == {"1.2.3-rc.1", "1.0.0"}
-    receipts = {registry.cli("receipt", f"npm:{name}@{text}") for text in texts}
-    assert len(receipts) == 1
+    # The rest of a receipt is the newest checkpoint's, and the log grows.
+    events = {registry.cli("receipt", f"npm:{name}@{text}").splitlines()[1] for text in texts}
+    assert len(events) == 1
     found = registry.http.get("/npm/-/v1/search", params={"text": name}).json()["objects"]
     assert [one["package"]["version"] for one in found] == ["1.2.3-rc.1"]
 

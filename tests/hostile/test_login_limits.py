@@ -22,6 +22,7 @@ from packledger.api.login_attempts import (
     PER_ACCOUNT,
     PER_ACCOUNT_AND_ADDRESS,
     PER_ADDRESS,
+    TRUST_S,
     WINDOW_S,
     Counters,
     LoginAttempts,
@@ -182,6 +183,16 @@ def test_many_addresses_cannot_try_one_account(counters: Counters) -> None:
     tried = sum(tries_until_refused(attempts, "alice", f"203.0.113.{n}") for n in range(100))
     assert tried == PER_ACCOUNT
     attempts.begin("alice", "198.51.100.7")  # where the password was right before
+
+
+def test_what_others_have_counted_makes_no_address_trusted(counters: Counters) -> None:
+    """With counters in place of marks, who tried from enough addresses was trusted everywhere."""
+    for number in range(20_000):
+        counters.add(f"address {number}")
+        if number % 10 == 0:
+            counters.trust(f"trusted {number}")
+    assert not [n for n in range(20_000) if counters.is_trusted(f"trusted by nobody {n}", TRUST_S)]
+    assert counters.is_trusted("trusted 19990", TRUST_S)
 
 
 def test_waiting_as_long_as_said_is_enough(counters: Counters, clock: Clock) -> None:
