@@ -29,6 +29,16 @@ def cpu_s(pids: list[int]) -> float:
     return sum(int(fields[11]) + int(fields[12]) for fields in every if fields) / _TICKS_PER_S
 
 
+def cpu_s_by_name(pids: list[int]) -> dict[str, float]:
+    """Return the processor time that processes have used, added up for each name."""
+    spent: dict[str, float] = {}
+    for pid in pids:
+        with suppress(OSError):
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+            spent[name] = spent.get(name, 0.0) + cpu_s([pid])
+    return spent
+
+
 def pss_mb(pids: list[int]) -> float:
     """Return the memory of processes, shared pages counted once."""
     kib = 0

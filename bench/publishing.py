@@ -1,16 +1,13 @@
 """Publishing: by two clients at once, and to a package that has a thousand versions."""
 
-import multiprocessing
-import os
 import random
-import time
-from collections.abc import Callable
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 from statistics import median
 
+from clients import Put, put_crate, put_npm, run_clients
 from figures import Figure, percentile
-from references import durable_write_ms
+from references import durable_writes_ms
 from server import Server
 from wire import Wire
 
@@ -21,26 +18,22 @@ VERSIONS_EACH = 5
 MANY_VERSIONS = 1_000
 COMPARED = 100
 
-Publish = Callable[[Wire, str, str, bytes], None]
+
+def _crate(name: str, version: str, chance: random.Random) -> Put:
+    return put_crate(crate_body(name, version, chance))
 
 
-def put_crate(wire: Wire, name: str, version: str, body: bytes) -> None:
-    """Publish a crate as cargo does."""
-    wire.ask("PUT", "/cargo/api/v1/crates/new", body, expected=200)
+def _npm(name: str, version: str, chance: random.Random) -> Put:
+    return put_npm(name, npm_body(name, version, chance))
 
 
-def put_npm(wire: Wire, name: str, version: str, body: bytes) -> None:
-    """Publish a package as npm does."""
-    wire.ask("PUT", f"/npm/{name}", body, expected=201)
-
-
-ECOSYSTEMS = {"cargo": (crate_body, put_crate), "npm": (npm_body, put_npm)}
+PUT = {"cargo": _crate, "npm": _npm}
 
 
 def measure(folder: Path, publishes: int) -> list[Figure]:
     """Return the figures of both ecosystems. publishes: by each client."""
     figures = []
-    for ecosystem in ECOSYSTEMS:
+    for ecosystem in PUT:
         server = Server(folder / f"publish-{ecosystem}")
         try:
             figures += _by_two_clients(server, ecosystem, publishes, folder)
@@ -51,15 +44,15 @@ def measure(folder: Path, publishes: int) -> list[Figure]:
 
 
 def _by_two_clients(server: Server, ecosystem: str, publishes: int, folder: Path) -> list[Figure]:
-    _run_clients(server, ecosystem, 50, "warm")
+    _run(server, ecosystem, 50, "warm")
     warm = len(list(server.answered()))
-    before_ms = durable_write_ms(folder)
+    before_ms = median(durable_writes_ms(folder))
     cpu_s = server.cpu_s()
-    took_s, client_ms = _run_clients(server, ecosystem, publishes, "timed")
+    took_s, client_ms = _run(server, ecosystem, publishes, "timed")
     cpu_ms = (server.cpu_s() - cpu_s) * 1000 / (CLIENTS * publishes)
     served_ms = [one.duration_ms for one in list(server.answered())[warm:]]
     assert len(served_ms) == CLIENTS * publishes, len(served_ms)
-    unit_ms = (before_ms + durable_write_ms(folder)) / 2
+    unit_ms = (before_ms + median(durable_writes_ms(folder))) / 2
     beside = (
         f"{median(served_ms) / unit_ms:.1f} times one blob and one append alone ({unit_ms:.2f} ms);"
         f" at the client {median(client_ms):.2f} ms; CPU of all processes {cpu_ms:.2f} ms"
@@ -73,67 +66,37 @@ def _by_two_clients(server: Server, ecosystem: str, publishes: int, folder: Path
     ]
 
 
-def _run_clients(
-    server: Server, ecosystem: str, publishes: int, run: str
-) -> tuple[float, list[float]]:
-    """Return how long all clients took, in seconds, and each request's milliseconds."""
-    context = multiprocessing.get_context("fork")
-    start = context.Event()
-    pipes, processes = [], []
-    for number in range(CLIENTS):
-        ours, theirs = context.Pipe()
-        arguments = (server.port, server.token, ecosystem, f"{run}{number}", publishes, theirs)
-        processes.append(context.Process(target=_client, args=(start, *arguments), daemon=True))
-        processes[-1].start()
-        pipes.append(ours)
-    for pipe in pipes:
-        assert pipe.recv() == "ready"
-    began_s = time.perf_counter()
-    start.set()
-    durations = [one for pipe in pipes for one in pipe.recv()]
-    took_s = time.perf_counter() - began_s
-    for process in processes:
-        process.join()
-    return took_s, durations
-
-
-def _client(  # noqa: PLR0913, PLR0917 - the arguments of a process
-    start: object, port: int, token: str, ecosystem: str, run: str, publishes: int, pipe: Connection
-) -> None:
-    """Publish new packages and new versions; everything is made before the clock starts."""
-    body_of, put = ECOSYSTEMS[ecosystem]
+def _work(ecosystem: str, run: str, publishes: int) -> list[Put]:
+    """Return the publishes of one client: new packages and new versions."""
     chance = random.Random(run)
     work = []
     for number in range(publishes):
         name = f"bench-{run}-{number // VERSIONS_EACH}"
-        version = f"1.{number % VERSIONS_EACH}.0"
-        work.append((name, version, body_of(name, version, chance)))
-    wire = Wire(port, token)
-    pipe.send("ready")
-    start.wait()  # type: ignore[attr-defined]
-    durations = []
-    for name, version, body in work:
-        began_s = time.perf_counter()
-        put(wire, name, version, body)
-        durations.append((time.perf_counter() - began_s) * 1000)
-    pipe.send(durations)
-    os._exit(0)
+        work.append(PUT[ecosystem](name, f"1.{number % VERSIONS_EACH}.0", chance))
+    return work
+
+
+def _run(server: Server, ecosystem: str, publishes: int, run: str) -> tuple[float, list[float]]:
+    works = [partial(_work, ecosystem, f"{run}{number}", publishes) for number in range(CLIENTS)]
+    return run_clients(server.port, server.token, works)
 
 
 def _at_many_versions(server: Server, ecosystem: str) -> Figure:
     """Compare first versions with versions around the thousandth, taken in turns."""
-    body_of, put = ECOSYSTEMS[ecosystem]
     chance = random.Random(ecosystem)
     wire = Wire(server.port, server.token)
     name = "bench-many"
+
+    def publish(name: str, version: str) -> None:
+        put = PUT[ecosystem](name, version, chance)
+        wire.ask("PUT", put.path, put.body, put.expected)
+
     for number in range(MANY_VERSIONS - COMPARED // 2):
-        put(wire, name, f"1.{number}.0", body_of(name, f"1.{number}.0", chance))
+        publish(name, f"1.{number}.0")
     before = len(list(server.answered()))
     for number in range(COMPARED):
-        fresh = f"bench-fresh-{number}"
-        put(wire, fresh, "1.0.0", body_of(fresh, "1.0.0", chance))
-        version = f"2.{number}.0"
-        put(wire, name, version, body_of(name, version, chance))
+        publish(f"bench-fresh-{number}", "1.0.0")
+        publish(name, f"2.{number}.0")
     served_ms = [one.duration_ms for one in list(server.answered())[before:]]
     first, later = median(served_ms[::2]), median(served_ms[1::2])
     seen = f"{later:.2f} ms at version {MANY_VERSIONS}, {first:.2f} ms at version 1"

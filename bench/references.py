@@ -3,8 +3,8 @@
 import os
 import sqlite3
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from statistics import median
 from tempfile import mkdtemp
 
 import msgspec
@@ -16,21 +16,24 @@ BLOB_BYTES = 20_000
 EVENT_BYTES = 2_500
 
 
-def durable_write_ms(folder: Path) -> float:
-    """Return the median time of one blob made durable as ours are, and one FULL commit."""
+def durable_writes_ms(
+    folder: Path, blob_sizes: Iterable[int] = (BLOB_BYTES,) * ROUNDS
+) -> list[float]:
+    """Return the times of one blob made durable as ours are, and one FULL commit, for each size."""
     place = Path(mkdtemp(dir=folder))
     db = sqlite3.connect(place / "append.sqlite", isolation_level=None)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.execute("CREATE TABLE IF NOT EXISTS log (position INTEGER PRIMARY KEY, state BLOB)")
     durations = []
-    for number in range(ROUNDS):
+    for number, size_bytes in enumerate(blob_sizes):
+        content, state = os.urandom(size_bytes), os.urandom(EVENT_BYTES)
         began_s = time.perf_counter()
-        _write_blob(place, f"{number}", os.urandom(BLOB_BYTES))
-        db.execute("INSERT INTO log (state) VALUES (?)", (os.urandom(EVENT_BYTES),))
+        _write_blob(place, f"{number}", content)
+        db.execute("INSERT INTO log (state) VALUES (?)", (state,))
         durations.append((time.perf_counter() - began_s) * 1000)
     db.close()
-    return median(durations)
+    return durations
 
 
 def _write_blob(place: Path, name: str, content: bytes) -> None:

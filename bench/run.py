@@ -7,6 +7,7 @@
     read      from an append until it is visible     install   `npm ci`, beside Verdaccio
     past      an index file as it was                verify    200,000 events, without blobs
     history   all read models from 2,000,000 events, and verify: eight minutes
+    real      latency, rate and processor time of publishing 420 real crates and 550 real packages
     tiles     publishing with the transparency log and without
 
 Latency and rates need a machine that does nothing else; processor time and ratios do not. Exits 1
@@ -26,6 +27,7 @@ import installing
 import past
 import publishing
 import reading
+import real
 import rebuilding
 import tiles
 import verifying
@@ -33,6 +35,7 @@ from figures import Figure, table
 
 PARTS: dict[str, Callable[[Path, int], list[Figure]]] = {
     "publish": lambda folder, scale: publishing.measure(folder, 1_000 // scale),
+    "real": lambda folder, scale: real.measure(folder, scale),
     "rebuild": lambda folder, scale: rebuilding.measure(folder, rebuilding.EVENTS // scale),
     "history": lambda folder, scale: rebuilding.measure_history(
         folder, rebuilding.HISTORY // scale

@@ -81,6 +81,10 @@ class Server:
         """Return the processor time that all processes have used."""
         return processes.cpu_s(processes.below(self._process.pid))
 
+    def cpu_s_by_process(self) -> dict[str, float]:
+        """Return the processor time that processes of each name have used: workers are `web`."""
+        return processes.cpu_s_by_name(processes.below(self._process.pid))
+
     def pss_mb(self) -> float:
         """Return the memory of all processes."""
         return processes.pss_mb(processes.below(self._process.pid))

@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 from statistics import median
 
+from clients import put_crate
 from figures import Figure
-from publishing import VERSIONS_EACH, put_crate
+from publishing import VERSIONS_EACH
 from server import Server
 from wire import Wire
 
@@ -37,9 +38,9 @@ def _in_turns(wires: list[Wire], publishes: int) -> list[list[float]]:
     took_ms: list[list[float]] = [[] for _ in wires]
     for number in range(WARM + publishes):
         name, version = f"bench-{number // VERSIONS_EACH}", f"1.{number % VERSIONS_EACH}.0"
-        body = crate_body(name, version, chance)
+        put = put_crate(crate_body(name, version, chance))
         for wire, took in zip(wires, took_ms, strict=True):
             began_s = time.perf_counter()
-            put_crate(wire, name, version, body)
+            wire.ask("PUT", put.path, put.body, put.expected)
             took.append((time.perf_counter() - began_s) * 1e3)
     return [took[WARM:] for took in took_ms]

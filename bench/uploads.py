@@ -20,6 +20,11 @@ def crate_body(name: str, version: str, chance: random.Random, more_bytes: int =
     """Return the body of `PUT /cargo/api/v1/crates/new`; more_bytes do not compress."""
     members = {"Cargo.toml": _cargo_toml(name, version), "more": chance.randbytes(more_bytes)}
     packed = _archive(name, f"{name}-{version}", members, chance)
+    return crate_upload(name, version, packed)
+
+
+def crate_upload(name: str, version: str, packed: bytes) -> bytes:
+    """Return the body of `PUT /cargo/api/v1/crates/new` for a `.crate`."""
     metadata = json.dumps({"name": name, "vers": version, "deps": [], "features": {}}).encode()
     return b"".join(
         (struct.pack("<I", len(metadata)), metadata, struct.pack("<I", len(packed)), packed)

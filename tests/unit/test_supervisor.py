@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +43,10 @@ def test_a_defect_is_told_with_its_place(capfd: pytest.CaptureFixture[str]) -> N
     said = said_by(defect, capfd)
     assert said["message"] == "rebuild failed"
     assert "in defect" in said["traceback"]
+
+
+def test_a_child_is_called_by_its_name(capfd: pytest.CaptureFixture[str]) -> None:
+    def tell() -> None:
+        raise Unavailable(Path("/proc/self/comm").read_text().strip())
+
+    assert said_by(tell, capfd)["message"] == "rebuild ends: rebuild"
