@@ -1,16 +1,26 @@
 """The Falcon application, from what it is given; no globals."""
 
-from packledger.api import as_of, audit, cargo, npm, pages, transparency
+from packledger.api.access.gate import MAY_READ, MayRead
+from packledger.api.audit import as_of, transparency
+from packledger.api.audit import events as audit
+from packledger.api.cargo import routes as cargo
 from packledger.api.context import Context
-from packledger.api.counting import Counting
-from packledger.api.errors import ErrorAnswers
-from packledger.api.gate import MAY_READ, MayRead
+from packledger.api.download_flush import Counting
 from packledger.api.health import Health
 from packledger.api.hot_reads import App, HotReads
-from packledger.api.middleware import PlainPaths, PrivateReads, PublicReads, RequestIds, Requests
+from packledger.api.http.errors import ErrorAnswers
+from packledger.api.http.middleware import (
+    PlainPaths,
+    PrivateReads,
+    PublicReads,
+    RequestIds,
+    Requests,
+)
 from packledger.api.mounts import Access, Gate, Mounts
-from packledger.api.npm_root import NpmRoot
-from packledger.api.site import Site
+from packledger.api.npm import routes as npm
+from packledger.api.npm.root import NpmRoot
+from packledger.api.web import pages
+from packledger.api.web.site import Site
 
 
 def create_app(context: Context) -> App:

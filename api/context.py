@@ -8,19 +8,19 @@ from typing import TypeVar
 
 import falcon.asgi
 
-from packledger.api.auth import Authenticator
-from packledger.api.body_budget import BodyBudget
-from packledger.api.hooks import Hooks
-from packledger.api.pools import Pool
-from packledger.audit.signed_note import VerifierKey
-from packledger.commands.downloads import DownloadCounter
+from packledger.api.access.auth import Authenticator
+from packledger.api.access.hooks import Hooks
+from packledger.api.http.body_budget import BodyBudget
+from packledger.api.http.pools import Pool
+from packledger.audit.translog.notes import VerifierKey
+from packledger.commands.download_counting import DownloadCounter
 from packledger.commands.registry import Registry
-from packledger.domain.actor import Actor
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.accounts.permissions import Identity
 from packledger.domain.errors import NoSuchPackage
-from packledger.domain.permissions import Identity
 from packledger.projections.documents import Documents
 from packledger.projections.model_reader import ModelReader
-from packledger.projections.search_engine import Found, search
+from packledger.projections.search.reads import Found, search
 
 Result = TypeVar("Result")
 

@@ -6,14 +6,14 @@ from typing import BinaryIO, NamedTuple
 import falcon
 import falcon.asgi
 
-from packledger.api.answers import FOREVER, has_etag
 from packledger.api.context import Context
-from packledger.api.ranges import Part, Range, range_of
+from packledger.api.http.answers import FOREVER, has_etag
+from packledger.api.http.ranges import Part, Range, range_of
 from packledger.domain.ecosystems import CARGO, NPM
-from packledger.domain.npm_names import version_of_tarball
-from packledger.eventstore.blobs import BlobStore, Download
-from packledger.projections.packument_reads import tarball_of
-from packledger.projections.sparse_index import crate_file_of
+from packledger.domain.npm.names import version_of_tarball
+from packledger.eventstore.blobs.store import BlobStore, Download
+from packledger.projections.packuments.reads import tarball_of
+from packledger.projections.sparse_index.fold import crate_file_of
 
 PIECE_BYTES = 1024 * 1024
 """Most files are one piece. Each that is not at hand changes threads, which costs 190 µs; all of

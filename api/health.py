@@ -12,12 +12,12 @@ import falcon.asgi
 import msgspec
 
 from packledger.api.context import Context
-from packledger.audit.checkpoint import parse_checkpoint
-from packledger.audit.signed_note import BadNote, names_of_signers
+from packledger.audit.translog.checkpoint import parse_checkpoint
+from packledger.audit.translog.notes import BadNote, names_of_signers
 from packledger.domain.errors import NotAuthenticated, TooMany, Unavailable
 from packledger.domain.times import rfc3339
 from packledger.eventstore.checkpoints import CheckpointRow
-from packledger.projections.log_tiles import newest_time
+from packledger.projections.log_tiles.fold import newest_time
 
 CAUGHT_UP_EVENTS = 1_000
 """A busy registry is always a few events behind; this many means that it is catching up."""

@@ -2,9 +2,9 @@
 
 Most requests are reads of index files and packuments that did not change. Such a hit costs 55 µs
 through gunicorn and Falcon, 12 of them theirs to read and write the socket. Here its head is put
-together once and kept, and a connection of ours (`cli/connection.py`) asks for it as soon as its
-parser has understood the request. What is not an ordinary hit is answered by Falcon, and nothing
-else differs, which a test compares. A registry that must look at every reader (`private`, hooks)
+together once and kept, and a connection of ours (`server/http/connection.py`) asks for it as soon
+as its parser has understood the request. What is not an ordinary hit is answered by Falcon, and
+nothing else differs, which a test compares. A registry that must look at every reader (`private`, hooks)
 does without this: `create_app` decides.
 """
 
@@ -12,16 +12,16 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from packledger.api.answers import FOREVER, REVALIDATE, accepts_gzip, has_etag
-from packledger.api.cargo import INDEX_FILE
+from packledger.api.cargo.routes import INDEX_FILE
 from packledger.api.context import Context
 from packledger.api.downloads import PIECE_BYTES, download_at
-from packledger.api.middleware import RequestIds
-from packledger.api.npm_reads import ABBREVIATED, FULL, VARY, wants_abbreviated
-from packledger.api.npm_root import NpmRoot
-from packledger.domain.crate_names import index_path
+from packledger.api.http.answers import FOREVER, REVALIDATE, accepts_gzip, has_etag
+from packledger.api.http.middleware import RequestIds
+from packledger.api.npm.reads import ABBREVIATED, FULL, VARY, wants_abbreviated
+from packledger.api.npm.root import NpmRoot
+from packledger.domain.cargo.names import index_path
 from packledger.domain.errors import Unavailable
-from packledger.eventstore.blobs import Download
+from packledger.eventstore.blobs.store import Download
 from packledger.projections.documents import Document
 
 App = Callable[[Any, Any, Any], Awaitable[None]]

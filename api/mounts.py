@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import falcon.asgi
 from falcon.routing import CompiledRouter
 
-from packledger.api.expectation import PatientApp, Receive, Send
-from packledger.api.npm_root import NpmRoot
-from packledger.api.targets import in_origin_form
+from packledger.api.http.expectation import PatientApp, Receive, Send
+from packledger.api.http.targets import in_origin_form
+from packledger.api.npm.root import NpmRoot
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response

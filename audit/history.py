@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from packledger.domain.crate_names import canonical_crate_name
+from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.errors import Invalid
 from packledger.domain.events import Event, tag_of
-from packledger.domain.npm_names import canonical_npm_name
+from packledger.domain.npm.names import canonical_npm_name
 from packledger.eventstore.log import Log, Recorded
 
 PAGE_EVENTS = 500

@@ -15,7 +15,7 @@ from statistics import median
 from content import CRATES, HIT, crate_name, write_content
 from figures import Figure
 from nginx import Nginx
-from server import Server, free_port
+from registry_server import Server, free_port
 from wire import Wire
 
 from uploads import crate_body

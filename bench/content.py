@@ -6,9 +6,10 @@ from pathlib import Path
 
 from generated_log import append, crate_version, npm_version
 
-from packledger.domain import crate, npm_package
-from packledger.domain.actor import Actor
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.cargo import crate
 from packledger.domain.events import Event
+from packledger.domain.npm import package as npm_package
 from packledger.domain.streams import fold, stream_id
 from packledger.eventstore.mapper import StreamEvent
 

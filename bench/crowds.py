@@ -8,7 +8,7 @@ from pathlib import Path
 
 from content import LARGE, LARGE_VERSIONS, write_content
 from figures import Figure
-from server import Server
+from registry_server import Server
 from wire import Wire
 
 from uploads import npm_body

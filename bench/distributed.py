@@ -31,14 +31,14 @@ from generated_log import write_log
 import uploads
 from cluster import Cluster
 from node import Node
-from packledger.cli import wiring
-from packledger.cli.settings import Settings
-from packledger.commands import crates
-from packledger.commands.crate_upload import CrateUpload
-from packledger.domain.permissions import Identity
+from packledger.commands.cargo import crates
+from packledger.commands.cargo.upload import CrateUpload
+from packledger.domain.accounts.permissions import Identity
 from packledger.eventstore.log import Log
-from packledger.eventstore.sqlite_store import SQLiteStore
+from packledger.eventstore.sqlite.store import SQLiteStore
 from packledger.projections.board import PROJECTIONS, Board
+from packledger.server import wiring
+from packledger.server.settings.settings import Settings
 from postgres_server import PostgresServer
 
 EVENTS = 200_000

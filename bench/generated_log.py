@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from packledger.domain import crate, npm_package
-from packledger.domain.actor import Actor
-from packledger.domain.crate_dependencies import CRATES_IO, CrateDependency
-from packledger.domain.crate_manifest import CrateManifest
-from packledger.domain.crate_names import canonical_crate_name
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.cargo import crate
+from packledger.domain.cargo.dependencies import CRATES_IO, CrateDependency
+from packledger.domain.cargo.manifest import CrateManifest
+from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.events import (
     CrateVersionPublished,
     Event,
@@ -25,10 +25,11 @@ from packledger.domain.events import (
     RegistryConfigured,
     encode,
 )
+from packledger.domain.npm import package as npm_package
 from packledger.domain.streams import fold, stream_id
 from packledger.eventstore.log import Log
 from packledger.eventstore.mapper import StreamEvent
-from packledger.eventstore.sqlite_store import SQLiteStore
+from packledger.eventstore.sqlite.store import SQLiteStore
 
 EVENTS_EACH = 10
 APPEND_EVENTS = 20_000

@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from figures import Figure
-from server import Server, free_port
+from registry_server import Server, free_port
 from upstream import HERE, NODE, Package, npm, npm_project, tarballs
 
 from uploads import npm_document

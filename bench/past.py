@@ -7,11 +7,11 @@ from pathlib import Path
 from content import OWNER
 from figures import Figure
 from generated_log import append, crate_version
-from server import Server
+from registry_server import Server
 from wire import Wire
 
-from packledger.domain import crate
-from packledger.domain.actor import Actor
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.cargo import crate
 from packledger.domain.streams import fold, stream_id
 from packledger.eventstore.mapper import StreamEvent
 

@@ -8,7 +8,7 @@ from statistics import median
 from clients import Put, put_crate, put_npm, run_clients
 from figures import Figure, percentile
 from references import durable_writes_ms
-from server import Server
+from registry_server import Server
 from wire import Wire
 
 from uploads import crate_body, npm_body

@@ -6,12 +6,12 @@ from pathlib import Path
 from statistics import median
 
 from figures import Figure, percentile
-from server import Server
+from registry_server import Server
 from wire import Wire
 
-from packledger.cli import wiring
-from packledger.cli.settings import load
-from packledger.domain import npm_package
+from packledger.domain.npm import package as npm_package
+from packledger.server import wiring
+from packledger.server.settings.settings import load
 from uploads import npm_body
 
 EVENTS = 200

@@ -13,11 +13,11 @@ from generated_log import write_log
 from references import insert_and_encode_per_s, read_and_decode_per_s
 
 import processes
-from packledger.cli import wiring
-from packledger.cli.rebuild_processes import rebuild_in_processes
-from packledger.cli.settings import Settings, load
 from packledger.projections.board import PROJECTIONS
 from packledger.projections.rebuild import no_progress
+from packledger.server import wiring
+from packledger.server.processes.rebuilding import rebuild_in_processes
+from packledger.server.settings.settings import Settings, load
 
 EVENTS = 200_000
 HISTORY, BEGINNING = 2_000_000, 20_000

@@ -19,7 +19,7 @@ from wire import Wire
 import processes
 from packledger.domain.ecosystems import CARGO
 from packledger.projections.documents import render
-from packledger.projections.static_files import StaticFiles, paths_of
+from packledger.projections.static_tree.files import StaticFiles, paths_of
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 

@@ -8,7 +8,7 @@ from statistics import median
 from clients import put_crate
 from figures import Figure
 from publishing import VERSIONS_EACH
-from server import Server
+from registry_server import Server
 from wire import Wire
 
 from uploads import crate_body

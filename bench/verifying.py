@@ -15,7 +15,7 @@ from figures import Figure
 from generated_log import write_log
 
 import processes
-from packledger.cli.verifies import MANY_EVENTS
+from packledger.cli.verify import MANY_EVENTS
 
 EVENTS = 200_000
 REPEATS = 2

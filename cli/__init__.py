@@ -1,1 +1,1 @@
-"""Commands for a terminal, and `wiring`, the only composition root. May import every folder."""
+"""Commands for a terminal, one file a command, named like it; the only folder that knows click."""

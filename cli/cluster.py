@@ -4,16 +4,16 @@ import sys
 
 import click
 
-from packledger.cli import logs
-from packledger.cli.data_directory import enter
-from packledger.cli.listeners import listen_on, with_real_ports
-from packledger.cli.migrate import prepare_log, prepare_web, show_setup_code
-from packledger.cli.node import hold_projector, hold_web
 from packledger.cli.options import Data, listening, taking
-from packledger.cli.projecting import prepare_read_models, projecting
-from packledger.cli.settings import Settings
-from packledger.cli.stores import kafka_address, opened_store_feed
-from packledger.cli.supervisor import StopAsked, Supervisor, end_at_sigterm
+from packledger.server import logs
+from packledger.server.data_directory import enter
+from packledger.server.http.listeners import listen_on, with_real_ports
+from packledger.server.processes.migrate import prepare_log, prepare_web, show_setup_code
+from packledger.server.processes.node import hold_projector, hold_web
+from packledger.server.processes.projecting import prepare_read_models, projecting
+from packledger.server.processes.supervisor import StopAsked, Supervisor, end_at_sigterm
+from packledger.server.settings.settings import Settings
+from packledger.server.stores import kafka_address, opened_store_feed
 
 
 @click.command()
@@ -36,8 +36,8 @@ def migrate(settings: Settings) -> None:
 def web(settings: Settings) -> None:
     """Serve this node's read models and take commands, until SIGTERM; needs `project` beside it."""
     # Imported here: gunicorn costs every other command 100 ms.
-    from packledger.api.hooks import Hooks
-    from packledger.cli.web_server import announce, run_web_server
+    from packledger.api.access.hooks import Hooks
+    from packledger.server.http.gunicorn import announce, run_web_server
 
     logs.configure(settings.log_level)
     end_at_sigterm()

@@ -3,12 +3,12 @@
 import click
 import msgspec
 
-from packledger.api.page_words import counted, size
+from packledger.api.web.words import counted, size
 from packledger.cli.options import common, opened
 from packledger.cli.progress import shown_progress
 from packledger.cli.references import read_references
-from packledger.cli.settings import Settings
 from packledger.commands.collecting import collect_orphans
+from packledger.server.settings.settings import Settings
 
 DAY_S = 24 * 3600
 

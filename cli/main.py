@@ -5,27 +5,27 @@ from typing import Any
 import click
 
 from packledger.cli import cluster
-from packledger.cli.backups import backup, restore
-from packledger.cli.configuration import config
-from packledger.cli.data_directory import keep_private
-from packledger.cli.exports import export
-from packledger.cli.first_process import leave_first_place
+from packledger.cli.backup import backup, restore
+from packledger.cli.config import config
+from packledger.cli.export import export
 from packledger.cli.gc import gc
-from packledger.cli.histories import history
-from packledger.cli.log_keys import log
-from packledger.cli.log_signing import sign
+from packledger.cli.history import history
+from packledger.cli.log import log
 from packledger.cli.options import Commands, Data, listening, taking
 from packledger.cli.purge import purge
-from packledger.cli.rebuilds import rebuild
-from packledger.cli.receipts import receipt
-from packledger.cli.receipts import verify as verify_receipt
-from packledger.cli.repairs import repair_group
-from packledger.cli.settings import Settings
-from packledger.cli.signing_keys import signing_key
-from packledger.cli.terminal import escape_streams
-from packledger.cli.tokens import token
-from packledger.cli.users import user
-from packledger.cli.verifies import verify
+from packledger.cli.rebuild import rebuild
+from packledger.cli.receipt import receipt
+from packledger.cli.receipt import verify as verify_receipt
+from packledger.cli.repair import repair_group
+from packledger.cli.signing_key import signing_key
+from packledger.cli.text import escape_streams
+from packledger.cli.token import token
+from packledger.cli.user import user
+from packledger.cli.verify import verify
+from packledger.server.data_directory import keep_private
+from packledger.server.processes.first_process import leave_first_place
+from packledger.server.processes.signing import sign
+from packledger.server.settings.settings import Settings
 
 
 class _Main(Commands):
@@ -61,7 +61,7 @@ def main() -> None:
 def serve(settings: Settings) -> None:
     """Serve the registry until SIGTERM: web workers and the projector."""
     # Imported here: gunicorn costs every other command 100 ms.
-    from packledger.cli.serve import serve as run
+    from packledger.server.processes.serve import serve as run
 
     run(settings)
 

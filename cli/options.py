@@ -12,14 +12,14 @@ from typing import Any
 
 import click
 
-from packledger.audit.signed_note import BadNote, VerifierKey, parse_verifier
-from packledger.cli import wiring
-from packledger.cli.data_directory import enter, name_of
-from packledger.cli.setting_values import BadSettings
-from packledger.cli.settings import DEFAULT_LISTEN, Settings, from_environment
+from packledger.audit.translog.notes import BadNote, VerifierKey, parse_verifier
 from packledger.commands.registry import Registry
 from packledger.domain.errors import RegistryError, Unavailable
-from packledger.eventstore.blobs import disk_errors_as_refusals
+from packledger.eventstore.blobs.store import disk_errors_as_refusals
+from packledger.server import wiring
+from packledger.server.data_directory import enter, name_of
+from packledger.server.settings.settings import DEFAULT_LISTEN, Settings, from_environment
+from packledger.server.settings.values import BadSettings
 
 Command = Callable[..., Any]
 

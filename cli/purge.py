@@ -8,11 +8,11 @@ import msgspec
 from packledger.cli.options import SUBJECT, Subject, common, opened
 from packledger.cli.progress import shown_progress
 from packledger.cli.references import read_references
-from packledger.cli.settings import Settings
-from packledger.cli.users import OPERATOR
+from packledger.cli.user import OPERATOR
 from packledger.commands import purging
 from packledger.commands.purging import Purged
 from packledger.domain.purge import check_reason
+from packledger.server.settings.settings import Settings
 
 
 @click.command()

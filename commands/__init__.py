@@ -1,4 +1,5 @@
 """What a user may do: read an upload, store blobs, ask the domain, append, wait.
 
-Shared by `api` and `cli`. May import every folder but those two.
+A folder for each ecosystem, and what both need beside them. Shared by `api` and `cli`; may import
+every folder to its left.
 """

@@ -6,12 +6,12 @@ A credential is written before the event that needs it, like a blob.
 from collections.abc import Sequence
 
 from packledger.commands.registry import Registry
-from packledger.domain import account
-from packledger.domain.account import Account, canonical_account_name, check_account_name
-from packledger.domain.actor import Actor
+from packledger.domain.accounts import account
+from packledger.domain.accounts.account import Account, canonical_account_name, check_account_name
+from packledger.domain.accounts.actor import Actor
 from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAuthenticated
 from packledger.eventstore.log import Decision
-from packledger.projections.account_reads import AccountRow
+from packledger.projections.accounts.reads import AccountRow
 
 MIN_PASSWORD = 8
 MAX_PASSWORD = 1024

@@ -12,15 +12,15 @@ from packledger.audit.blob_references import BlobReferences
 from packledger.audit.history import package_events
 from packledger.commands.collecting import IN_FLIGHT_S
 from packledger.commands.registry import Registry
-from packledger.domain.actor import Actor
-from packledger.domain.crate_names import canonical_crate_name
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.ecosystems import CARGO
 from packledger.domain.errors import NoSuchPackage, NoSuchVersion
 from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished
-from packledger.domain.npm_names import canonical_npm_name
-from packledger.domain.npm_versions import npm_version_key
+from packledger.domain.npm.names import canonical_npm_name
+from packledger.domain.npm.versions import npm_version_key
 from packledger.domain.purge import check_reason, decide_purge
-from packledger.eventstore.blobs import MissingBlob
+from packledger.eventstore.blobs.store import MissingBlob
 
 POLL_S = 2.0
 

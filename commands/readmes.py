@@ -1,6 +1,6 @@
 """READMEs are blobs: an event holds their digest only."""
 
-from packledger.eventstore.blobs import BlobStore
+from packledger.eventstore.blobs.store import BlobStore
 
 
 def store_readme(blobs: BlobStore, readme: bytes | None) -> str:

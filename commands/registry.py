@@ -1,6 +1,6 @@
 """What every command needs: the log, the blobs, the clock, the limits, and the wait for a read.
 
-Built once per process by `cli/wiring.py`; shared by threads.
+Built once per process by `server/wiring.py`; shared by threads.
 """
 
 import time
@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from packledger.commands.limits import Limits
-from packledger.domain.actor import Actor
+from packledger.domain.accounts.actor import Actor
 from packledger.domain.events import RegistryConfigured
 from packledger.domain.times import rfc3339
-from packledger.eventstore.blobs import BlobStore
+from packledger.eventstore.blobs.store import BlobStore
 from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.damaged_log import DamagedLog

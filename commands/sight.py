@@ -6,10 +6,10 @@ for an absent one. Only a publish would make an absent one: it is refused before
 
 from typing import TypeVar
 
-from packledger.domain.crate import Crate
+from packledger.domain.accounts.permissions import Identity
+from packledger.domain.cargo.crate import Crate
 from packledger.domain.errors import NotAllowed
-from packledger.domain.npm_package import NpmPackage
-from packledger.domain.permissions import Identity
+from packledger.domain.npm.package import NpmPackage
 
 State = TypeVar("State", Crate, NpmPackage)
 

@@ -14,12 +14,12 @@ import msgspec
 
 from packledger.commands.accounts import execute
 from packledger.commands.registry import Registry
-from packledger.domain import account
-from packledger.domain.actor import Actor
-from packledger.domain.addresses import ranges_of
+from packledger.domain.accounts import account
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.accounts.addresses import ranges_of
+from packledger.domain.accounts.permissions import Identity
 from packledger.domain.errors import Invalid
 from packledger.domain.events import SessionBegun, TokenIssued
-from packledger.domain.permissions import Identity
 from packledger.domain.times import rfc3339
 
 SECRET_PREFIX = "plk_"  # noqa: S105 - not a secret: what secret scanners look for

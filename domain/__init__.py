@@ -1,5 +1,6 @@
-"""The rules of the registry: names, versions, crates, npm packages, accounts, events, errors.
+"""The rules of the registry, pure: what may happen, what events add up to, and every event.
 
-Pure: imports the standard library, msgspec and a semver library only. No I/O, no clock, no
-`eventsourcing`. Every other folder may import this one; this one imports no other.
+One folder an ecosystem, and one for accounts; what all share lies beside them. Imports the standard
+library, msgspec and a semver library only: no input or output, no clock. A rule about crates or npm
+packages goes into its folder; a refusal into `errors`.
 """

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from packledger.domain.actor import Actor
+from packledger.domain.accounts.actor import Actor
 from packledger.domain.errors import NotFound
 from packledger.domain.events import (
     Event,

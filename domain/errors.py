@@ -10,8 +10,8 @@
     ├── TooMany            tried too often in a while
     └── Unavailable        the registry cannot do it now; nothing was changed
 
-A sentence names the offending thing in backticks and says what to do. `api/errors.py` alone knows
-which HTTP status each branch becomes.
+A sentence names the offending thing in backticks and says what to do. `api/http/errors.py` alone
+knows which HTTP status each branch becomes.
 """
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from packledger.domain.actor import Actor
+from packledger.domain.accounts.actor import Actor
 from packledger.domain.errors import LastOwner, NoSuchOwner, NotOwner
 
 

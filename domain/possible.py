@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from packledger.domain.account import ROLES, Account
+from packledger.domain.accounts.account import ROLES, Account
+from packledger.domain.cargo.crate import Crate
 from packledger.domain.configuration import Configuration
-from packledger.domain.crate import Crate
 from packledger.domain.events import (
     AccountDisabled,
     AccountEnabled,
@@ -47,7 +47,7 @@ from packledger.domain.events import (
     TokenIssued,
     TokenRevoked,
 )
-from packledger.domain.npm_package import LATEST, NpmPackage
+from packledger.domain.npm.package import LATEST, NpmPackage
 from packledger.domain.versions import without_build
 
 Package = Crate | NpmPackage

@@ -4,12 +4,13 @@ Unlike yanking and unpublishing, which hide a version, this takes the file from 
 files and past views included. It is for what must not be there at all, such as a leaked secret.
 """
 
-from packledger.domain import crate, npm_package
-from packledger.domain.actor import Actor
-from packledger.domain.crate import Crate
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.cargo import crate
+from packledger.domain.cargo.crate import Crate
 from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion, NotAllowed
 from packledger.domain.events import BlobPurged, Event
-from packledger.domain.npm_package import NpmPackage
+from packledger.domain.npm import package as npm_package
+from packledger.domain.npm.package import NpmPackage
 from packledger.domain.versions import without_build
 
 REASON_CHARACTERS = 300

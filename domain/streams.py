@@ -9,13 +9,17 @@ from functools import lru_cache
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from packledger.domain import account, configuration, crate, downloads, npm_package
-from packledger.domain.account import Account
+from packledger.domain import configuration
+from packledger.domain import download_counts as downloads
+from packledger.domain.accounts import account
+from packledger.domain.accounts.account import Account
+from packledger.domain.cargo import crate
+from packledger.domain.cargo.crate import Crate
 from packledger.domain.configuration import Configuration
-from packledger.domain.crate import Crate
-from packledger.domain.downloads import Downloads
+from packledger.domain.download_counts import Downloads
 from packledger.domain.events import EVENTS, Event
-from packledger.domain.npm_package import NpmPackage
+from packledger.domain.npm import package as npm_package
+from packledger.domain.npm.package import NpmPackage
 
 type_of_state = {
     "crate": Crate,

@@ -1,4 +1,5 @@
-"""Append to the log and read it: Application, Mapper, recorders, blobs, credentials.
+"""Append to the log and read it; keep blobs and credentials.
 
-May import `domain`. The only folder that knows the `eventsourcing` library.
+The only folder that knows the `eventsourcing` library. `log` and `store` say what a database must
+give; a folder for each gives it. May import `domain`.
 """

@@ -9,7 +9,7 @@ import secrets
 
 import argon2
 
-from packledger.domain.account import canonical_account_name
+from packledger.domain.accounts.account import canonical_account_name
 from packledger.domain.errors import Invalid, Unavailable, WrongPassword
 from packledger.eventstore.store import CredentialsTable
 

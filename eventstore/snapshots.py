@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import cast
 
-from packledger.eventstore.blobs import disk_errors_as_refusals
+from packledger.eventstore.blobs.store import disk_errors_as_refusals
 from packledger.eventstore.damaged_log import DamagedLog, damage_as_refusal
 from packledger.eventstore.log import Log
 from packledger.eventstore.store import SnapshotRecorder, SnapshotRow

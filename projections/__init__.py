@@ -1,4 +1,5 @@
-"""How events become the bytes that clients read: one module per projection, and their projector.
+"""How events become what clients read: a folder for each read model, and what drives them all.
 
-May import `domain`, `eventstore` and `feeds`. Rendering is pure functions.
+May import `domain`, `eventstore` and `feeds`. Another read model is a folder with `fold` (rows from
+events), `form` (bytes from rows) and `reads` (questions).
 """

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from packledger.eventstore.blobs import sync_directory
+from packledger.eventstore.blobs.store import sync_directory
 
 
 def database_uri(path: Path, mode: str) -> str:

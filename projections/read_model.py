@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from packledger.eventstore.blobs import sync_directory
+from packledger.eventstore.blobs.store import sync_directory
 from packledger.feeds.feed import Recorded
 
 

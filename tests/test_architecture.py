@@ -10,7 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # A module imports from its own folder and from those to its left.
-LAYERS = ["domain", "eventstore", "feeds", "projections", "audit", "commands", "api", "cli"]
+LAYERS = "domain eventstore feeds projections audit commands api server cli".split()
+# The same rooms in every layer; what both need lies beside them.
+ECOSYSTEMS = {"cargo", "npm"}
 MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 # A module that could hold anything will.
 BANNED_NAMES = {"utils", "helpers", "manager", "service", "base", "common"}
@@ -32,6 +34,12 @@ def layer(path: Path) -> str:
     return path.relative_to(ROOT).parts[0]
 
 
+def room(path: Path) -> str:
+    """The folder inside the layer; empty for what lies in the layer itself."""
+    inside = path.relative_to(ROOT).parts[1:-1]
+    return inside[0] if inside else ""
+
+
 def foreign(path: Path) -> set[str]:
     """Top-level packages from outside the project and the standard library."""
     tops = {name.partition(".")[0] for name in imported(path)}
@@ -46,6 +54,19 @@ def test_a_module_imports_only_from_its_own_layer_and_those_to_its_left(path: Pa
         assert first not in LAYERS, f"`{name}` is a second name of packledger.{name}"
         if first == "packledger" and rest:
             assert rest.split(".")[0] in allowed, f"{layer(path)} may not import {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_cargo_and_npm_never_import_each_other(path: Path) -> None:
+    others = ECOSYSTEMS - {room(path)} if room(path) in ECOSYSTEMS else set()
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] == "packledger" and len(parts) > 2:
+            assert parts[2] not in others, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_folders_are_at_most_two_deep() -> None:
+    assert [path for path in MODULES if len(path.relative_to(ROOT).parts) > 3] == []
 
 
 def test_the_domain_needs_no_framework_and_no_driver() -> None:
@@ -69,20 +90,20 @@ def test_the_domain_does_no_input_or_output_and_reads_no_clock() -> None:
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("falcon", {"api", "cli/serve.py"}),
-        ("gunicorn", {"cli"}),
+        ("falcon", {"api", "server/processes/serve.py"}),
+        ("gunicorn", {"server/http"}),
         ("eventsourcing", {"eventstore"}),
         ("argon2", {"eventstore", "commands"}),
-        ("boto3", {"eventstore/s3_client.py"}),
-        ("botocore", {"eventstore"}),
+        ("boto3", {"eventstore/blobs/s3_client.py"}),
+        ("botocore", {"eventstore/blobs"}),
         ("click", {"cli"}),
         ("jinja2", {"api"}),
         ("kafka", {"feeds"}),
-        ("markdown_it", {"api/readme_html.py"}),
+        ("markdown_it", {"api/web/readme_html.py"}),
         ("markupsafe", {"api"}),
-        ("nh3", {"api/readme_html.py"}),
-        ("packaging", {"commands/crate_advice.py"}),
-        ("psycopg", {"eventstore"}),
+        ("nh3", {"api/web/readme_html.py"}),
+        ("packaging", {"commands/cargo/advice.py"}),
+        ("psycopg", {"eventstore/postgres"}),
         ("rich", {"cli"}),
     ],
 )
@@ -90,7 +111,8 @@ def test_a_library_is_imported_only_where_it_is_adapted(package: str, homes: set
     for path in MODULES:
         if package in foreign(path):
             where = str(path.relative_to(ROOT))
-            assert layer(path) in homes or where in homes, f"{where} imports {package}"
+            inside = {layer(path), f"{layer(path)}/{room(path)}", where}
+            assert inside & homes, f"{where} imports {package}"
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

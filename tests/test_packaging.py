@@ -26,6 +26,14 @@ def packages() -> list[str]:
     return [name.removeprefix("packledger.") for name in SETTINGS["tool"]["setuptools"]["packages"]]
 
 
+def layers() -> list[str]:
+    return [name for name in packages() if "." not in name]
+
+
+def dotted(folder: PurePath | str) -> str:
+    return str(folder).replace("/", ".")
+
+
 def test_every_folder_of_python_files_is_installed_and_nothing_else() -> None:
     folders = {name.rpartition("/")[0] for name in tracked() if name.endswith(".py")}
     code = {
@@ -45,19 +53,15 @@ def test_templates_and_other_data_are_installed_with_their_folder() -> None:
     """An editable install finds them anyway; the image would not."""
     patterns = SETTINGS["tool"]["setuptools"]["package-data"]
     for name in tracked():
-        folder, _, inside = name.partition("/")
-        if folder in packages() and not name.endswith(".py"):
-            known = [*patterns.get("*", []), *patterns.get(f"packledger.{folder}", [])]
-            assert any(fnmatch.fnmatch(inside, pattern) for pattern in known), name
-
-
-def test_every_other_file_of_an_installed_folder_is_installed_too() -> None:
-    patterns = SETTINGS["tool"]["setuptools"]["package-data"]
-    for name in tracked():
-        layer, _, inner = name.partition("/")
-        if layer in packages() and not name.endswith(".py"):
-            wanted = [*patterns["*"], *patterns.get(f"packledger.{layer}", [])]
-            assert any(PurePath(inner).match(pattern) for pattern in wanted), name
+        if name.endswith(".py") or name.split("/")[0] not in layers():
+            continue
+        homes = [str(folder) for folder in PurePath(name).parents if dotted(folder) in packages()]
+        known = [
+            f"{home}/{pattern}"
+            for home in homes
+            for pattern in (*patterns["*"], *patterns.get(f"packledger.{dotted(home)}", []))
+        ]
+        assert any(fnmatch.fnmatch(name, pattern) for pattern in known), name
 
 
 def built(folder: Path, names: list[str], what: str) -> Path:
@@ -115,8 +119,8 @@ def test_the_source_distribution_has_its_licences(tmp_path: Path) -> None:
 
 
 def test_coverage_and_makefile_know_every_installed_folder() -> None:
-    assert SETTINGS["tool"]["coverage"]["run"]["source"] == packages()
-    assert f"LAYERS := {' '.join(packages())}" in (ROOT / "Makefile").read_text().splitlines()
+    assert SETTINGS["tool"]["coverage"]["run"]["source"] == layers()
+    assert f"LAYERS := {' '.join(layers())}" in (ROOT / "Makefile").read_text().splitlines()
 
 
 def test_no_tracked_file_names_a_registry_host_or_a_path_of_one_machine() -> None:

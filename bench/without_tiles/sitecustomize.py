@@ -2,8 +2,8 @@
 
 import time
 
-from packledger.audit.signer import Signer
-from packledger.projections.log_tiles import LogTiles
+from packledger.audit.translog.signer import Signer
+from packledger.projections.log_tiles.fold import LogTiles
 
 
 def _sign_nothing(self, stopping, state):

@@ -6,10 +6,10 @@ python embedded_registry.py --data DIR --listen http://127.0.0.1:8765
 import argparse
 import os
 
-from packledger.api.hooks import Hooks
-from packledger.cli.serve import serve
-from packledger.cli.settings import load
-from packledger.domain.permissions import Identity
+from packledger.api.access.hooks import Hooks
+from packledger.domain.accounts.permissions import Identity
+from packledger.server.processes.serve import serve
+from packledger.server.settings.settings import load
 
 # In a real program: a look-up in the company's directory, or the check of a signed token.
 TEAM_OF = {"token-of-anna": "anna", "token-of-ben": "ben"}

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from packledger.api.app import create_app
-from packledger.api.bodies import MAX_RATIO
-from packledger.api.body_budget import AUDITS, DISK, MEMORY
 from packledger.api.context import Context
-from packledger.cli.web_app import build_context
+from packledger.api.http.bodies import MAX_RATIO
+from packledger.api.http.body_budget import AUDITS, DISK, MEMORY
 from packledger.commands import accounts
 from packledger.commands.tokens import TokenWish, issue_token
-from packledger.domain.permissions import OPERATOR
+from packledger.domain.accounts.permissions import OPERATOR
+from packledger.server.http.app import build_context
 from routes import PACKAGE, Route, routes_of
 from small_registry import SmallRegistry, memory_folder
 from uploads import new_crate

@@ -11,8 +11,8 @@ from falcon import testing
 
 from packledger.api.app import create_app
 from packledger.api.context import Context
-from packledger.api.pools import Pool
-from packledger.cli.web_app import build_context
+from packledger.api.http.pools import Pool
+from packledger.server.http.app import build_context
 from small_registry import SmallRegistry, memory_folder
 
 SEARCHES = ["/npm/-/v1/search?text=demo", "/cargo/api/v1/crates?q=demo", "/search?q=demo"]

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from packledger.cli import wiring
-from packledger.cli.settings import Settings
 from packledger.commands import tokens
 from packledger.commands.registry import Registry
 from packledger.commands.tokens import TokenWish
-from packledger.domain.permissions import LOGIN_SCOPES, OPERATOR, SCOPES, Identity
+from packledger.domain.accounts.permissions import LOGIN_SCOPES, OPERATOR, SCOPES, Identity
+from packledger.server import wiring
+from packledger.server.settings.settings import Settings
 from routes import Route, routes_of
 from running_registry import RunningRegistry
 from uploads import new_crate, npm_body

@@ -19,9 +19,9 @@ import pytest
 from falcon import testing
 
 from packledger.api.app import create_app
-from packledger.cli.web_app import build_context
 from packledger.commands import accounts
 from packledger.commands.tokens import TokenWish, issue_token
+from packledger.domain.accounts.permissions import LOGIN_SCOPES, OPERATOR
 from packledger.domain.events import (
     CrateOwnerAdded,
     CrateRegistered,
@@ -34,9 +34,9 @@ from packledger.domain.events import (
     NpmVersionPublished,
     TokenIssued,
 )
-from packledger.domain.permissions import LOGIN_SCOPES, OPERATOR
 from packledger.projections.board import PACKUMENTS
-from packledger.projections.packument_reads import starred_by
+from packledger.projections.packuments.reads import starred_by
+from packledger.server.http.app import build_context
 from routes import PACKAGE, routes_of
 from small_registry import SmallRegistry, memory_folder
 

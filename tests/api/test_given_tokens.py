@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from packledger.cli.settings import Settings
-from packledger.cli.web_app import build_app
+from packledger.server.http.app import build_app
+from packledger.server.settings.settings import Settings
 from routes import PACKAGE, routes_of
 from running_registry import RunningRegistry
 from uploads import new_crate, npm_body

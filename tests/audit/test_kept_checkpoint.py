@@ -7,8 +7,8 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from packledger.audit.log_keys import LogKeys
-from packledger.audit.signed_note import new_key
+from packledger.audit.translog.keys import LogKeys
+from packledger.audit.translog.notes import new_key
 from packledger.cli.main import main
 from small_registry import PUBLIC_URL, memory_folder
 from verified_registry import Verified

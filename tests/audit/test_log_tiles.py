@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from event_stores import recorded
-from packledger.audit.proofs import Tree
+from packledger.audit.translog.proofs import Tree
 from packledger.domain.events import encode
-from packledger.projections.log_entry import LogEntry, entries_in, entry_of, framed
-from packledger.projections.log_tiles import LogTiles, bundle_of, size_of, tile_of
-from packledger.projections.merkle import TILE_WIDTH, Edge, leaf_hash
+from packledger.projections.log_tiles.fold import LogTiles, bundle_of, size_of, tile_of
+from packledger.projections.log_tiles.form import LogEntry, entries_in, entry_of, framed
+from packledger.projections.log_tiles.merkle import TILE_WIDTH, Edge, leaf_hash
 from packledger.projections.read_model import ReadModel
 from small_registry import memory_folder
 from small_trees import LOG, YANKED

@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from log_checker import check, fsck
-from packledger.audit.checkpoint import Checkpoint
-from packledger.audit.log_keys import LogKeys
-from packledger.audit.signed_note import new_key
-from packledger.projections.merkle import HASH_BYTES
+from packledger.audit.translog.checkpoint import Checkpoint
+from packledger.audit.translog.keys import LogKeys
+from packledger.audit.translog.notes import new_key
+from packledger.projections.log_tiles.merkle import HASH_BYTES
 from served_log import SERVED, ServedLog
 from small_registry import memory_folder
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.audit.proofs import (
+from packledger.audit.translog.proofs import (
     BadProof,
     MissingTile,
     check_consistency,
     check_inclusion,
 )
-from packledger.audit.tile_paths import parse_level, parse_tile_path, tile_path
-from packledger.projections.merkle import EMPTY_ROOT, Edge, leaf_hash
+from packledger.audit.translog.tile_paths import parse_level, parse_tile_path, tile_path
+from packledger.projections.log_tiles.merkle import EMPTY_ROOT, Edge, leaf_hash
 from small_trees import MemoryTiles, leaves
 
 SIZES = st.integers(1, 600) | st.sampled_from([255, 256, 257, 511, 512, 513])

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from cargo_client import put_crate
 from log_checker import Witness, check, fsck
 from npm_client import published
-from packledger.audit.checkpoint import Checkpoint
-from packledger.audit.receipts import (
+from packledger.audit.translog.checkpoint import Checkpoint
+from packledger.audit.translog.notes import new_key, parse_verifier
+from packledger.audit.translog.receipts import (
     BadReceipt,
     Receipt,
     check_state,
@@ -26,9 +27,8 @@ from packledger.audit.receipts import (
     published_file,
     verify_receipt,
 )
-from packledger.audit.signed_note import new_key, parse_verifier
-from packledger.projections.log_entry import entry_of
-from packledger.projections.merkle import leaf_hash
+from packledger.projections.log_tiles.form import entry_of
+from packledger.projections.log_tiles.merkle import leaf_hash
 from processes import run
 from running_registry import PACKLEDGER, RunningRegistry
 from small_registry import memory_folder

@@ -13,7 +13,7 @@ import pytest
 
 from cargo_client import put_crate
 from log_checker import check, fsck
-from packledger.audit.signed_note import parse_verifier
+from packledger.audit.translog.notes import parse_verifier
 from running_registry import RunningRegistry
 from uploads import new_crate
 

@@ -12,9 +12,9 @@ import pytest
 
 from cargo_client import put_crate
 from log_checker import Witness, fsck
-from packledger.audit.checkpoint import Checkpoint, open_checkpoint
-from packledger.audit.log_keys import LogKeys
-from packledger.audit.signed_note import Note, Signature, new_key, parse_note, parse_verifier
+from packledger.audit.translog.checkpoint import Checkpoint, open_checkpoint
+from packledger.audit.translog.keys import LogKeys
+from packledger.audit.translog.notes import Note, Signature, new_key, parse_note, parse_verifier
 from running_registry import PACKLEDGER, RunningRegistry, environment
 from small_registry import memory_folder
 from uploads import new_crate

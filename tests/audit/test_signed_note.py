@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.audit.checkpoint import (
+from packledger.audit.translog.checkpoint import (
     Checkpoint,
     open_checkpoint,
     origin_of,
     parse_checkpoint,
 )
-from packledger.audit.signed_note import (
+from packledger.audit.translog.notes import (
     COSIGNATURE,
     ED25519,
     BadNote,

@@ -12,17 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from packledger.audit.checkpoint import Checkpoint, open_checkpoint, origin_of
-from packledger.audit.cosigners import Cosigners
-from packledger.audit.log_keys import LogKeys
-from packledger.audit.proofs import Tree, check_consistency
-from packledger.audit.signed_note import BadNote, parse_verifier
-from packledger.audit.signer import OwnTiles, Signer
+from packledger.audit.translog.checkpoint import Checkpoint, open_checkpoint, origin_of
+from packledger.audit.translog.cosigners import Cosigners
+from packledger.audit.translog.keys import LogKeys
+from packledger.audit.translog.notes import BadNote, parse_verifier
+from packledger.audit.translog.proofs import Tree, check_consistency
+from packledger.audit.translog.signer import OwnTiles, Signer
 from packledger.domain.errors import Conflict, NotFound, Unavailable
 from packledger.eventstore.checkpoints import CheckpointRow, Checkpoints
 from packledger.projections.board import LOG_TILES
-from packledger.projections.log_tiles import LogTiles, tile_of
-from packledger.projections.merkle import EMPTY_ROOT
+from packledger.projections.log_tiles.fold import LogTiles, tile_of
+from packledger.projections.log_tiles.merkle import EMPTY_ROOT
 from packledger.projections.read_model import ReadModel
 from small_registry import ADMIN, SmallRegistry, memory_folder
 

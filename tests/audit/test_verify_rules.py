@@ -13,8 +13,9 @@ import pytest
 
 from event_stores import AT
 from packledger.cli.main import main
-from packledger.commands import crates
-from packledger.domain.crate_names import canonical_crate_name
+from packledger.commands.cargo import crates
+from packledger.domain.accounts.permissions import Identity
+from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.errors import NotOwner
 from packledger.domain.events import (
     CrateOwnerAdded,
@@ -28,7 +29,6 @@ from packledger.domain.events import (
     encode,
     tag_of,
 )
-from packledger.domain.permissions import Identity
 from packledger.domain.streams import stream_id
 from packledger.eventstore.log import SNAPSHOT_EVERY
 from small_registry import ADMIN, PUBLIC_URL, SmallRegistry, memory_folder

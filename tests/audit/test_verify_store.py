@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import packledger.audit.verify_store
+import packledger.audit.checks.store
 import packledger.eventstore.log
 from event_stores import AT, add_owner, execute_sql, open_sqlite
-from packledger.audit.faults import Fault
-from packledger.audit.verify_store import Checked, Places, verify_store
+from packledger.audit.checks.faults import Fault
+from packledger.audit.checks.store import Checked, Places, verify_store
 from packledger.domain.events import CrateRegistered
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log
@@ -229,7 +229,7 @@ def test_a_lost_event_that_the_index_still_holds_is_named(verified: Verified) ->
 def test_events_that_lead_back_are_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packledger.audit.verify_store, "PAGE_EVENTS", 1)
+    monkeypatch.setattr(packledger.audit.checks.store, "PAGE_EVENTS", 1)
     with closing(open_sqlite(tmp_path)) as log:
         log.execute(
             "crate",

@@ -14,11 +14,9 @@ import pytest
 
 from log_checker import Witness as LiteWitness
 from log_checker import check
-from packledger.audit.cosigners import PAUSE_S, Cosigners
-from packledger.audit.log_keys import LogKeys
-from packledger.audit.proofs import Tree
-from packledger.audit.receipts import parse_receipt, verify_receipt
-from packledger.audit.signed_note import (
+from packledger.audit.translog.cosigners import PAUSE_S, Cosigners
+from packledger.audit.translog.keys import LogKeys
+from packledger.audit.translog.notes import (
     COSIGNATURE,
     BadNote,
     Note,
@@ -27,11 +25,13 @@ from packledger.audit.signed_note import (
     parse_note,
     parse_verifier,
 )
-from packledger.audit.signer import OwnTiles, Signer
-from packledger.audit.witness import NotWitnessed, Witness, parse_witness
-from packledger.cli import wiring
+from packledger.audit.translog.proofs import Tree
+from packledger.audit.translog.receipts import parse_receipt, verify_receipt
+from packledger.audit.translog.signer import OwnTiles, Signer
+from packledger.audit.translog.witness import NotWitnessed, Witness, parse_witness
 from packledger.projections.board import LOG_TILES
-from packledger.projections.log_tiles import size_of, tile_of
+from packledger.projections.log_tiles.fold import size_of, tile_of
+from packledger.server import wiring
 from served_log import ServedLog
 from small_registry import memory_folder
 

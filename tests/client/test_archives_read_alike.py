@@ -16,9 +16,9 @@ from cargo_client import Cargo, consumer
 from npm_client import NpmClient, npm_project
 from npm_verbs import ALL
 from odd_archives import Member, Oddities, archive
-from packledger.commands.crate_archive import read_crate_archive
-from packledger.commands.npm_archive import read_npm_archive
-from packledger.commands.tar_reader import iter_tar_gz
+from packledger.commands.archives.tar_reader import iter_tar_gz
+from packledger.commands.cargo.archive import read_crate_archive
+from packledger.commands.npm.archive import read_npm_archive
 from packledger.domain.errors import RegistryError
 from processes import run
 from still_registry import StillRegistry

@@ -10,7 +10,7 @@ import pytest
 
 from npm_client import NODE
 from packledger.domain.errors import Invalid
-from packledger.domain.npm_manifest import ArchiveFacts, normalise_package_json
+from packledger.domain.npm.manifest import ArchiveFacts, normalise_package_json
 from processes import run
 
 pytestmark = pytest.mark.client

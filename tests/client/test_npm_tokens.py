@@ -13,11 +13,11 @@ import pytest
 
 from cargo_client import put_crate
 from npm_client import NpmClient, packument, published
-from packledger.cli import wiring
-from packledger.cli.settings import Settings
 from packledger.commands import tokens
 from packledger.commands.tokens import TokenWish
-from packledger.domain.permissions import OPERATOR
+from packledger.domain.accounts.permissions import OPERATOR
+from packledger.server import wiring
+from packledger.server.settings.settings import Settings
 from running_registry import RunningRegistry
 from uploads import new_crate, npm_body
 

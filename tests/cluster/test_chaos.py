@@ -13,7 +13,7 @@ from cluster import Cluster
 from node import Process
 from packledger.domain.events import CrateVersionPublished, NpmVersionPublished
 from packledger.eventstore.log import Log, Recorded
-from packledger.eventstore.postgres_store import PostgresStore
+from packledger.eventstore.postgres.store import PostgresStore
 from packledger.feeds.relay import EXIT_SURPRISED
 from process_tree import wait_until
 from publications import Publication, check_served, publication

@@ -17,7 +17,6 @@ from kafka.errors import KafkaTimeoutError
 
 from kafka_broker import shared_brokers
 from one_fault import WHENS, Fault, break_commit
-from packledger.cli import wiring
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.mapper import UnknownEvent
 from packledger.feeds import kafka_feed
@@ -32,7 +31,8 @@ from packledger.projections.board import HEARTBEAT_LATE_S, PROJECTIONS, Board
 from packledger.projections.generation import Generations
 from packledger.projections.projector import Projector
 from packledger.projections.rebuild import rebuild
-from packledger.projections.sparse_index import SparseIndex
+from packledger.projections.sparse_index.fold import SparseIndex
+from packledger.server import wiring
 from relayed import arriving, committed, relay_all
 from small_logs import ListFeed, owners_come
 from small_registry import SmallRegistry, documents_in, memory_folder

@@ -13,7 +13,7 @@ import npm_client
 from fronted_registry import FrontedRegistry
 from npm_client import NpmClient, npm_project
 from npm_verbs import install
-from packledger.api.gate import KEPT_S, MAY_READ
+from packledger.api.access.gate import KEPT_S, MAY_READ
 from raw_http import exchange, request
 from respelled import BEFORE, PLAIN, respelled
 

@@ -12,10 +12,10 @@ import pytest
 from event_stores import AT, add_owner, execute_sql, open_log
 from packledger.domain.errors import Invalid, Unavailable, WrongSchema
 from packledger.domain.events import CrateOwnerAdded, CrateRegistered, encode
-from packledger.eventstore import postgres_schema
 from packledger.eventstore.log import Log
-from packledger.eventstore.postgres_schema import migrate
-from packledger.eventstore.postgres_store import LOOK_S, PostgresStore
+from packledger.eventstore.postgres import schema as postgres_schema
+from packledger.eventstore.postgres.schema import migrate
+from packledger.eventstore.postgres.store import LOOK_S, PostgresStore
 from postgres_server import PostgresServer
 from running_registry import free_port
 from store_writers import write_streams

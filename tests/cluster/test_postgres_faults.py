@@ -15,10 +15,10 @@ from one_fault import AFTER, BEFORE, WHENS
 from packledger.domain.errors import Unavailable
 from packledger.domain.events import CrateOwnerAdded, CrateRegistered, Event
 from packledger.eventstore import log as log_module
-from packledger.eventstore import postgres_connections
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.log import Log
-from packledger.eventstore.postgres_store import PostgresStore
+from packledger.eventstore.postgres import connections as postgres_connections
+from packledger.eventstore.postgres.store import PostgresStore
 from postgres_server import PostgresServer
 from store_writers import write_until_told
 

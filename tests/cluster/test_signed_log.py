@@ -7,7 +7,7 @@ import pytest
 
 from log_checker import check, fsck
 from node import Node
-from packledger.audit.signed_note import parse_verifier
+from packledger.audit.translog.notes import parse_verifier
 from postgres_server import PostgresServer
 from process_tree import wait_until
 from running_registry import environment

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from histories import EVERYTHING, histories, written
 from packledger.domain.errors import Unavailable
 from packledger.feeds.feed import Recorded
-from packledger.projections import static_writer
 from packledger.projections.board import (
     BUILDING,
     FAILED,
@@ -29,11 +28,12 @@ from packledger.projections.board import (
     Board,
 )
 from packledger.projections.documents import Document
-from packledger.projections.packuments import Packuments
+from packledger.projections.packuments.fold import Packuments
 from packledger.projections.read_model import ReadModel
-from packledger.projections.static_files import FormFile, StaticFiles, paths_of
-from packledger.projections.static_tree import StaticTree
-from packledger.projections.static_writer import StaticWriter
+from packledger.projections.static_tree import writer as static_writer
+from packledger.projections.static_tree.files import FormFile, StaticFiles, paths_of
+from packledger.projections.static_tree.fold import StaticTree
+from packledger.projections.static_tree.writer import StaticWriter
 from small_registry import memory_folder
 from static_node import StaticNode, documents_at
 

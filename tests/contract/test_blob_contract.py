@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packledger.eventstore.blobs import BlobStore, DamagedBlob, MissingBlob
-from packledger.eventstore.disk_blobs import DiskBlobs
-from packledger.eventstore.s3_blobs import S3Blobs
+from packledger.eventstore.blobs.disk import DiskBlobs
+from packledger.eventstore.blobs.s3 import S3Blobs
+from packledger.eventstore.blobs.store import BlobStore, DamagedBlob, MissingBlob
 from s3_server import bucket_for, shared_server
 from small_registry import memory_folder
 

@@ -10,9 +10,9 @@ import pytest
 
 import event_stores
 from event_stores import AT, STORES, add_owner, add_owners, execute_sql, new_place, open_store
-from packledger.audit.verify_store import Checked, verify_store
-from packledger.domain import crate
-from packledger.domain.actor import Actor
+from packledger.audit.checks.store import Checked, verify_store
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.cargo import crate
 from packledger.domain.errors import NotOwner, TooLarge, Unavailable
 from packledger.domain.events import (
     CrateOwnerAdded,

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from packledger.audit.backup import BackedUp, Original, back_up
-from packledger.audit.backup_form import BackupPlaces
+from packledger.audit.backups.backup import BackedUp, Original, back_up
+from packledger.audit.backups.form import BackupPlaces
+from packledger.audit.backups.restoring import Restored, restore
 from packledger.audit.blob_references import BlobReferences
-from packledger.audit.log_keys import LogKeys
-from packledger.audit.restoring import Restored, restore
+from packledger.audit.translog.keys import LogKeys
 from packledger.commands.purging import find_target
 from packledger.domain.errors import Conflict, NotFound, RegistryError, Unavailable
-from packledger.eventstore.blobs import BlobStore
-from packledger.eventstore.disk_blobs import DiskBlobs
+from packledger.eventstore.blobs.disk import DiskBlobs
+from packledger.eventstore.blobs.store import BlobStore
 from packledger.eventstore.log import Log
-from packledger.eventstore.sqlite_store import SQLiteStore
+from packledger.eventstore.sqlite.store import SQLiteStore
 from small_registry import SmallRegistry, memory_folder
 
 AT = "2026-11-21T10:00:00.000Z"

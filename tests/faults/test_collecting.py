@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 
 import uploads
 from packledger.audit.blob_references import BlobReferences
-from packledger.commands import npm
 from packledger.commands.collecting import Orphan, collect_orphans
-from packledger.commands.npm_body import scan_body
+from packledger.commands.npm import packages as npm
+from packledger.commands.npm.body import scan_body
 from packledger.commands.purging import find_target, purge
 from packledger.commands.registry import Registry
+from packledger.domain.accounts.permissions import Identity
 from packledger.domain.events import BlobPurged
-from packledger.domain.permissions import Identity
 from packledger.domain.purge import decide_purge
-from packledger.eventstore.blobs import BlobStore, MissingBlob, StoredBlob
-from packledger.eventstore.disk_blobs import DiskBlobs
-from packledger.eventstore.s3_blobs import S3Blobs
+from packledger.eventstore.blobs.disk import DiskBlobs
+from packledger.eventstore.blobs.s3 import S3Blobs
+from packledger.eventstore.blobs.store import BlobStore, MissingBlob, StoredBlob
 from s3_server import bucket_for, shared_server
 from small_registry import SmallRegistry, memory_folder
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from packledger.audit.verify import Report
-from packledger.cli.log_signing import opened_signer
+from packledger.audit.checks.verify import Report
 from packledger.cli.main import main
-from packledger.cli.settings import Settings
-from packledger.cli.verifies import verify_all
+from packledger.cli.verify import verify_all
 from packledger.commands import accounts
 from packledger.projections.board import PROJECTIONS
+from packledger.server.processes.signing import opened_signer
+from packledger.server.settings.settings import Settings
 from small_registry import PUBLIC_URL, SmallRegistry, State, documents_in, memory_folder
 
 

@@ -25,7 +25,7 @@ from one_fault import (
 from packledger.domain.errors import Unavailable, VersionExists
 from packledger.domain.events import CrateVersionPublished, NpmVersionPublished
 from packledger.eventstore import log as log_module
-from packledger.eventstore.disk_blobs import DiskBlobs
+from packledger.eventstore.blobs.disk import DiskBlobs
 from small_registry import SmallRegistry
 
 Publish = Callable[[SmallRegistry], None]

@@ -12,25 +12,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from byte_damage import Damage, damages
-from packledger.api.package_views import read_package
-from packledger.api.recipes import Recipes
-from packledger.audit.as_of import PastCrate
-from packledger.audit.export import export
-from packledger.audit.signed_note import parse_note, parse_verifier
-from packledger.cli import wiring
-from packledger.cli.log_signing import check_nothing_lost, opened_signer
+from packledger.api.web.package_views import read_package
+from packledger.api.web.recipes import Recipes
+from packledger.audit.past.export import export
+from packledger.audit.past.packages import PastCrate
+from packledger.audit.translog.notes import parse_note, parse_verifier
 from packledger.cli.main import main
-from packledger.cli.migrate import prepare_log, prepare_web
 from packledger.cli.options import opened
-from packledger.cli.projecting import prepare_read_models
-from packledger.commands import accounts, crates, npm_edits
-from packledger.commands.signing import BadSigningKey, check_key
+from packledger.commands import accounts
+from packledger.commands.cargo import crates
+from packledger.commands.npm import edits as npm_edits
+from packledger.commands.npm.signing import BadSigningKey, check_key
+from packledger.domain.accounts.permissions import Identity
 from packledger.domain.errors import RegistryError, Unavailable, WrongPassword
 from packledger.domain.events import CrateVersionYanked, encode, tag_of
-from packledger.domain.permissions import Identity
 from packledger.eventstore import log as log_module
-from packledger.eventstore.blobs import disk_errors_as_refusals
+from packledger.eventstore.blobs.store import disk_errors_as_refusals
 from packledger.eventstore.damaged_log import DamagedLog
+from packledger.server import wiring
+from packledger.server.processes.migrate import prepare_log, prepare_web
+from packledger.server.processes.projecting import prepare_read_models
+from packledger.server.processes.signing import check_nothing_lost, opened_signer
 from small_registry import ADMIN, PUBLIC_URL, SmallRegistry, memory_folder
 from verified_registry import Verified
 

@@ -8,7 +8,7 @@ from process_tree import session, wait_until
 
 SCRIPT = """
 import time
-from packledger.cli.rebuild_processes import in_processes
+from packledger.server.processes.rebuilding import in_processes
 
 def work(folder, number, progress):
     open(f"{folder}/{number}", "x").close()

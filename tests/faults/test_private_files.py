@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from documents_served import publish_all
 from every_command import COMMANDS, needed
 from packledger.cli.main import main
-from packledger.projections.static_files import StaticFiles
+from packledger.projections.static_tree.files import StaticFiles
 from processes import Finished, run
 from running_registry import PACKLEDGER, RunningRegistry, environment
 

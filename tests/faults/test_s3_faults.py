@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packledger.domain.errors import Unavailable
-from packledger.eventstore import s3_client
-from packledger.eventstore.blobs import DamagedBlob, MissingBlob
-from packledger.eventstore.s3_blobs import S3Blobs
+from packledger.eventstore.blobs import s3_client
+from packledger.eventstore.blobs.s3 import S3Blobs
+from packledger.eventstore.blobs.store import DamagedBlob, MissingBlob
 from process_tree import wait_until
 from s3_server import S3Server, bucket_for, shared_server
 
@@ -412,7 +412,7 @@ MEASURED = """
 import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
-from packledger.eventstore.s3_blobs import S3Blobs
+from packledger.eventstore.blobs.s3 import S3Blobs
 from s3_server import ACCESS_KEY, REGION, SECRET_KEY, Bucket
 bucket = Bucket(name=sys.argv[1], endpoint=sys.argv[2], region=REGION, access_key=ACCESS_KEY,
                 secret_key=SECRET_KEY)
@@ -462,6 +462,6 @@ def test_the_certificate_of_the_server_is_checked(tmp_path: Path) -> None:
 
 
 def test_who_needs_no_bucket_needs_no_boto3() -> None:
-    asked = "import sys, packledger.cli.main, packledger.cli.web_app as w; print(*sys.modules)"
+    asked = "import sys, packledger.cli.main, packledger.server.http.app as w; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", asked], timeout=60).decode().split()
     assert {"boto3", "botocore"}.isdisjoint(loaded)

@@ -16,9 +16,7 @@ from falcon.testing import create_asgi_req
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from packledger.api.auth import Authenticator
-from packledger.api.hooks import Hooks
-from packledger.api.login_attempts import (
+from packledger.api.access.attempts import (
     PER_ACCOUNT,
     PER_ACCOUNT_AND_ADDRESS,
     PER_ADDRESS,
@@ -28,6 +26,8 @@ from packledger.api.login_attempts import (
     LoginAttempts,
     Proxies,
 )
+from packledger.api.access.auth import Authenticator
+from packledger.api.access.hooks import Hooks
 from packledger.domain.errors import NotAuthenticated, TooMany
 from packledger.eventstore.credentials import Credentials
 from raw_http import Answer

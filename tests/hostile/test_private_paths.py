@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from asgi_server import AsgiServer
 from cargo_client import put_crate
 from packledger.api.mounts import Access
-from packledger.cli.settings import Settings
-from packledger.cli.web_app import build_app
+from packledger.server.http.app import build_app
+from packledger.server.settings.settings import Settings
 from raw_http import exchange, request
 from respelled import respelled
 from routes import Route, routes_of

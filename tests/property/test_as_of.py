@@ -13,24 +13,25 @@ from hypothesis import strategies as st
 
 from event_stores import open_sqlite, recorded
 from histories import histories
-from packledger.audit.as_of import Moments, PastCrate, PastPackage
+from packledger.audit.past.packages import Moments, PastCrate, PastPackage
 from packledger.domain.errors import Invalid
 from packledger.domain.events import BlobPurged, DownloadsCounted
 from packledger.domain.times import rfc3339
 from packledger.eventstore.log import Log, Recorded
-from packledger.projections import packuments, sparse_index
-from packledger.projections.log_tiles import LogTiles, last_not_later, newest_time
-from packledger.projections.merkle import TILE_WIDTH
-from packledger.projections.packument_reads import (
+from packledger.projections.log_tiles.fold import LogTiles, last_not_later, newest_time
+from packledger.projections.log_tiles.merkle import TILE_WIDTH
+from packledger.projections.packuments import fold as packuments
+from packledger.projections.packuments.fold import Packuments
+from packledger.projections.packuments.reads import (
     abbreviated_of,
     full_of,
     head_of,
     public_url_of,
     tarball_of,
 )
-from packledger.projections.packuments import Packuments
 from packledger.projections.read_model import Projection, ReadModel
-from packledger.projections.sparse_index import SparseIndex, crate_file_of, index_file_of
+from packledger.projections.sparse_index import fold as sparse_index
+from packledger.projections.sparse_index.fold import SparseIndex, crate_file_of, index_file_of
 from small_registry import memory_folder
 
 NOW = datetime(2026, 11, 21, 11, tzinfo=UTC)

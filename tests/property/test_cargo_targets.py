@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from packledger.domain.cargo_requirements import normalise_target
+from packledger.domain.cargo.requirements import normalise_target
 
 BLANK = st.sampled_from(["", " ", "  "])
 # not `r#true`, which cargo prints as `true`: another meaning, so ours stays as it is written

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.domain.crate_manifest import CrateManifest, read_cargo_toml
+from packledger.domain.cargo.manifest import CrateManifest, read_cargo_toml
 from packledger.domain.errors import RegistryError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)

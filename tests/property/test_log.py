@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from event_stores import AT, STORES, execute_sql, new_place, open_log
-from packledger.domain import crate
-from packledger.domain.actor import Actor
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.cargo import crate
 from packledger.domain.errors import LastOwner, NoSuchOwner
 from packledger.domain.events import CrateRegistered, Event
 from packledger.eventstore import log as log_module

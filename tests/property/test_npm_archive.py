@@ -7,8 +7,8 @@ import tarfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.commands.npm_archive import read_npm_archive
-from packledger.commands.tar_reader import iter_tar_gz
+from packledger.commands.archives.tar_reader import iter_tar_gz
+from packledger.commands.npm.archive import read_npm_archive
 from packledger.domain.errors import RegistryError
 
 LIMIT = 4 << 20

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.commands.npm_attachment import decode_attachment
-from packledger.commands.npm_body import Buffer, scan_body
-from packledger.commands.npm_upload import check_publish, read_edit
+from packledger.commands.npm.attachment import decode_attachment
+from packledger.commands.npm.body import Buffer, scan_body
+from packledger.commands.npm.upload import check_publish, read_edit
 from packledger.domain.errors import Invalid, RegistryError
 
 LONG = st.sampled_from([0, 1, 3, 8_190, 8_191, 8_192, 8_193, 9_000, 140_000])

@@ -8,12 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from packledger.domain.errors import RegistryError
-from packledger.domain.npm_manifest import (
+from packledger.domain.npm.manifest import (
     MAX_MANIFEST_BYTES,
     ArchiveFacts,
     normalise_package_json,
 )
-from packledger.projections.page_details import npm_details, read_npm
+from packledger.projections.pages.form import npm_details, read_npm
 
 FIELDS = st.sampled_from(
     """author bin bugs bundleDependencies bundledDependencies contributors cpu dependencies

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packledger.domain.events import NpmVersionPublished
-from packledger.domain.npm_manifest import ArchiveFacts, normalise_package_json
-from packledger.projections.packument_form import (
+from packledger.domain.npm.manifest import ArchiveFacts, normalise_package_json
+from packledger.projections.packuments.form import (
     PackumentHead,
     assemble_abbreviated,
     assemble_full,

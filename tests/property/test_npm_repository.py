@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from node_script import NodeScript, node_script
-from packledger.domain.npm_repository import normalise_repository, repository_page
+from packledger.domain.npm.repository import normalise_repository, repository_page
 
 ASK = """text => {
   const hosted = require('hosted-git-info').fromUrl(text)

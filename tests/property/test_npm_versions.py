@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from node_script import NodeScript, node_script
 from packledger.domain.errors import Invalid
-from packledger.domain.npm_versions import clean_npm_version, npm_version_key
+from packledger.domain.npm.versions import clean_npm_version, npm_version_key
 from packledger.domain.versions import MAX_VERSION_LENGTH
 
 BLANKS = st.text(" \t\n\v\f\r\u00a0\u1680\u2003\u200b\u2028\u3000\ufeff\x1c\x85", max_size=2)

@@ -16,7 +16,8 @@ from packledger.domain.events import (
     NpmVersionUnpublished,
 )
 from packledger.feeds.feed import Recorded
-from packledger.projections.page_reads import (
+from packledger.projections.pages.fold import UNPUBLISHED, YANKED, Pages
+from packledger.projections.pages.reads import (
     newest,
     package_of,
     shown_version,
@@ -24,7 +25,6 @@ from packledger.projections.page_reads import (
     versions_of,
     which_exist,
 )
-from packledger.projections.pages import UNPUBLISHED, YANKED, Pages
 from packledger.projections.read_model import ReadModel
 from small_registry import memory_folder
 

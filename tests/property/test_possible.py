@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from event_stores import recorded
 from histories import EVERYTHING, PEOPLE, VERSIONS, histories, long_history
-from packledger.audit.verify_rules import Rules
-from packledger.domain import account, configuration, crate, npm_package
-from packledger.domain.actor import Actor
+from packledger.audit.checks.rules import Rules
+from packledger.domain import configuration
+from packledger.domain.accounts import account
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.cargo import crate
 from packledger.domain.errors import RegistryError
 from packledger.domain.events import (
     AccountDisabled,
@@ -48,6 +50,7 @@ from packledger.domain.events import (
     TokenIssued,
     TokenRevoked,
 )
+from packledger.domain.npm import package as npm_package
 from packledger.domain.purge import decide_purge
 from packledger.domain.streams import fold
 from packledger.feeds.feed import Recorded

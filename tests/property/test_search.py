@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from histories import histories, long_history
 from packledger.projections.read_model import ReadModel
-from packledger.projections.search_engine import search
+from packledger.projections.search.reads import search
 from small_registry import memory_folder, new_projection
 
 TYPED = st.one_of(

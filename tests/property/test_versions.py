@@ -4,7 +4,7 @@ import semver
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.domain.npm_package import highest
+from packledger.domain.npm.package import highest
 from packledger.domain.versions import standing
 
 NUMBER = st.integers(0, 12).map(str)

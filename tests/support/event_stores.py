@@ -8,13 +8,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from packledger.domain import crate
-from packledger.domain.actor import Actor
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.cargo import crate
 from packledger.domain.events import Event, encode, tag_of
 from packledger.domain.streams import stream_id
 from packledger.eventstore.log import Log, Recorded
-from packledger.eventstore.postgres_store import PostgresStore
-from packledger.eventstore.sqlite_store import SQLiteStore
+from packledger.eventstore.postgres.store import PostgresStore
+from packledger.eventstore.sqlite.store import SQLiteStore
 from packledger.eventstore.store import Store
 from postgres_server import PostgresServer
 from small_registry import memory_folder

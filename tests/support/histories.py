@@ -8,11 +8,13 @@ import msgspec
 from hypothesis import strategies as st
 
 from event_stores import recorded
-from packledger.domain import account, configuration, crate, npm_package
-from packledger.domain.account import SCOPES
-from packledger.domain.actor import Actor
-from packledger.domain.crate_manifest import CrateManifest
-from packledger.domain.downloads import count_events
+from packledger.domain import configuration
+from packledger.domain.accounts import account
+from packledger.domain.accounts.account import SCOPES
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.cargo import crate
+from packledger.domain.cargo.manifest import CrateManifest
+from packledger.domain.download_counts import count_events
 from packledger.domain.errors import RegistryError
 from packledger.domain.events import (
     BlobPurged,
@@ -24,6 +26,7 @@ from packledger.domain.events import (
     TokenIssued,
     encode,
 )
+from packledger.domain.npm import package as npm_package
 from packledger.domain.purge import decide_purge
 from packledger.domain.streams import fold
 from packledger.feeds.feed import Recorded

@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from packledger.audit.signed_note import VerifierKey
+from packledger.audit.translog.notes import VerifierKey
 from running_registry import free_port
 
 PROGRAMS = Path(__file__).parents[2] / "build" / "log_checker"

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from packledger.eventstore.postgres_schema import migrate
+from packledger.eventstore.postgres.schema import migrate
 from running_registry import free_port
 
 START_TIMEOUT_S = 60.0

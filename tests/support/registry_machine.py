@@ -13,18 +13,20 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from packledger.commands import accounts, crates, npm_edits
+from packledger.commands import accounts
+from packledger.commands.cargo import crates
+from packledger.commands.npm import edits as npm_edits
+from packledger.domain.accounts.permissions import Identity
 from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import Conflict, RegistryError
 from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished, tag_of
-from packledger.domain.permissions import Identity
 from packledger.domain.streams import State, fold
-from packledger.eventstore.blobs import MissingBlob
+from packledger.eventstore.blobs.store import MissingBlob
 from packledger.eventstore.log import Recorded
 from packledger.projections.board import PROJECTIONS, SEARCH
-from packledger.projections.packument_reads import tarball_of
-from packledger.projections.search_engine import search
-from packledger.projections.sparse_index import crate_file_of
+from packledger.projections.packuments.reads import tarball_of
+from packledger.projections.search.reads import search
+from packledger.projections.sparse_index.fold import crate_file_of
 from registry_model import (
     ADMIN,
     RELEASES_LAST,

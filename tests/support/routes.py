@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import falcon.inspect
 
 from packledger.api.mounts import HeadRouter
-from packledger.cli.settings import Settings
-from packledger.cli.web_app import build_app
+from packledger.server.http.app import build_app
+from packledger.server.settings.settings import Settings
 
 NPM_MODULES = sorted((Path(__file__).parents[2] / "api").glob("npm*.py"))
 PACKAGE = "victim"

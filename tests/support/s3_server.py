@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from packledger.eventstore.s3_client import Bucket
+from packledger.eventstore.blobs.s3_client import Bucket
 from running_registry import free_port
 
 PROGRAM = Path(__file__).parents[2] / "build" / "s3" / "versitygw"

@@ -6,20 +6,20 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from asgi_server import AsgiServer
-from packledger.audit.faults import Fault
-from packledger.audit.log_keys import LogKeys
-from packledger.audit.signed_note import VerifierKey
-from packledger.audit.verify_log import SignedLog, verify_log
-from packledger.cli import wiring
-from packledger.cli.log_signing import opened_signer
-from packledger.cli.settings import Settings
-from packledger.cli.web_app import build_app
+from packledger.audit.checks.faults import Fault
+from packledger.audit.checks.log import SignedLog, verify_log
+from packledger.audit.translog.keys import LogKeys
+from packledger.audit.translog.notes import VerifierKey
 from packledger.domain.events import CrateVersionYanked
 from packledger.domain.streams import stream_id
 from packledger.eventstore.checkpoints import CheckpointRow
 from packledger.eventstore.mapper import StreamEvent
 from packledger.projections.board import LOG_TILES
 from packledger.projections.generation import Generations
+from packledger.server import wiring
+from packledger.server.http.app import build_app
+from packledger.server.processes.signing import opened_signer
+from packledger.server.settings.settings import Settings
 
 PUBLIC_URL = "https://registry.example.com/path"
 SERVED = "the served checkpoint"

@@ -14,25 +14,28 @@ from typing import TYPE_CHECKING, Any
 
 import uploads
 from packledger.audit.blob_references import BlobReferences
-from packledger.cli import wiring
-from packledger.cli.settings import Settings
-from packledger.commands import crates, npm, npm_edits
-from packledger.commands.crate_upload import CrateUpload
-from packledger.commands.npm_body import scan_body
+from packledger.commands.cargo import crates
+from packledger.commands.cargo.upload import CrateUpload
+from packledger.commands.npm import edits as npm_edits
+from packledger.commands.npm import packages as npm
+from packledger.commands.npm.body import scan_body
 from packledger.commands.purging import Purged, find_target, purge
 from packledger.domain import configuration
-from packledger.domain.actor import Actor
-from packledger.domain.permissions import Identity
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.accounts.permissions import Identity
 from packledger.eventstore.log import Log
 from packledger.feeds.store_feed import StoreFeed
-from packledger.projections import packument_reads, sparse_index
 from packledger.projections.board import PACKUMENTS, PROJECTIONS, SPARSE_INDEX
 from packledger.projections.comparison import Digest, digest_of
 from packledger.projections.documents import Documents, etag_of
 from packledger.projections.generation import Generations
+from packledger.projections.packuments import reads as packument_reads
 from packledger.projections.projector import Projector
 from packledger.projections.read_model import Projection, ReadModel
 from packledger.projections.rebuild import Outcome
+from packledger.projections.sparse_index import fold as sparse_index
+from packledger.server import wiring
+from packledger.server.settings.settings import Settings
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey

@@ -3,10 +3,10 @@
 import msgspec
 
 from event_stores import recorded
-from packledger.audit.proofs import Tree
+from packledger.audit.translog.proofs import Tree
 from packledger.domain.events import CrateVersionYanked
 from packledger.feeds.feed import Recorded
-from packledger.projections.merkle import HASH_BYTES, Edge, leaf_hash
+from packledger.projections.log_tiles.merkle import HASH_BYTES, Edge, leaf_hash
 
 YANKED = CrateVersionYanked(at="2026-11-21T10:00:00.000Z", by="alice", name="demo", version="1.0.0")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from msgspec import structs
 
-from packledger.audit.verify import Report
-from packledger.cli.log_signing import opened_signer
-from packledger.cli.verifies import verify_all
+from packledger.audit.checks.verify import Report
+from packledger.cli.verify import verify_all
+from packledger.server.processes.signing import opened_signer
 from small_registry import ADMIN, SmallRegistry
 
 STREAMS = "sqlite_autoindex_stored_events_1"

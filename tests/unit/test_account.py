@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 
-from packledger.domain import account
-from packledger.domain.account import Account
-from packledger.domain.actor import Actor
+from packledger.domain.accounts import account
+from packledger.domain.accounts.account import Account
+from packledger.domain.accounts.actor import Actor
 from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAllowed, NotFound
 from packledger.domain.events import (
     AccountDisabled,

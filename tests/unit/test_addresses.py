@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.domain.addresses import MAX_RANGES, are_within, is_within, ranges_of
+from packledger.domain.accounts.addresses import MAX_RANGES, are_within, is_within, ranges_of
 from packledger.domain.errors import Invalid
 
 addresses = st.ip_addresses()

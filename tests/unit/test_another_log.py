@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from packledger.cli import wiring
 from packledger.projections.board import PROJECTIONS
+from packledger.server import wiring
 from small_registry import SmallRegistry, memory_folder
 
 

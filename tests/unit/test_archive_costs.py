@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from odd_archives import Member, record
-from packledger.commands.npm_archive import read_npm_archive
+from packledger.commands.npm.archive import read_npm_archive
 from packledger.domain.errors import RegistryError
 
 END = bytes(1024)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from packledger.eventstore.disk_blobs import DiskBlobs
+from packledger.eventstore.blobs.disk import DiskBlobs
 
 
 @pytest.fixture

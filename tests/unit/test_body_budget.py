@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.api.body_budget import AUDITS, DISK, MEMORY, UPLOADS, BodyBudget
+from packledger.api.http.body_budget import AUDITS, DISK, MEMORY, UPLOADS, BodyBudget
 from packledger.domain.errors import TooMany
 from small_registry import memory_folder
 

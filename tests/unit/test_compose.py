@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from kafka_broker import Broker
-from packledger.cli.settings import Settings
+from packledger.server.settings.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -3,9 +3,9 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from packledger.cli.configuration import documentation
+from packledger.cli.config import documentation
 from packledger.cli.main import main
-from packledger.cli.settings import Settings
+from packledger.server.settings.settings import Settings
 
 
 def test_the_documentation_is_that_of_the_settings() -> None:

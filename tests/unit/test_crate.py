@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from packledger.domain import crate
-from packledger.domain.actor import Actor
-from packledger.domain.crate import Crate
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.cargo import crate
+from packledger.domain.cargo.crate import Crate
 from packledger.domain.errors import (
     LastOwner,
     NameTaken,

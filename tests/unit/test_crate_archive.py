@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packledger.commands.crate_archive import (
+from packledger.commands.cargo.archive import (
     CrateArchive,
     read_crate,
     read_crate_archive,
 )
-from packledger.commands.crate_upload import CrateMetadata
+from packledger.commands.cargo.upload import CrateMetadata
 from packledger.domain.errors import Invalid, RegistryError, TooLarge
 
 ROOT = "foo-1.0.0+b"

@@ -1,8 +1,8 @@
 import msgspec
 import pytest
 
-from packledger.domain.crate_dependencies import CRATES_IO, CrateDependency
-from packledger.domain.crate_manifest import CrateManifest, read_cargo_toml
+from packledger.domain.cargo.dependencies import CRATES_IO, CrateDependency
+from packledger.domain.cargo.manifest import CrateManifest, read_cargo_toml
 from packledger.domain.errors import Invalid, RegistryError, TooLarge
 from packledger.domain.events import encode
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.domain.crate_names import (
+from packledger.domain.cargo.names import (
     canonical_crate_name,
     check_alias,
     check_crate_name,

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.domain.cargo_requirements import (
+from packledger.domain.cargo.requirements import (
     check_rust_version,
     normalise_requirement,
     normalise_target,

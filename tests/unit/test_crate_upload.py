@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.commands.crate_upload import CrateMetadata, CrateUpload
+from packledger.commands.cargo.upload import CrateMetadata, CrateUpload
 from packledger.domain.errors import Invalid, RegistryError, TooLarge
 
 JSON = json.dumps(

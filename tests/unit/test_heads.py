@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from packledger.domain.crate_manifest import CrateManifest
+from packledger.domain.cargo.manifest import CrateManifest
 from packledger.domain.events import (
     CrateOwnerAdded,
     CrateRegistered,
@@ -24,11 +24,11 @@ from packledger.domain.events import (
 from packledger.eventstore.log import Recorded
 from packledger.eventstore.mapper import decode_event
 from packledger.projections.heads import FragmentProjection
-from packledger.projections.packuments import Packuments
-from packledger.projections.pages import Pages
+from packledger.projections.packuments.fold import Packuments
+from packledger.projections.pages.fold import Pages
 from packledger.projections.read_model import run_script
-from packledger.projections.search import Search
-from packledger.projections.sparse_index import SparseIndex
+from packledger.projections.search.fold import Search
+from packledger.projections.sparse_index.fold import SparseIndex
 
 AT = "2026-11-21T10:00:00.000Z"
 OF_ITS_OWN = {"name", "created", "modified"}

@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from packledger.audit.history import Chosen, Entry, entry_of, full_entry_of, history
-from packledger.commands import accounts, npm_edits, tokens
+from packledger.commands import accounts, tokens
+from packledger.commands.npm import edits as npm_edits
 from packledger.commands.tokens import TokenWish
+from packledger.domain.accounts.permissions import OPERATOR, Identity
 from packledger.domain.errors import Invalid
-from packledger.domain.permissions import OPERATOR, Identity
 from small_registry import SmallRegistry, memory_folder
 
 

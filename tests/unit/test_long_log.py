@@ -4,8 +4,9 @@ from contextlib import closing
 
 import pytest
 
-from packledger.cli import projecting, wiring
 from packledger.projections.board import PROJECTIONS
+from packledger.server import wiring
+from packledger.server.processes import projecting
 from small_registry import SmallRegistry, memory_folder
 
 

@@ -7,10 +7,10 @@ from typing import IO
 
 import pytest
 
-from packledger.cli import node
-from packledger.cli.settings import Settings
-from packledger.cli.stores import places_of
 from packledger.projections.board import PROJECTIONS, RUNNING, Board
+from packledger.server.processes import node
+from packledger.server.settings.settings import Settings
+from packledger.server.stores import places_of
 
 
 def board_of(settings: Settings) -> Board:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from packledger.commands.npm_archive import MAX_README_BYTES, NpmArchive, read_npm_archive
-from packledger.commands.tar_reader import iter_tar_gz
+from packledger.commands.archives.tar_reader import iter_tar_gz
+from packledger.commands.npm.archive import MAX_README_BYTES, NpmArchive, read_npm_archive
 from packledger.domain.errors import Invalid, TooLarge
-from packledger.domain.npm_manifest import ArchiveFacts
+from packledger.domain.npm.manifest import ArchiveFacts
 
 MIB = 1 << 20
 PACKAGE_JSON = b'{"name":"n","version":"1.0.0"}'

@@ -5,13 +5,13 @@ import msgspec
 import pytest
 
 from packledger.domain.errors import Invalid
-from packledger.domain.npm_manifest import (
+from packledger.domain.npm.manifest import (
     MAX_MANIFEST_BYTES,
     ArchiveFacts,
     check_manifest,
     normalise_package_json,
 )
-from packledger.projections.page_details import npm_details, read_npm
+from packledger.projections.pages.form import npm_details, read_npm
 
 NOTHING = ArchiveFacts()
 

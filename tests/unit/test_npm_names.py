@@ -1,7 +1,7 @@
 import pytest
 
 from packledger.domain.errors import Invalid
-from packledger.domain.npm_names import (
+from packledger.domain.npm.names import (
     canonical_npm_name,
     check_dist_tag,
     check_new_npm_name,

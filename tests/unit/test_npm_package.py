@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from packledger.domain import npm_package
-from packledger.domain.actor import Actor
+from packledger.domain.accounts.actor import Actor
 from packledger.domain.errors import (
     Invalid,
     LastOwner,
@@ -34,7 +33,8 @@ from packledger.domain.events import (
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
 )
-from packledger.domain.npm_package import NpmPackage, highest
+from packledger.domain.npm import package as npm_package
+from packledger.domain.npm.package import NpmPackage, highest
 from packledger.domain.streams import fold
 
 AT = "2026-11-21T10:00:00.000Z"

@@ -4,8 +4,8 @@ from typing import Any
 import msgspec
 
 from packledger.domain.events import NpmVersionPublished
-from packledger.domain.npm_manifest import ArchiveFacts, normalise_package_json
-from packledger.projections.packument_form import (
+from packledger.domain.npm.manifest import ArchiveFacts, normalise_package_json
+from packledger.projections.packuments.form import (
     PackumentHead,
     VersionRow,
     assemble_abbreviated,

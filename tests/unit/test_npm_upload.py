@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from packledger.commands.npm_attachment import Decoded, decode_attachment
-from packledger.commands.npm_body import MAX_DOCUMENT_BYTES, scan_body
-from packledger.commands.npm_upload import (
+from packledger.commands.npm.attachment import Decoded, decode_attachment
+from packledger.commands.npm.body import MAX_DOCUMENT_BYTES, scan_body
+from packledger.commands.npm.upload import (
     PublishRequest,
     check_digests,
     check_publish,

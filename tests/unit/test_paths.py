@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packledger.api.paths import check_plain
+from packledger.api.http.paths import check_plain
 from packledger.domain.errors import Invalid
 from respelled import PLAIN, respelled
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.domain.errors import NotAllowed, NotAuthenticated
-from packledger.domain.permissions import (
+from packledger.domain.accounts.permissions import (
     LOGIN_SCOPES,
     MANAGE_TOKENS,
     PACKAGE_SCOPES,
@@ -16,6 +15,7 @@ from packledger.domain.permissions import (
     SESSION,
     Identity,
 )
+from packledger.domain.errors import NotAllowed, NotAuthenticated
 
 NAMES = st.text("ab-*[", min_size=1, max_size=4)
 

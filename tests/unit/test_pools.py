@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from packledger.api.pools import Pool
+from packledger.api.http.pools import Pool
 from packledger.domain.errors import TooMany
 
 

@@ -8,8 +8,8 @@ from hypothesis import given as drawn
 from hypothesis import settings
 
 from histories import EVERYTHING, histories
-from packledger.domain import crate, npm_package
-from packledger.domain.actor import Actor
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.cargo import crate
 from packledger.domain.errors import (
     Invalid,
     NoSuchPackage,
@@ -31,6 +31,7 @@ from packledger.domain.events import (
     NpmVersionPublished,
     NpmVersionUnpublished,
 )
+from packledger.domain.npm import package as npm_package
 from packledger.domain.purge import check_reason, decide_purge
 from packledger.domain.streams import fold
 from packledger.feeds.feed import Recorded

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.api.ranges import range_of
+from packledger.api.http.ranges import range_of
 
 ETAG = '"etag"'
 FILE = bytes(range(200))

@@ -3,9 +3,10 @@
 import threading
 from contextlib import closing
 
-from packledger.projections import packument_reads, sparse_index
 from packledger.projections.board import PACKUMENTS, SPARSE_INDEX
 from packledger.projections.documents import Documents
+from packledger.projections.packuments import reads as packument_reads
+from packledger.projections.sparse_index import fold as sparse_index
 from small_registry import SmallRegistry, memory_folder
 
 

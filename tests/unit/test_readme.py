@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packledger.api import readme
-from packledger.api.page_words import ago, host, safe_url, size, ticks
-from packledger.api.readme import MAX_README_BYTES, Readmes
-from packledger.api.readme_html import BASE_S, budget_s, render_readme
+from packledger.api.web import readme
+from packledger.api.web.readme import MAX_README_BYTES, Readmes
+from packledger.api.web.readme_html import BASE_S, budget_s, render_readme
+from packledger.api.web.words import ago, host, safe_url, size, ticks
 
 ALLOWED = {
     *("a", "abbr", "b", "blockquote", "br", "code", "dd", "del", "details", "div", "dl", "dt"),

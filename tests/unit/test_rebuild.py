@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from histories import EVERYTHING, long_history
-from packledger.cli.rebuilds import rebuild_shown
+from packledger.cli.rebuild import rebuild_shown
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.feeds.feed import Recorded
@@ -18,7 +18,7 @@ from packledger.projections.generation import Generations
 from packledger.projections.projector import Projector
 from packledger.projections.read_model import ReadModel
 from packledger.projections.rebuild import Outcome, rebuild, rebuild_all
-from packledger.projections.sparse_index import SparseIndex
+from packledger.projections.sparse_index.fold import SparseIndex
 from small_logs import ListFeed
 from small_registry import digest_in, documents_in, memory_folder, new_projection
 from verified_registry import Verified

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.cli.rebuild_processes import groups_of
 from packledger.projections.board import PROJECTIONS
+from packledger.server.processes.rebuilding import groups_of
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 8])

@@ -8,6 +8,7 @@ import pytest
 
 from packledger.commands import accounts, tokens
 from packledger.commands.tokens import TokenWish
+from packledger.domain.accounts.permissions import OPERATOR
 from packledger.domain.errors import (
     Conflict,
     Invalid,
@@ -17,7 +18,6 @@ from packledger.domain.errors import (
     WrongPassword,
 )
 from packledger.domain.events import AccountPasswordChanged, AccountRegistered, TokenIssued
-from packledger.domain.permissions import OPERATOR
 from packledger.eventstore.log import Log
 from small_registry import SmallRegistry, memory_folder
 

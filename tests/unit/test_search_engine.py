@@ -24,9 +24,9 @@ from packledger.domain.events import (
     NpmVersionPublished,
 )
 from packledger.projections.read_model import ReadModel
-from packledger.projections.search import Search
-from packledger.projections.search_engine import search
-from packledger.projections.search_query import close_enough, parse_query, slips
+from packledger.projections.search.fold import Search
+from packledger.projections.search.query import close_enough, parse_query, slips
+from packledger.projections.search.reads import search
 
 OLD, NEW = "2025-01-01T00:00:00.000Z", "2026-11-21T00:00:00.000Z"
 

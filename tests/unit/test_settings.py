@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 
-from packledger.cli.setting_values import BadSettings
-from packledger.cli.settings import KEYS, Settings, address, load
+from packledger.server.settings.settings import KEYS, Settings, address, load
+from packledger.server.settings.values import BadSettings
 
 
 def settings_of(

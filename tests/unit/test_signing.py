@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePub
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from packledger.commands import signing
-from packledger.domain import npm_package
-from packledger.domain.actor import Actor
+from packledger.commands.npm import signing
+from packledger.domain.accounts.actor import Actor
 from packledger.domain.configuration import decide_rotate_signing_key
 from packledger.domain.errors import NotFound, Unavailable
 from packledger.domain.events import NpmVersionPublished
-from packledger.projections.packument_reads import PublicKey, full_of, signing_keys_of
+from packledger.domain.npm import package as npm_package
+from packledger.projections.packuments.reads import PublicKey, full_of, signing_keys_of
 from small_registry import SmallRegistry, memory_folder
 
 

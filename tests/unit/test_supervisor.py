@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from packledger.cli import logs
-from packledger.cli.supervisor import Child, _start
 from packledger.domain.errors import Unavailable
+from packledger.server import logs
+from packledger.server.processes.supervisor import Child, _start
 
 
 def said_by(raises: Callable[[], None], capfd: pytest.CaptureFixture[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from packledger.commands.tokens import (
     checksum_of,
     issue_token,
 )
-from packledger.domain.permissions import OPERATOR
+from packledger.domain.accounts.permissions import OPERATOR
 from small_registry import SmallRegistry, memory_folder
 
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase

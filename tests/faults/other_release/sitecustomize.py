@@ -12,7 +12,8 @@ OTHER_RELEASE = os.environ.get("OTHER_RELEASE")
 SLOW_S = 0.04
 
 if OTHER_RELEASE:
-    from packledger.projections import packuments, sparse_index
+    from packledger.projections.packuments import fold as packuments
+    from packledger.projections.sparse_index import fold as sparse_index
 
     def _slow(render, mark=b""):
         def rendered(*arguments):

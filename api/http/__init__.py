@@ -1,0 +1,1 @@
+"""What every endpoint shares: bodies, answers, errors, paths. Nothing knows what is served."""

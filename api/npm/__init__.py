@@ -1,0 +1,1 @@
+"""The endpoints that npm, pnpm, yarn and bun ask, below one sink."""

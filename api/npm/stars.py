@@ -1,0 +1,104 @@
+"""`npm star` and `pnpm star`: an account's stars.
+
+npm has had no such command since version 12. A star that npm gave is a change of the packument,
+`commands.npm_edits`.
+
+Source: https://github.com/npm/cli/blob/v11.0.0/lib/commands/stars.js,
+https://github.com/pnpm/pnpm (`star`, `stars`)
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import falcon.asgi
+import msgspec
+
+from packledger.api.context import Context
+from packledger.api.http.answers import PRIVATE, answer_json
+from packledger.api.http.bodies import read_json
+from packledger.commands.npm import edits as npm_edits
+from packledger.domain.ecosystems import NPM
+from packledger.domain.errors import Invalid, NoSuchAccount
+from packledger.projections.accounts.reads import account_of
+from packledger.projections.packuments.reads import starred_by
+
+Request = falcon.asgi.Request
+Response = falcon.asgi.Response
+Answer = Callable[[Request, Response], Awaitable[None]]
+
+
+class StarWish(msgspec.Struct):
+    """The body of pnpm's star; older forms call the package `name`."""
+
+    package: str = ""
+    name: str = ""
+
+
+class NpmStars:
+    """Answers the paths about stars."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def answer_for(self, method: str, parts: list[str]) -> Answer | None:
+        """Return who answers the path below `/-/`, None if nobody does."""
+        match method, parts:
+            case "GET", ["_view", "starredByUser"]:
+                return self.stars
+            case "GET", ["user", "v1", "star"]:
+                return self.own_stars
+            case "GET", ["user", account, "stars"]:
+                return lambda req, resp: self.stars_of(req, resp, account)
+            case "PUT", ["user", "v1", "star"]:
+                return lambda req, resp: self.star(req, resp, starred=True)
+            case "DELETE", ["user", "v1", "star"]:
+                return lambda req, resp: self.star(req, resp, starred=False)
+            case _:
+                return None
+
+    async def stars(self, req: Request, resp: Response) -> None:
+        """List the packages that an account has starred; `key` is its name as JSON."""
+        try:
+            account = msgspec.json.decode(req.get_param("key") or "", type=str)
+        except msgspec.DecodeError as error:
+            raise Invalid('`key` must be an account name in quotes, as in `"alice"`') from error
+        names = await self._starred_by(req, account)
+        await answer_json(resp, lambda: {"rows": [{"value": name} for name in names]})
+        resp.set_header("cache-control", PRIVATE)
+
+    async def own_stars(self, req: Request, resp: Response) -> None:
+        """List the names of the packages that the caller has starred, for pnpm."""
+        identity = await self._context.authenticator.require(req)
+        names = await self._starred_by(req, identity.account)
+        await answer_json(resp, lambda: names)
+        resp.set_header("cache-control", PRIVATE)
+
+    async def stars_of(self, req: Request, resp: Response, account: str) -> None:
+        """List the names of the packages that an account has starred, for pnpm."""
+        if account_of(self._context.accounts.db(), account) is None:
+            raise NoSuchAccount(account)
+        names = await self._starred_by(req, account)
+        await answer_json(resp, lambda: names)
+        resp.set_header("cache-control", PRIVATE)
+
+    async def _starred_by(self, req: Request, account: str) -> list[str]:
+        """Return the packages with an account's star, as far as the caller may see them."""
+        context = self._context
+        row = account_of(context.accounts.db(), account)
+        name = row.name if row else account
+        names = await asyncio.to_thread(lambda: starred_by(context.packuments.db(), name))
+        if context.hooks.access is None:
+            return names
+        identity = await context.authenticator.identify(req)
+        return [name for name in names if context.hooks.may_read(identity, NPM, name)]
+
+    async def star(self, req: Request, resp: Response, *, starred: bool) -> None:
+        """Give or take back the caller's star."""
+        context = self._context
+        identity = await context.authenticator.require(req)
+        identity.check_may_write()
+        wish = await read_json(req, StarWish, "the star")
+        name = wish.package or wish.name
+        actor = context.actor(req, identity)
+        await context.run(lambda: npm_edits.star(context.registry, identity, actor, name, starred))
+        resp.media = {"ok": "starred" if starred else "unstarred"}

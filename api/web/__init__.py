@@ -1,0 +1,1 @@
+"""The pages, their templates and their stylesheet; answered from read models alone."""

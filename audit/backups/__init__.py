@@ -1,0 +1,1 @@
+"""Copies of a registry: made, restored, and used to mend what is damaged."""

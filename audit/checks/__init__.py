@@ -1,0 +1,1 @@
+"""What `packledger verify` compares, one module for each thing that can be wrong."""

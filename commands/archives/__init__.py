@@ -1,0 +1,1 @@
+"""Archives of both ecosystems, read strictly and as a stream."""

@@ -1,0 +1,116 @@
+"""What a user may do with npm packages."""
+
+from mmap import mmap
+
+import msgspec
+
+from packledger.commands.npm.archive import read_npm_archive
+from packledger.commands.npm.attachment import Decoded, decode_attachment
+from packledger.commands.npm.body import NpmBody
+from packledger.commands.npm.signing import sign
+from packledger.commands.npm.upload import (
+    PublishRequest,
+    check_digests,
+    check_publish,
+)
+from packledger.commands.readmes import store_readme
+from packledger.commands.registry import Registry
+from packledger.commands.sight import check_may_use_name
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.accounts.permissions import Identity
+from packledger.domain.ecosystems import NPM
+from packledger.domain.errors import NotAllowed
+from packledger.domain.events import NpmVersionPublished
+from packledger.domain.npm import package as npm_package
+from packledger.domain.npm.manifest import check_manifest, normalise_package_json
+from packledger.domain.npm.names import canonical_npm_name, check_new_npm_name
+from packledger.domain.npm.package import NpmPackage
+from packledger.domain.ownership import check_owner
+from packledger.eventstore.blobs.store import BlobWriter
+
+
+def publish(
+    registry: Registry,
+    identity: Identity,
+    actor: Actor,
+    name: str,
+    body: NpmBody,
+    buffer: bytes | mmap,
+) -> bool:
+    """Publish the one version that a body holds; return whether the package is new.
+
+    Raises:
+        RegistryError: the sentence says why; nothing is visible.
+    """
+    request = check_publish(body, name)
+    stream = canonical_npm_name(name)
+    state: NpmPackage | None = registry.log.load("npm", stream).state
+    check_may_use_name(identity, NPM, name, state)
+    if state is None:
+        check_new_npm_name(name)
+    identity.check_may("publish-update" if state else "publish-new", NPM, name)
+    # Before the tarball is decoded: the cheap answer first, and nothing is stored for it.
+    npm_package.check_publish(state, actor, name, request.version)
+    writer = registry.blobs.writer()
+    try:
+        published = _receive(registry, actor, request, buffer, writer)
+    finally:
+        writer.discard()
+    tags = request.dist_tags
+    registry.execute(
+        "npm", stream, lambda state, _: npm_package.decide_publish(state, actor, published, tags)
+    )
+    return state is None
+
+
+def refusal_of_publish(
+    registry: Registry, identity: Identity, actor: Actor, name: str
+) -> NotAllowed | None:
+    """Return why this caller may not publish a package, None if he may."""
+    state: NpmPackage | None = registry.log.load("npm", canonical_npm_name(name)).state
+    try:
+        check_may_use_name(identity, NPM, name, state)
+        identity.check_may("publish-update" if state else "publish-new", NPM, name)
+        if state is not None:
+            check_owner(state.owners, actor, name)
+    except NotAllowed as refusal:
+        return refusal
+    return None
+
+
+def _receive(
+    registry: Registry,
+    actor: Actor,
+    request: PublishRequest,
+    buffer: bytes | mmap,
+    writer: BlobWriter,
+) -> NpmVersionPublished:
+    """Decode the tarball, compare it with what the request says, and store it."""
+    decoded: Decoded = decode_attachment(
+        buffer,
+        request.attachment.data,
+        writer,
+        max_tarball_bytes=registry.limits.npm_body_bytes,
+    )
+    check_digests(request, decoded)
+    with writer.reader() as file:
+        archive = read_npm_archive(file, registry.limits.unpacked_bytes)
+    manifest = normalise_package_json(archive.package_json, archive.facts, request.client)
+    check_manifest(manifest, request.name, request.version)
+    signature = sign(registry, request.name, request.version, decoded.integrity)
+    return NpmVersionPublished(
+        **actor.stamp(),
+        name=request.name,
+        version=request.version,
+        tarball=writer.commit(),
+        size_bytes=decoded.size_bytes,
+        shasum=decoded.shasum,
+        integrity=decoded.integrity,
+        file_count=archive.file_count,
+        unpacked_bytes=archive.unpacked_bytes,
+        manifest=msgspec.Raw(manifest.json),
+        maintainers=(),
+        readme=store_readme(registry.blobs, archive.readme),
+        readme_filename=archive.readme_filename,
+        signatures=(signature,) if signature else (),
+    )

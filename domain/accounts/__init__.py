@@ -1,0 +1,1 @@
+"""Who somebody is and what a credential may do. Rules about accounts and tokens go here."""

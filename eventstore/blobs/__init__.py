@@ -1,0 +1,1 @@
+"""Tarballs and READMEs by digest; `store` is the contract, another storage a module here."""

@@ -1,0 +1,1 @@
+"""The read model of accounts: `fold` events to rows, `reads` say whose a secret is."""

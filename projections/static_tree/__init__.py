@@ -1,0 +1,1 @@
+"""Index and packuments as files for nginx, written behind the other read models."""

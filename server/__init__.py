@@ -1,0 +1,4 @@
+"""The composition root and the processes of a node: opens stores, forks, listens, supervises.
+
+`wiring` alone knows which adapters run. May import every folder but `cli`.
+"""

@@ -1,0 +1,1 @@
+"""Gunicorn and its connections: the only folder that knows gunicorn."""

@@ -1,0 +1,45 @@
+"""`packledger serve`: a whole registry, or a whole node of one, under one supervisor."""
+
+from packledger.api.access.hooks import Hooks
+from packledger.server import logs
+from packledger.server.data_directory import enter
+from packledger.server.http.app import NO_HOOKS
+from packledger.server.http.gunicorn import announce, run_web_server
+from packledger.server.http.listeners import close_listeners, listen_on, with_real_ports
+from packledger.server.processes.migrate import prepare_log, prepare_web, show_setup_code
+from packledger.server.processes.node import hold_projector, hold_web
+from packledger.server.processes.projecting import prepare_read_models, projecting
+from packledger.server.processes.signing import check_nothing_lost, signing
+from packledger.server.processes.supervisor import Child, Supervisor, end_at_sigterm
+from packledger.server.settings.settings import Settings
+
+
+def serve(settings: Settings, hooks: Hooks = NO_HOOKS) -> None:
+    """Serve a data directory until SIGTERM. hooks: an embedding program's own say.
+
+    Everything that is opened here is closed again before the children are forked: connections to
+    databases must not cross.
+
+    Raises:
+        click.ClickException: another `serve` runs on it, or a port is in use.
+    """
+    logs.configure(settings.log_level)
+    end_at_sigterm()
+    enter(settings, creates=True)
+    held = [hold_projector(settings, "serve"), hold_web(settings)]
+    sockets = listen_on(settings)
+    settings = with_real_ports(settings, sockets)
+    check_nothing_lost(settings)
+    code = prepare_log(settings)
+    prepare_web(settings)
+    prepare_read_models(settings)
+    announce(settings)
+    show_setup_code(settings, code)
+    children = [
+        Child("web", lambda: run_web_server(settings, sockets, hooks)),
+        *projecting(settings, begin=lambda: close_listeners(sockets)),
+        *signing(settings, begin=lambda: close_listeners(sockets)),
+    ]
+    Supervisor(children, on_stop=lambda: close_listeners(sockets)).run()
+    for lock in held:
+        lock.close()

@@ -1,0 +1,285 @@
+"""The composition root: with `stores`, the only place that knows which adapters run."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from packledger.audit.translog.notes import VerifierKey, parse_verifier
+from packledger.audit.translog.witness import parse_witness
+from packledger.commands.limits import Limits
+from packledger.commands.npm import signing
+from packledger.commands.registry import Registry
+from packledger.domain import configuration
+from packledger.domain.errors import Unavailable
+from packledger.eventstore.blobs.disk import DiskBlobs
+from packledger.eventstore.blobs.store import BlobStore
+from packledger.eventstore.checkpoints import Checkpoints
+from packledger.eventstore.credentials import Credentials
+from packledger.eventstore.log import Log
+from packledger.eventstore.snapshot_key import snapshot_key
+from packledger.projections import damage
+from packledger.projections.accounts.fold import Accounts
+from packledger.projections.board import ABSENT, PROJECTIONS, STATIC_TREE, Board
+from packledger.projections.generation import Generations
+from packledger.projections.log_tiles.fold import LogTiles
+from packledger.projections.model_reader import ModelReader
+from packledger.projections.packuments.fold import Packuments
+from packledger.projections.pages.fold import Pages
+from packledger.projections.projector import Projector
+from packledger.projections.read_model import Projection
+from packledger.projections.rebuild import (
+    Outcome,
+    Progress,
+    is_built,
+    no_progress,
+    rebuild_all,
+    stamp_of,
+)
+from packledger.projections.search.fold import Search
+from packledger.projections.sparse_index.fold import SparseIndex
+from packledger.projections.sparse_index.form import index_config
+from packledger.projections.static_tree.check import wrong_files
+from packledger.projections.static_tree.files import StaticFiles
+from packledger.projections.static_tree.fold import StaticTree
+from packledger.projections.static_tree.sources import sources_of
+from packledger.projections.static_tree.writer import StaticWriter
+from packledger.server.settings.settings import Settings
+from packledger.server.stores import Places, open_store, opened_feed, places_of
+
+ALL_PROJECTIONS: dict[str, type[Projection]] = {
+    kind.name: kind for kind in (SparseIndex, Packuments, Search, Accounts, Pages, LogTiles)
+}
+_KINDS: dict[str, type[Projection]] = {**ALL_PROJECTIONS, STATIC_TREE: StaticTree}
+
+
+def projections_of(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the projections that a node has."""
+    return (*PROJECTIONS, STATIC_TREE) if settings.static_tree else PROJECTIONS
+
+
+def open_registry(settings: Settings, *, create: bool) -> Registry:
+    """Open the write side: the stores, and the board of this node. Call it after any fork.
+
+    Raises:
+        NotFound: there is no registry, and none is to be created.
+    """
+    places = places_of(settings)
+    store = open_store(settings, create=create)
+    table = store.credentials()
+    return Registry(
+        log=Log(store, snapshot_key=snapshot_key(places.snapshot_key)),
+        blobs=open_blobs(settings, places, create=create),
+        credentials=Credentials(table),
+        checkpoints=Checkpoints(table),
+        board=Board(places.board),
+        limits=Limits(
+            settings.max_crate_bytes,
+            settings.max_unpacked_bytes,
+            settings.max_npm_body_bytes,
+            settings.wildcard_dependencies,
+        ),
+        public_url=settings.public_url,
+    )
+
+
+def open_blobs(settings: Settings, places: Places, *, create: bool) -> BlobStore:
+    """Open the blob store; what it needs on this machine is created in any case."""
+    if not settings.s3_bucket:
+        blobs = DiskBlobs(places.blobs)
+        blobs.create()
+        return blobs
+    # Only now: boto3 takes 40 MB in every process that has it.
+    from packledger.eventstore.blobs.s3 import S3Blobs
+    from packledger.eventstore.blobs.s3_client import Bucket
+
+    bucket = Bucket(
+        name=settings.s3_bucket,
+        prefix=settings.s3_prefix,
+        endpoint=settings.s3_endpoint,
+        public_endpoint=settings.s3_public_endpoint,
+        region=settings.s3_region,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key,
+        ca_bundle=settings.s3_ca_bundle,
+        timeout_s=settings.s3_timeout_s,
+        redirect=settings.s3_redirect,
+    )
+    objects = S3Blobs(bucket, places.blobs / "uploads")
+    if create:
+        objects.create()
+    return objects
+
+
+def configure(registry: Registry) -> None:
+    """Record what shapes documents, if it changed, so that the log alone explains them."""
+    actor = registry.actor("")
+    registry.execute(
+        "registry",
+        "",
+        lambda state, version: configuration.decide_configure(state, actor, registry.public_url),
+    )
+    signing.ensure_key(registry)
+
+
+def close_registry(registry: Registry) -> None:
+    """Close the files of the write side."""
+    registry.log.close()
+    registry.blobs.close()
+    registry.board.close()
+
+
+def open_reader(settings: Settings, board: Board, projection: str) -> ModelReader:
+    """Open the read side of one projection."""
+    kind = _KINDS[projection]
+    generations = Generations(Places(Path(settings.data)).read, projection)
+    return ModelReader(generations, board, kind.name, kind.schema)
+
+
+@contextmanager
+def opened_projector(settings: Settings) -> Iterator[Projector]:
+    """Give the projector of every projection; one that reads Kafka needs no other store."""
+    places = places_of(settings)
+    projections: list[Projection] = [kind() for kind in ALL_PROJECTIONS.values()]
+    with closing(Board(places.board)) as board, opened_feed(settings) as feed:
+        if settings.static_tree:
+            # First: whoever waits for the others finds it on the board.
+            projections.insert(0, StaticTree(_static_files(settings)))
+        else:
+            board.set_state(STATIC_TREE, ABSENT)
+        with closing(Projector(feed, projections, places.read, board)) as projector:
+            yield projector
+
+
+@contextmanager
+def opened_static_writer(settings: Settings) -> Iterator[StaticWriter]:
+    """Give the writer of the static tree. Call it after any fork."""
+    places = places_of(settings)
+
+    def generations(projection: str) -> Generations:
+        return Generations(places.read, projection)
+
+    with (
+        closing(Board(places.board)) as board,
+        closing(open_blobs(settings, places, create=False)) as blobs,
+    ):
+        yield StaticWriter(
+            _static_files(settings),
+            generations(STATIC_TREE),
+            board,
+            sources_of(lambda name: open_reader(settings, board, name), generations, blobs),
+            index_config(settings.public_url, settings.private),
+        )
+
+
+def _static_files(settings: Settings) -> StaticFiles:
+    return StaticFiles(Path(settings.static_tree), private=settings.private)
+
+
+def catch_up(settings: Settings, registry: Registry) -> None:
+    """Bring the read models up to the log when no projector runs to do it."""
+    if registry.board.projector_lives():
+        registry.wait_for(registry.log.last_position())
+        return
+    with opened_projector(settings) as projector:
+        projector.catch_up()
+
+
+def set_damaged_aside(settings: Settings) -> dict[str, str]:
+    """Have nothing read from damaged read models; return the damage by projection.
+
+    While the store cannot be reached, nobody can tell whether one of them is ahead of the log.
+    """
+    root = places_of(settings).read
+    with closing(Log(open_store(settings, create=False))) as log:
+        try:
+            last_position, of_log = log.last_position(), damage.is_of_log(root, log)
+        except Unavailable:
+            last_position, of_log = sys.maxsize, True
+    return damage.set_damaged_aside(root, projections_of(settings), last_position, of_log)
+
+
+def witness_keys(settings: Settings) -> tuple[VerifierKey, ...]:
+    """Return the keys of the witnesses that the settings name."""
+    return tuple(parse_witness(one).key for one in settings.witnesses)
+
+
+def log_key(settings: Settings) -> VerifierKey | None:
+    """Return the key that the log is signed with elsewhere, None if it is signed here."""
+    return parse_verifier(settings.log_vkey) if settings.log_vkey else None
+
+
+def is_stale(settings: Settings, projection: str) -> bool:
+    """Return whether a projection's live generation is of another schema or renderer than ours."""
+    generations = Generations(Places(Path(settings.data)).read, projection)
+    return generations.live() > 0 and stamp_of(generations) != (
+        _KINDS[projection].schema,
+        _KINDS[projection].renderer,
+    )
+
+
+def never_built(settings: Settings) -> list[str]:
+    """Return the projections whose read models were never up to date."""
+    root = places_of(settings).read
+    return [name for name in PROJECTIONS if not is_built(Generations(root, name))]
+
+
+def length_of_log(settings: Settings) -> int:
+    """Return how many events this node can read, 0 if it cannot now."""
+    with opened_feed(settings) as feed:
+        try:
+            return feed.last_position()
+        except Unavailable:
+            return 0
+
+
+def run_rebuild(
+    settings: Settings,
+    registry: Registry,
+    projection: str,
+    *,
+    check: bool = False,
+    progress: Progress = no_progress,
+) -> Outcome:
+    """Rebuild one projection, see `run_rebuilds`."""
+    return run_rebuilds(settings, registry, [projection], check=check, progress=progress)[0]
+
+
+def run_rebuilds(
+    settings: Settings,
+    registry: Registry,
+    projections: Sequence[str],
+    *,
+    check: bool = False,
+    progress: Progress = no_progress,
+) -> list[Outcome]:
+    """Rebuild projections, or with `check` only compare, whether or not `serve` runs."""
+    with opened_feed(settings) as feed:
+        return rebuild_all(
+            feed,
+            [_KINDS[name]() for name in projections],
+            Places(Path(settings.data)).read,
+            registry.board,
+            check=check,
+            progress=progress,
+            log_position=registry.log.last_position,
+        )
+
+
+def rebuild_static_tree(settings: Settings, registry: Registry, *, check: bool) -> Outcome:
+    """Rebuild the static tree, its files too, or with `check` only compare them."""
+    outcome = run_rebuild(settings, registry, STATIC_TREE, check=check)
+    with opened_static_writer(settings) as writer:
+        if check:
+            wrong = [*outcome.differences, *wrong_files(writer)]
+            return msgspec.structs.replace(outcome, differences=wrong)
+        writer.adopt()
+        writer.write()
+    return outcome
+
+
+def sweep_uploads(registry: Registry) -> None:
+    """Remove what killed uploads left behind long ago."""
+    registry.blobs.sweep_uploads()
