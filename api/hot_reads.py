@@ -4,8 +4,8 @@ Most requests are reads of index files and packuments that did not change. Such 
 through gunicorn and Falcon, 12 of them theirs to read and write the socket. Here its head is put
 together once and kept, and a connection of ours (`server/http/connection.py`) asks for it as soon
 as its parser has understood the request. What is not an ordinary hit is answered by Falcon, and
-nothing else differs, which a test compares. A registry that must look at every reader (`private`, hooks)
-does without this: `create_app` decides.
+nothing else differs, which a test compares. A registry that must look at every reader (`private`,
+hooks) does without this: `create_app` decides.
 """
 
 import sqlite3

@@ -1,6 +1,5 @@
-"""`packledger backup` and `packledger restore`."""
+"""`packledger backup`."""
 
-import shlex
 import sys
 from pathlib import Path
 
@@ -9,22 +8,21 @@ import msgspec
 
 from packledger.api.web.words import counted
 from packledger.audit.backups.backup import Original, back_up
-from packledger.audit.backups.restoring import restore as restore_from
 from packledger.audit.translog.keys import LogKeys
-from packledger.cli.options import Data, opened, taking
+from packledger.cli.options import Data, taking
 from packledger.cli.progress import shown_progress
 from packledger.domain.errors import Conflict
 from packledger.domain.times import rfc3339
-from packledger.server import wiring
-from packledger.server.data_directory import enter, own
+from packledger.server.data_directory import enter
 from packledger.server.settings.settings import Settings
-from packledger.server.stores import Places, places_of
+from packledger.server.stores import places_of
+from packledger.server.wiring import opened
 
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--to", required=True, type=_FOLDER, help="A directory: new, or an older backup.")
+@click.option("--to", required=True, type=FOLDER, help="A directory: new, or an older backup.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @taking(Data.LATER)
 def backup(settings: Settings, to: Path, as_json: bool) -> None:
@@ -35,7 +33,7 @@ def backup(settings: Settings, to: Path, as_json: bool) -> None:
     is interrupted the older backup stays whole. Keep it like the data directory: it holds password
     hashes and private keys. Exits with 1 if a blob was missing or damaged.
     """
-    _refuse_database(settings)
+    refuse_database(settings)
     enter(settings)
     with opened(settings) as registry, shown_progress() as show:
         places = places_of(settings)
@@ -50,39 +48,11 @@ def backup(settings: Settings, to: Path, as_json: bool) -> None:
             f"{to}: position {found.position}, {counted(found.blobs, 'blob')}, "
             f"{done.copied} of them new, {done.removed} removed"
         )
-    _name_missing(done.manifest.missing)
+    name_missing(done.manifest.missing)
 
 
-@click.command()
-@click.option("--from", "source", required=True, type=_FOLDER, help="What `backup` wrote.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@taking(Data.LATER)
-def restore(settings: Settings, source: Path, as_json: bool) -> None:
-    """Restore a backup into an empty --data directory; then start `packledger serve`.
-
-    Everything is verified before anything is there, and nothing is ever written over. Read models
-    are rebuilt by `serve`. Exits with 1 if a blob was missing when the backup was made.
-    """
-    _refuse_database(settings)
-    own(Path(settings.data))
-    with shown_progress() as show:
-        done = restore_from(
-            source,
-            Path(settings.data),
-            lambda data: wiring.open_blobs(settings, Places(data), create=True),
-            show,
-        )
-    if as_json:
-        click.echo(msgspec.json.encode(done))
-    else:
-        click.echo(
-            f"{settings.data}: position {done.position}, {counted(done.blobs, 'blob')}; start it "
-            f"with `packledger serve --data {shlex.quote(settings.data)}`"
-        )
-    _name_missing(done.missing)
-
-
-def _refuse_database(settings: Settings) -> None:
+def refuse_database(settings: Settings) -> None:
+    """Refuse what is only for a data directory that has everything."""
     if settings.database:
         raise Conflict(
             "the event store is in PostgreSQL and the blobs are in a bucket, which have tools of "
@@ -90,7 +60,8 @@ def _refuse_database(settings: Settings) -> None:
         )
 
 
-def _name_missing(digests: list[str]) -> None:
+def name_missing(digests: list[str]) -> None:
+    """Say which blobs a backup is without, and exit with 1 if there are any."""
     for digest in digests:
         click.echo(f"the blob {digest} was missing or damaged in the store", err=True)
     if digests:

@@ -4,11 +4,12 @@ import click
 import msgspec
 
 from packledger.api.web.words import counted, size
-from packledger.cli.options import common, opened
+from packledger.cli.options import common
 from packledger.cli.progress import shown_progress
 from packledger.cli.references import read_references
 from packledger.commands.collecting import collect_orphans
 from packledger.server.settings.settings import Settings
+from packledger.server.wiring import opened
 
 DAY_S = 24 * 3600
 

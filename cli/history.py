@@ -5,9 +5,10 @@ import msgspec
 
 from packledger.audit.history import Chosen, entry_of, is_known
 from packledger.audit.history import history as events
-from packledger.cli.options import common, opened
+from packledger.cli.options import common
 from packledger.domain.errors import Invalid, NotFound
 from packledger.server.settings.settings import Settings
+from packledger.server.wiring import opened
 
 
 @click.command()

@@ -3,11 +3,12 @@
 import click
 
 from packledger.audit.translog.keys import LogKeys
-from packledger.cli.options import Commands, common, opened
+from packledger.cli.options import Commands, common
 from packledger.domain.errors import NotFound, Unavailable
 from packledger.eventstore.checkpoints import CheckpointRow, Checkpoints
 from packledger.server.settings.settings import Settings
 from packledger.server.stores import places_of
+from packledger.server.wiring import opened
 
 
 @click.group(cls=Commands)

@@ -4,28 +4,32 @@ from typing import Any
 
 import click
 
-from packledger.cli import cluster
-from packledger.cli.backup import backup, restore
+from packledger.cli.backup import backup
 from packledger.cli.config import config
 from packledger.cli.export import export
 from packledger.cli.gc import gc
 from packledger.cli.history import history
 from packledger.cli.log import log
-from packledger.cli.options import Commands, Data, listening, taking
+from packledger.cli.migrate import migrate
+from packledger.cli.options import Commands
+from packledger.cli.project import project
 from packledger.cli.purge import purge
 from packledger.cli.rebuild import rebuild
 from packledger.cli.receipt import receipt
-from packledger.cli.receipt import verify as verify_receipt
+from packledger.cli.relay import relay
 from packledger.cli.repair import repair_group
+from packledger.cli.restore import restore
+from packledger.cli.serve import serve
+from packledger.cli.sign import sign
 from packledger.cli.signing_key import signing_key
 from packledger.cli.text import escape_streams
 from packledger.cli.token import token
 from packledger.cli.user import user
 from packledger.cli.verify import verify
+from packledger.cli.verify_receipt import verify_receipt
+from packledger.cli.web import web
 from packledger.server.data_directory import keep_private
 from packledger.server.processes.first_process import leave_first_place
-from packledger.server.processes.signing import sign
-from packledger.server.settings.settings import Settings
 
 
 class _Main(Commands):
@@ -55,33 +59,9 @@ def main() -> None:
     leave_first_place()
 
 
-@main.command()
-@listening
-@taking(Data.LATER)
-def serve(settings: Settings) -> None:
-    """Serve the registry until SIGTERM: web workers and the projector."""
-    # Imported here: gunicorn costs every other command 100 ms.
-    from packledger.server.processes.serve import serve as run
-
-    run(settings)
-
-
-for process in (cluster.migrate, cluster.relay, cluster.project, cluster.web):
-    main.add_command(process)
-main.add_command(user)
-main.add_command(token)
-main.add_command(rebuild)
-main.add_command(history)
-main.add_command(export)
-main.add_command(gc)
-main.add_command(purge)
-main.add_command(backup)
-main.add_command(restore)
-main.add_command(config)
-main.add_command(log)
-main.add_command(sign)
-main.add_command(receipt)
-main.add_command(verify_receipt)
-main.add_command(verify)
-main.add_command(repair_group)
-main.add_command(signing_key)
+for command in (
+    *(serve, migrate, relay, project, web, user, token),
+    *(rebuild, history, export, gc, purge, backup, restore),
+    *(config, log, sign, receipt, verify_receipt, verify, repair_group, signing_key),
+):
+    main.add_command(command)

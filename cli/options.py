@@ -13,10 +13,8 @@ from typing import Any
 import click
 
 from packledger.audit.translog.notes import BadNote, VerifierKey, parse_verifier
-from packledger.commands.registry import Registry
 from packledger.domain.errors import RegistryError, Unavailable
 from packledger.eventstore.blobs.store import disk_errors_as_refusals
-from packledger.server import wiring
 from packledger.server.data_directory import enter, name_of
 from packledger.server.settings.settings import DEFAULT_LISTEN, Settings, from_environment
 from packledger.server.settings.values import BadSettings
@@ -124,16 +122,6 @@ def permissions_named() -> Iterator[None]:
 
 _FLAGS = frozenset({"listen", "workers"})
 """Options that are settings: they go into the settings, not to the command."""
-
-
-@contextmanager
-def opened(settings: Settings, *, create: bool = False) -> Iterator[Registry]:
-    """Give the write side of a data directory and close it afterwards."""
-    registry = wiring.open_registry(settings, create=create)
-    try:
-        yield registry
-    finally:
-        wiring.close_registry(registry)
 
 
 Subject = tuple[str, str, str]

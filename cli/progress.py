@@ -8,7 +8,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from packledger.cli.text import escaped, unsafe_stderr
+from packledger.cli.text import unsafe_stderr
+from packledger.server.escapes import escaped
 
 Show = Callable[[str, int, int | None], None]
 """Called with what is being done, how much is done, and how much there is, if that is known."""

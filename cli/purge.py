@@ -5,7 +5,7 @@ import time
 import click
 import msgspec
 
-from packledger.cli.options import SUBJECT, Subject, common, opened
+from packledger.cli.options import SUBJECT, Subject, common
 from packledger.cli.progress import shown_progress
 from packledger.cli.references import read_references
 from packledger.cli.user import OPERATOR
@@ -13,6 +13,7 @@ from packledger.commands import purging
 from packledger.commands.purging import Purged
 from packledger.domain.purge import check_reason
 from packledger.server.settings.settings import Settings
+from packledger.server.wiring import opened
 
 
 @click.command()

@@ -8,13 +8,14 @@ from functools import partial
 import click
 import msgspec
 
-from packledger.cli.options import common, opened
+from packledger.cli.options import common
 from packledger.cli.progress import shown_progress
 from packledger.projections.board import PROJECTIONS, STATIC_TREE
 from packledger.projections.rebuild import Outcome
 from packledger.server import wiring
 from packledger.server.processes.rebuilding import rebuild_in_processes
 from packledger.server.settings.settings import Settings
+from packledger.server.wiring import opened
 
 SHOWN_DIFFERENCES = 20
 

@@ -7,11 +7,12 @@ import msgspec
 
 from packledger.audit.backups.repair import Repaired, repair, source_of
 from packledger.audit.checks.blobs import BlobCheck
-from packledger.cli.options import Commands, common, opened
+from packledger.cli.options import Commands, common
 from packledger.cli.progress import shown_progress
 from packledger.cli.references import read_references
 from packledger.eventstore.snapshots import remove_snapshots
 from packledger.server.settings.settings import TOKEN, Settings
+from packledger.server.wiring import opened
 
 
 @click.group("repair", cls=Commands)

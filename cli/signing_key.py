@@ -3,11 +3,12 @@
 import click
 import msgspec
 
-from packledger.cli.options import Commands, common, opened
+from packledger.cli.options import Commands, common
 from packledger.cli.user import OPERATOR
 from packledger.commands.npm import signing
 from packledger.domain.configuration import Configuration
 from packledger.server.settings.settings import Settings
+from packledger.server.wiring import opened
 
 
 @click.group("signing-key", cls=Commands)

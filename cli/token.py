@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from packledger.cli.options import Commands, common, opened
+from packledger.cli.options import Commands, common
 from packledger.cli.text import on_one_line
 from packledger.commands import tokens
 from packledger.commands.tokens import TokenWish
@@ -13,6 +13,7 @@ from packledger.projections.accounts.reads import token_by_id, tokens_of
 from packledger.projections.board import ACCOUNTS
 from packledger.server import wiring
 from packledger.server.settings.settings import Settings
+from packledger.server.wiring import opened
 
 
 @click.group(cls=Commands)

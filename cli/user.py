@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from packledger.cli.options import Commands, Data, common, opened, read_password, taking
+from packledger.cli.options import Commands, Data, common, read_password, taking
 from packledger.commands import accounts
 from packledger.commands.registry import Registry
 from packledger.domain.accounts.account import ROLES
@@ -11,6 +11,7 @@ from packledger.projections.accounts.reads import AccountRow, all_accounts
 from packledger.projections.board import ACCOUNTS
 from packledger.server import wiring
 from packledger.server.settings.settings import Settings
+from packledger.server.wiring import opened
 
 OPERATOR = ""
 """Commands on the data directory have no account: history shows them as the operator's."""

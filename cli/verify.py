@@ -15,7 +15,7 @@ from packledger.audit.checks.faults import RESTORE
 from packledger.audit.checks.models import fault_of, look_at
 from packledger.audit.checks.verify import Kept, Part, Report
 from packledger.audit.translog.notes import VerifierKey
-from packledger.cli.options import VKEY, common, opened
+from packledger.cli.options import VKEY, common
 from packledger.cli.progress import bars
 from packledger.cli.rebuild import rebuild_shown
 from packledger.domain.errors import Unavailable
@@ -35,6 +35,7 @@ from packledger.server.processes.verifying import (
 )
 from packledger.server.settings.settings import Settings
 from packledger.server.stores import places_of
+from packledger.server.wiring import opened
 
 MANY_EVENTS = 20_000
 """From here on, starting processes costs less than they save."""

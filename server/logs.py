@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from packledger.cli.text import escaped
 from packledger.commands.redaction import redacted
+from packledger.server.escapes import escaped
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 

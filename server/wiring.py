@@ -283,3 +283,13 @@ def rebuild_static_tree(settings: Settings, registry: Registry, *, check: bool) 
 def sweep_uploads(registry: Registry) -> None:
     """Remove what killed uploads left behind long ago."""
     registry.blobs.sweep_uploads()
+
+
+@contextmanager
+def opened(settings: Settings, *, create: bool = False) -> Iterator[Registry]:
+    """Give the write side of a data directory and close it afterwards."""
+    registry = open_registry(settings, create=create)
+    try:
+        yield registry
+    finally:
+        close_registry(registry)

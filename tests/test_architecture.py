@@ -2,15 +2,29 @@
 
 import ast
 import itertools
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from packledger.cli.main import main
+
 ROOT = Path(__file__).parents[1]
 # A module imports from its own folder and from those to its left.
-LAYERS = "domain eventstore feeds projections audit commands api server cli".split()
+LAYERS = [
+    "domain",
+    "eventstore",
+    "feeds",
+    "projections",
+    "audit",
+    "commands",
+    "api",
+    "server",
+    "cli",
+]
 # The same rooms in every layer; what both need lies beside them.
 ECOSYSTEMS = {"cargo", "npm"}
 MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
@@ -126,3 +140,18 @@ def test_modules_stay_readable_in_one_sitting() -> None:
         if (count := len(path.read_text().splitlines())) > 400
     }
     assert long == {}
+
+
+def test_the_document_names_modules_that_exist() -> None:
+    text = (ROOT / "docs/ARCHITECTURE.md").read_text()
+    named = set(re.findall(r"`([a-z_/]+\.py)(?:: [^`]*)?`", text))
+    assert len(named) > 50
+    assert {name for name in named if not (ROOT / name).is_file()} == set()
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_a_command_is_in_the_file_of_its_name(command: str) -> None:
+    found: Any = main.commands[command].callback
+    while hasattr(found, "__wrapped__"):
+        found = found.__wrapped__
+    assert found.__code__.co_filename.endswith(f"cli/{command.replace('-', '_')}.py")

@@ -6,7 +6,6 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import click
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
@@ -25,10 +24,15 @@ GRACEFUL_S = 10
 def announce(settings: Settings) -> None:
     """Say where clients find what is served."""
     url = settings.public_url
-    click.echo(f"packledger serves {Path(settings.data).resolve()}")
-    click.echo(f"  page   {url}/")
-    click.echo(f"  cargo  sparse+{url}/cargo/index/")
-    click.echo(f"  npm    {url}/npm/")
+    # Flushed: what waits here at a fork would be printed by every child, too.
+    print(
+        f"packledger serves {Path(settings.data).resolve()}",
+        f"  page   {url}/",
+        f"  cargo  sparse+{url}/cargo/index/",
+        f"  npm    {url}/npm/",
+        sep="\n",
+        flush=True,
+    )
 
 
 def run_web_server(settings: Settings, sockets: list[socket.socket], hooks: Hooks) -> None:

@@ -2,9 +2,9 @@
 
 import socket
 
-import click
 import msgspec
 
+from packledger.domain.errors import Unavailable
 from packledger.server.settings.settings import Settings, address
 
 BACKLOG = 1024
@@ -14,7 +14,7 @@ def listen_on(settings: Settings) -> list[socket.socket]:
     """Open every listener of the settings.
 
     Raises:
-        click.ClickException: a port is in use, or an address is not of this machine.
+        Unavailable: a port is in use, or an address is not of this machine.
     """
     return [_listen(one) for one in settings.listen]
 
@@ -27,7 +27,7 @@ def _listen(one: str) -> socket.socket:
     try:
         listener.bind((host, port))
     except OSError as error:
-        raise click.ClickException(
+        raise Unavailable(
             f"cannot listen on {one}: {error.strerror}; choose another with --listen"
         ) from error
     listener.listen(BACKLOG)

@@ -3,8 +3,6 @@
 import logging
 import shlex
 
-import click
-
 from packledger.commands.registry import Registry
 from packledger.domain.configuration import Configuration
 from packledger.domain.errors import Conflict, NotFound, Unavailable, WrongSchema
@@ -32,11 +30,12 @@ def show_setup_code(settings: Settings, code: str | None) -> None:
     if code is None:
         return
     url = settings.public_url
-    click.echo(
+    print(
         f"\nThere is no administrator yet. One-time setup code: {code}\n"
         f"Open {url}/setup and enter it there, or run on this machine:\n"
         f"  packledger user add NAME --admin --setup-code {code} "
-        f"--data {shlex.quote(settings.data)}\n"
+        f"--data {shlex.quote(settings.data)}\n",
+        flush=True,
     )
 
 

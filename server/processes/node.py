@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import IO
 
-import click
-
+from packledger.domain.errors import Unavailable
 from packledger.projections.board import Board
 from packledger.server.settings.settings import Settings
 from packledger.server.stores import Places, places_of
@@ -32,7 +31,7 @@ def hold_projector(settings: Settings, command: str) -> IO[str]:
     command: what to call us when another one is refused.
 
     Raises:
-        click.ClickException: another process is it.
+        Unavailable: another process is it.
     """
     places = places_of(settings)
     lock = (places.run / PROJECT).open("a+")
@@ -42,7 +41,7 @@ def hold_projector(settings: Settings, command: str) -> IO[str]:
             lock.seek(0)
             other = lock.read() or command
             lock.close()
-            raise click.ClickException(
+            raise Unavailable(
                 f"another `packledger {other}` runs on `{places.data}`; stop it first"
             )
         time.sleep(POLL_S)

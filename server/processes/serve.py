@@ -21,7 +21,7 @@ def serve(settings: Settings, hooks: Hooks = NO_HOOKS) -> None:
     databases must not cross.
 
     Raises:
-        click.ClickException: another `serve` runs on it, or a port is in use.
+        RegistryError: another `serve` runs on it, or a port is in use.
     """
     logs.configure(settings.log_level)
     end_at_sigterm()

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import click
-
 from packledger.audit.checks.verify import size_of_note
 from packledger.audit.translog.checkpoint import origin_of
 from packledger.audit.translog.cosigners import Cosigners
@@ -14,16 +12,14 @@ from packledger.audit.translog.keys import LogKeys
 from packledger.audit.translog.served_tiles import ServedCheckpoints, ServedLog
 from packledger.audit.translog.signer import OwnTiles, Signer
 from packledger.audit.translog.witness import parse_witness
-from packledger.cli.options import Data, taking
 from packledger.domain.errors import Conflict, NotFound, Unavailable
 from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.log import Log
 from packledger.projections.board import LOG_TILES, Board
 from packledger.projections.model_reader import ModelReader
-from packledger.server import logs, wiring
-from packledger.server.data_directory import enter
+from packledger.server import wiring
 from packledger.server.processes.supervisor import Child, StopAsked
-from packledger.server.settings.settings import TOKEN, Settings
+from packledger.server.settings.settings import Settings
 from packledger.server.stores import open_store, places_of
 
 
@@ -32,12 +28,13 @@ def signing(settings: Settings, begin: Callable[[], None]) -> list[Child]:
 
     def sign_log() -> None:
         begin()
-        _sign(settings)
+        sign_own(settings)
 
     return [] if settings.database or settings.log_vkey else [Child("signer", sign_log)]
 
 
-def _sign(settings: Settings) -> None:
+def sign_own(settings: Settings) -> None:
+    """Sign the log of this node until SIGTERM."""
     stop = StopAsked()
     with opened_signer(settings) as (signer, tiles):
         signer.run(stop, tiles.state)
@@ -106,46 +103,7 @@ def check_nothing_lost(settings: Settings) -> None:
         )
 
 
-@click.command()
-@click.option(
-    "--url", default="", show_default=False, help="Of the registry, if it is on another machine."
-)
-@click.option(
-    "--key",
-    "keys_folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="With --url: the directory of `log.key` and `log.signed`, made if need be.",
-)
-@click.option(
-    "--token",
-    envvar=TOKEN,
-    default="",
-    show_default=False,
-    help="Of a private registry, with --url.",
-)
-@taking(Data.LATER)
-def sign(settings: Settings, url: str, keys_folder: Path | None, token: str) -> None:
-    """Sign the transparency log until SIGTERM: once in a cluster, beside a `project`.
-
-    With --url the key may be on another machine: the registry's `log_vkey` is what this prints.
-    `serve` signs by itself where neither `database` nor `log_vkey` is set.
-    """
-    logs.configure(settings.log_level)
-    if bool(url) is not bool(keys_folder):
-        raise click.UsageError("--url and --key go together")
-    if keys_folder is not None:
-        _sign_served(settings, ServedLog(url, token), keys_folder, origin_of(url.rstrip("/")))
-        return
-    if settings.log_vkey:
-        raise Conflict(
-            "`log_vkey` is set: the log is signed elsewhere, by `packledger sign --url URL --key "
-            "DIR`"
-        )
-    enter(settings, creates=bool(settings.database))
-    _sign(settings)
-
-
-def _sign_served(settings: Settings, log: ServedLog, keys_folder: Path, origin: str) -> None:
+def sign_served(settings: Settings, log: ServedLog, keys_folder: Path, origin: str) -> None:
     """Sign the log of another machine, of which nothing is believed but what continues ours."""
     stop = StopAsked()
     keys_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -155,6 +113,6 @@ def _sign_served(settings: Settings, log: ServedLog, keys_folder: Path, origin: 
     ):
         keys = LogKeys(keys_folder)
         keys.create(origin)
-        click.echo(f"signing as {keys.all()[0].verifier}")
+        print(f"signing as {keys.all()[0].verifier}", flush=True)
         checkpoints = ServedCheckpoints(log, lambda: [str(one.verifier) for one in keys.all()])
         Signer(keys, checkpoints, log, log.size, cosigners).run(stop, log.size_seen)

@@ -21,7 +21,6 @@ from packledger.audit.checks.snapshots import verify_snapshots
 from packledger.audit.checks.store import Checked, WatchedLog, verify_store
 from packledger.audit.checks.verify import Kept, Part, signed_log, sizes_of
 from packledger.audit.translog.keys import LogKeys
-from packledger.cli.options import opened
 from packledger.commands.npm.signing import BadSigningKey, check_key
 from packledger.commands.registry import Registry
 from packledger.eventstore.log import Recorded
@@ -32,6 +31,7 @@ from packledger.projections.static_tree.fold import StaticTree
 from packledger.server import wiring
 from packledger.server.settings.settings import Settings
 from packledger.server.stores import places_of
+from packledger.server.wiring import opened
 
 Progress = Callable[[int, int], None]
 CORES = os.cpu_count() or 1

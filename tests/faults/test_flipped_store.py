@@ -18,7 +18,6 @@ from packledger.audit.past.export import export
 from packledger.audit.past.packages import PastCrate
 from packledger.audit.translog.notes import parse_note, parse_verifier
 from packledger.cli.main import main
-from packledger.cli.options import opened
 from packledger.commands import accounts
 from packledger.commands.cargo import crates
 from packledger.commands.npm import edits as npm_edits
@@ -33,6 +32,7 @@ from packledger.server import wiring
 from packledger.server.processes.migrate import prepare_log, prepare_web
 from packledger.server.processes.projecting import prepare_read_models
 from packledger.server.processes.signing import check_nothing_lost, opened_signer
+from packledger.server.wiring import opened
 from small_registry import ADMIN, PUBLIC_URL, SmallRegistry, memory_folder
 from verified_registry import Verified
 

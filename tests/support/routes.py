@@ -14,7 +14,7 @@ from packledger.api.mounts import HeadRouter
 from packledger.server.http.app import build_app
 from packledger.server.settings.settings import Settings
 
-NPM_MODULES = sorted((Path(__file__).parents[2] / "api").glob("npm*.py"))
+NPM_MODULES = sorted((Path(__file__).parents[2] / "api/npm").glob("*.py"))
 PACKAGE = "victim"
 # What stands for a variable part of a path; PACKAGE for any other.
 SAMPLES = {

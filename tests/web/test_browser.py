@@ -161,7 +161,7 @@ def test_the_keyboard_reaches_the_content_first_and_everything_visibly(
     assert names == ["Set it up", "Account name", "Password"]
 
 
-STYLE = (Path(__file__).parents[2] / "api/static/style.css").read_text()
+STYLE = (Path(__file__).parents[2] / "api/web/static/style.css").read_text()
 SURFACES = ("paper", "sheet", "sunk")
 # What is written in which colour, on which surfaces.
 WRITTEN = {
