@@ -4,7 +4,9 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.cargo import CrateVersionPublished
+from packledger.domain.events.npm import NpmVersionPublished
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log, Recorded
 

@@ -9,7 +9,7 @@ import msgspec
 
 from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.errors import Invalid
-from packledger.domain.events import Event, tag_of
+from packledger.domain.events.event import Event, tag_of
 from packledger.domain.npm.names import canonical_npm_name
 from packledger.eventstore.log import Log, Recorded
 

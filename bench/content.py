@@ -8,7 +8,7 @@ from generated_log import append, crate_version, npm_version
 
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.cargo import crate
-from packledger.domain.events import Event
+from packledger.domain.events.event import Event
 from packledger.domain.npm import package as npm_package
 from packledger.domain.streams import fold, stream_id
 from packledger.eventstore.mapper import StreamEvent

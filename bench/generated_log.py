@@ -18,13 +18,10 @@ from packledger.domain.cargo import crate
 from packledger.domain.cargo.dependencies import CRATES_IO, CrateDependency
 from packledger.domain.cargo.manifest import CrateManifest
 from packledger.domain.cargo.names import canonical_crate_name
-from packledger.domain.events import (
-    CrateVersionPublished,
-    Event,
-    NpmVersionPublished,
-    RegistryConfigured,
-    encode,
-)
+from packledger.domain.events.cargo import CrateVersionPublished
+from packledger.domain.events.event import Event, encode
+from packledger.domain.events.npm import NpmVersionPublished
+from packledger.domain.events.registry import RegistryConfigured
 from packledger.domain.npm import package as npm_package
 from packledger.domain.streams import fold, stream_id
 from packledger.eventstore.log import Log

@@ -16,7 +16,9 @@ from packledger.domain.accounts.actor import Actor
 from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.ecosystems import CARGO
 from packledger.domain.errors import NoSuchPackage, NoSuchVersion
-from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.cargo import CrateVersionPublished
+from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.npm.names import canonical_npm_name
 from packledger.domain.npm.versions import npm_version_key
 from packledger.domain.purge import check_reason, decide_purge

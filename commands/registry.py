@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from packledger.commands.limits import Limits
 from packledger.domain.accounts.actor import Actor
-from packledger.domain.events import RegistryConfigured
+from packledger.domain.events.registry import RegistryConfigured
 from packledger.domain.times import rfc3339
 from packledger.eventstore.blobs.store import BlobStore
 from packledger.eventstore.checkpoints import Checkpoints

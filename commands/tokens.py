@@ -19,7 +19,7 @@ from packledger.domain.accounts.actor import Actor
 from packledger.domain.accounts.addresses import ranges_of
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.errors import Invalid
-from packledger.domain.events import SessionBegun, TokenIssued
+from packledger.domain.events.accounts import SessionBegun, TokenIssued
 from packledger.domain.times import rfc3339
 
 SECRET_PREFIX = "plk_"  # noqa: S105 - not a secret: what secret scanners look for

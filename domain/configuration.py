@@ -4,12 +4,8 @@ import msgspec
 
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.errors import NotFound
-from packledger.domain.events import (
-    Event,
-    RegistryConfigured,
-    SigningKeyAdded,
-    SigningKeyRetired,
-)
+from packledger.domain.events.event import Event
+from packledger.domain.events.registry import RegistryConfigured, SigningKeyAdded, SigningKeyRetired
 
 
 class SigningKey(msgspec.Struct, frozen=True):

@@ -3,7 +3,8 @@
 import msgspec
 
 from packledger.domain.accounts.actor import Actor
-from packledger.domain.events import DownloadsCounted, Event
+from packledger.domain.events.event import Event
+from packledger.domain.events.registry import DownloadsCounted
 
 MAX_NAMES = 2_000
 """In one event: 2,000 names of at most 220 bytes stay below the limit of a stored event."""

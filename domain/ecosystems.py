@@ -1,6 +1,8 @@
 """The two ecosystems, by the names that URLs, keys and events have for them."""
 
-from packledger.domain.events import EVENTS, BlobPurged, Event
+from packledger.domain.events import EVENTS
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.event import Event
 
 CARGO, NPM = "cargo", "npm"
 

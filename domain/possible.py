@@ -12,20 +12,28 @@ import msgspec
 from packledger.domain.accounts.account import ROLES, Account
 from packledger.domain.cargo.crate import Crate
 from packledger.domain.configuration import Configuration
-from packledger.domain.events import (
+from packledger.domain.events.accounts import (
     AccountDisabled,
     AccountEnabled,
     AccountPasswordChanged,
     AccountRegistered,
     AccountRoleChanged,
-    BlobPurged,
+    SessionBegun,
+    SessionEnded,
+    TokenIssued,
+    TokenRevoked,
+)
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.cargo import (
     CrateOwnerAdded,
     CrateOwnerRemoved,
     CrateRegistered,
     CrateVersionPublished,
     CrateVersionUnyanked,
     CrateVersionYanked,
-    Event,
+)
+from packledger.domain.events.event import Event
+from packledger.domain.events.npm import (
     NpmDistTagRemoved,
     NpmDistTagSet,
     NpmOwnerAdded,
@@ -39,14 +47,8 @@ from packledger.domain.events import (
     NpmVersionSigned,
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
-    RegistryConfigured,
-    SessionBegun,
-    SessionEnded,
-    SigningKeyAdded,
-    SigningKeyRetired,
-    TokenIssued,
-    TokenRevoked,
 )
+from packledger.domain.events.registry import RegistryConfigured, SigningKeyAdded, SigningKeyRetired
 from packledger.domain.npm.package import LATEST, NpmPackage
 from packledger.domain.versions import without_build
 

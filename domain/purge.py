@@ -8,7 +8,8 @@ from packledger.domain.accounts.actor import Actor
 from packledger.domain.cargo import crate
 from packledger.domain.cargo.crate import Crate
 from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion, NotAllowed
-from packledger.domain.events import BlobPurged, Event
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.event import Event
 from packledger.domain.npm import package as npm_package
 from packledger.domain.npm.package import NpmPackage
 from packledger.domain.versions import without_build

@@ -17,7 +17,8 @@ from packledger.domain.cargo import crate
 from packledger.domain.cargo.crate import Crate
 from packledger.domain.configuration import Configuration
 from packledger.domain.download_counts import Downloads
-from packledger.domain.events import EVENTS, Event
+from packledger.domain.events import EVENTS
+from packledger.domain.events.event import Event
 from packledger.domain.npm import package as npm_package
 from packledger.domain.npm.package import NpmPackage
 

@@ -25,7 +25,7 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment
 
 from packledger.domain.errors import TooLarge, Unavailable
-from packledger.domain.events import Event
+from packledger.domain.events.event import Event
 from packledger.domain.streams import fold, stream_id
 from packledger.eventstore.blobs.store import disk_errors_as_refusals
 from packledger.eventstore.damaged_log import (

@@ -13,7 +13,8 @@ import msgspec
 from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 
 from packledger.domain.errors import RegistryError
-from packledger.domain.events import EVENTS, Event, encode, tag_of
+from packledger.domain.events import EVENTS
+from packledger.domain.events.event import Event, encode, tag_of
 from packledger.domain.streams import State, kind_of, type_of_state
 from packledger.eventstore.damaged_log import DamagedLog
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar, TypeVarTuple
 
 import msgspec
 
-from packledger.domain.events import Event
+from packledger.domain.events.event import Event
 from packledger.feeds.feed import Recorded
 
 Head = TypeVar("Head", bound=msgspec.Struct)

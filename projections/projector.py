@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from packledger.domain.errors import Unavailable
-from packledger.domain.events import tag_of
+from packledger.domain.events.event import tag_of
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.feeds.feed import Feed, Recorded
 from packledger.projections.board import BUILDING, FAILED, RUNNING, Board

@@ -15,7 +15,7 @@ from packledger.commands import tokens
 from packledger.commands.tokens import SECRET_PREFIX, TokenWish
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.errors import Invalid, NotFound
-from packledger.domain.events import TokenIssued
+from packledger.domain.events.accounts import TokenIssued
 from packledger.projections.accounts.reads import TokenRow, token_by_id, tokens_of
 
 Request = falcon.asgi.Request

@@ -12,7 +12,7 @@ from packledger.commands.tokens import TokenWish
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.accounts.permissions import PACKAGE_SCOPES, SCOPES, Identity
 from packledger.domain.errors import Invalid, NotFound, RegistryError
-from packledger.domain.events import TokenIssued
+from packledger.domain.events.accounts import TokenIssued
 from packledger.domain.times import rfc3339
 from packledger.projections.accounts.reads import (
     SessionRow,

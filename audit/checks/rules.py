@@ -13,15 +13,15 @@ from packledger.audit.checks.faults import EVERYBODY, RESTORE, Fault
 from packledger.audit.checks.leaves import ReadableLog
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.cargo.crate import CrateVersion
-from packledger.domain.events import (
+from packledger.domain.events.accounts import (
     AccountPasswordChanged,
     AccountRegistered,
     AccountRoleChanged,
-    CrateVersionPublished,
-    Event,
-    NpmVersionPublished,
     TokenIssued,
 )
+from packledger.domain.events.cargo import CrateVersionPublished
+from packledger.domain.events.event import Event
+from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.npm.package import NpmVersion
 from packledger.domain.possible import BY_ADMINS, BY_OWNERS, BY_THEMSELVES, why_not
 from packledger.domain.streams import evolve

@@ -17,7 +17,8 @@ import msgspec
 from packledger.audit.checks.faults import EVERYBODY, REBUILD, RESTORE, Fault
 from packledger.domain.accounts.account import canonical_account_name
 from packledger.domain.cargo.names import canonical_crate_name
-from packledger.domain.events import EVENTS, Event
+from packledger.domain.events import EVENTS
+from packledger.domain.events.event import Event
 from packledger.domain.npm.names import canonical_npm_name
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log, Recorded, recorded_of

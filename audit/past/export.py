@@ -25,7 +25,7 @@ import msgspec
 from packledger.domain.cargo.names import index_path
 from packledger.domain.ecosystems import CARGO
 from packledger.domain.errors import Conflict, Unavailable
-from packledger.domain.events import BlobPurged
+from packledger.domain.events.blobs import BlobPurged
 from packledger.domain.npm.names import tarball_filename
 from packledger.eventstore.blobs.store import BlobStore
 from packledger.eventstore.damaged_log import misfits_as_damage

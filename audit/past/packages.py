@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from packledger.domain.cargo.crate import Crate
 from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.errors import Invalid
-from packledger.domain.events import RegistryConfigured, encode
+from packledger.domain.events.event import encode
+from packledger.domain.events.registry import RegistryConfigured
 from packledger.domain.npm.names import canonical_npm_name
 from packledger.domain.npm.package import NpmPackage
 from packledger.domain.times import rfc3339

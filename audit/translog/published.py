@@ -13,7 +13,8 @@ from packledger.audit.translog.proofs import MissingTile, Tree
 from packledger.audit.translog.receipts import make_receipt
 from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.errors import NoSuchVersion, NotFound, Unavailable
-from packledger.domain.events import CrateVersionPublished, NpmVersionPublished
+from packledger.domain.events.cargo import CrateVersionPublished
+from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.npm.names import canonical_npm_name
 from packledger.domain.npm.versions import npm_version_key
 from packledger.eventstore.checkpoints import Checkpoints

@@ -17,7 +17,8 @@ from packledger.domain.cargo import crate
 from packledger.domain.cargo.manifest import CrateManifest
 from packledger.domain.cargo.names import canonical_crate_name, check_crate_name
 from packledger.domain.ecosystems import CARGO
-from packledger.domain.events import CrateVersionPublished, encode
+from packledger.domain.events.cargo import CrateVersionPublished
+from packledger.domain.events.event import encode
 from packledger.domain.versions import parse_version
 from packledger.eventstore.blobs.store import BlobWriter
 

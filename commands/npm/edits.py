@@ -11,7 +11,8 @@ from packledger.domain.accounts.actor import Actor
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import Conflict, Invalid, NotFound
-from packledger.domain.events import Event, NpmOwnerAdded
+from packledger.domain.events.event import Event
+from packledger.domain.events.npm import NpmOwnerAdded
 from packledger.domain.npm import package as npm_package
 from packledger.domain.npm.names import canonical_npm_name, check_dist_tag
 from packledger.domain.npm.package import NpmPackage

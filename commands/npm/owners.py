@@ -8,7 +8,8 @@ from packledger.commands.sight import seen
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.ecosystems import NPM
-from packledger.domain.events import Event, NpmOwnerAdded
+from packledger.domain.events.event import Event
+from packledger.domain.events.npm import NpmOwnerAdded
 from packledger.domain.npm import package as npm_package
 from packledger.domain.npm.names import canonical_npm_name
 from packledger.domain.npm.package import NpmPackage

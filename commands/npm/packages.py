@@ -20,7 +20,7 @@ from packledger.domain.accounts.actor import Actor
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import NotAllowed
-from packledger.domain.events import NpmVersionPublished
+from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.npm import package as npm_package
 from packledger.domain.npm.manifest import check_manifest, normalise_package_json
 from packledger.domain.npm.names import canonical_npm_name, check_new_npm_name

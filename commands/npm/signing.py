@@ -15,7 +15,7 @@ from packledger.commands.registry import Registry
 from packledger.domain import configuration
 from packledger.domain.configuration import Configuration
 from packledger.domain.errors import Unavailable
-from packledger.domain.events import (
+from packledger.domain.events.npm import (
     NpmSignature,
     NpmUnpublished,
     NpmVersionPublished,

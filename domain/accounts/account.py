@@ -13,18 +13,18 @@ from msgspec import UNSET
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.accounts.permissions import SCOPES
 from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAllowed, NotFound
-from packledger.domain.events import (
+from packledger.domain.events.accounts import (
     AccountDisabled,
     AccountEnabled,
     AccountPasswordChanged,
     AccountRegistered,
     AccountRoleChanged,
-    Event,
     SessionBegun,
     SessionEnded,
     TokenIssued,
     TokenRevoked,
 )
+from packledger.domain.events.event import Event
 
 ROLES = ("user", "admin")
 

@@ -16,16 +16,16 @@ from packledger.domain.errors import (
     VersionExists,
     VersionPurged,
 )
-from packledger.domain.events import (
-    BlobPurged,
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.cargo import (
     CrateOwnerAdded,
     CrateOwnerRemoved,
     CrateRegistered,
     CrateVersionPublished,
     CrateVersionUnyanked,
     CrateVersionYanked,
-    Event,
 )
+from packledger.domain.events.event import Event
 from packledger.domain.ownership import check_owner, owners_to_add, owners_to_remove
 from packledger.domain.versions import without_build
 

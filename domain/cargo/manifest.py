@@ -15,7 +15,7 @@ from packledger.domain.cargo.requirements import fits_u64
 from packledger.domain.cargo.texts import check_texts
 from packledger.domain.cargo.toml import CargoToml, TomlPackage, parse_cargo_toml
 from packledger.domain.errors import Invalid, TooLarge
-from packledger.domain.events import encode
+from packledger.domain.events.event import encode
 from packledger.domain.versions import parse_version
 
 MAX_MANIFEST_BYTES = (512 << 10) - 4096

@@ -18,9 +18,9 @@ from packledger.domain.errors import (
     VersionExists,
     VersionUnpublished,
 )
-from packledger.domain.events import (
-    BlobPurged,
-    Event,
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.event import Event
+from packledger.domain.events.npm import (
     NpmDistTagRemoved,
     NpmDistTagSet,
     NpmOwnerAdded,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from packledger.domain.events import (
+from packledger.domain.events.accounts import (
     AccountDisabled,
     AccountEnabled,
     AccountPasswordChanged,

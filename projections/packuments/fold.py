@@ -11,10 +11,10 @@ from sys import intern
 import msgspec
 
 from packledger.domain.ecosystems import NPM
-from packledger.domain.events import (
-    EVENTS,
-    BlobPurged,
-    Event,
+from packledger.domain.events import EVENTS
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.event import Event
+from packledger.domain.events.npm import (
     NpmDistTagRemoved,
     NpmDistTagSet,
     NpmOwnerAdded,
@@ -29,10 +29,8 @@ from packledger.domain.events import (
     NpmVersionSigned,
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
-    RegistryConfigured,
-    SigningKeyAdded,
-    SigningKeyRetired,
 )
+from packledger.domain.events.registry import RegistryConfigured, SigningKeyAdded, SigningKeyRetired
 from packledger.domain.npm.package import LATEST
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import PACKUMENTS

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from packledger.domain.events import NpmSignature, NpmVersionPublished
+from packledger.domain.events.npm import NpmSignature, NpmVersionPublished
 from packledger.domain.npm.names import tarball_filename
 
 VersionRow = tuple[str, str, bytes, str]

@@ -11,14 +11,16 @@ from typing import Any, ClassVar
 import msgspec
 
 from packledger.domain.ecosystems import CARGO, NPM, ecosystem_of
-from packledger.domain.events import (
-    BlobPurged,
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.cargo import (
     CrateOwnerAdded,
     CrateOwnerRemoved,
     CrateRegistered,
     CrateVersionPublished,
     CrateVersionUnyanked,
     CrateVersionYanked,
+)
+from packledger.domain.events.npm import (
     NpmDistTagRemoved,
     NpmDistTagSet,
     NpmOwnerAdded,

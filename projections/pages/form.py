@@ -41,7 +41,7 @@ class _OfNpm(msgspec.Struct, omit_defaults=True, rename="camel"):
 
 
 class CrateDetails(msgspec.Struct, frozen=True):
-    """The fields as `domain.crate_manifest.CrateManifest` has them."""
+    """The fields as `domain.cargo.manifest.CrateManifest` has them."""
 
     description: str | None = None
     license: str | None = None

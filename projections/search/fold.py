@@ -14,14 +14,15 @@ from typing import Any, ClassVar
 import msgspec
 
 from packledger.domain.ecosystems import ecosystem_of
-from packledger.domain.events import (
+from packledger.domain.events.cargo import (
     CrateOwnerAdded,
     CrateOwnerRemoved,
     CrateRegistered,
     CrateVersionPublished,
     CrateVersionUnyanked,
     CrateVersionYanked,
-    DownloadsCounted,
+)
+from packledger.domain.events.npm import (
     NpmDistTagSet,
     NpmOwnerAdded,
     NpmOwnerRemoved,
@@ -29,6 +30,7 @@ from packledger.domain.events import (
     NpmUnpublished,
     NpmVersionPublished,
 )
+from packledger.domain.events.registry import DownloadsCounted
 from packledger.domain.npm.package import LATEST, highest
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import SEARCH

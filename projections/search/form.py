@@ -2,7 +2,8 @@
 
 import msgspec
 
-from packledger.domain.events import CrateVersionPublished, NpmVersionPublished
+from packledger.domain.events.cargo import CrateVersionPublished
+from packledger.domain.events.npm import NpmVersionPublished
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):

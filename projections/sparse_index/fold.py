@@ -11,17 +11,17 @@ from sys import intern
 import msgspec
 
 from packledger.domain.ecosystems import CARGO
-from packledger.domain.events import (
-    EVENTS,
-    BlobPurged,
+from packledger.domain.events import EVENTS
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.cargo import (
     CrateOwnerAdded,
     CrateOwnerRemoved,
     CrateRegistered,
     CrateVersionPublished,
     CrateVersionUnyanked,
     CrateVersionYanked,
-    Event,
 )
+from packledger.domain.events.event import Event
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import SPARSE_INDEX
 from packledger.projections.heads import FragmentProjection, Heads

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from packledger.domain.cargo.dependencies import CrateDependency
-from packledger.domain.events import encode
+from packledger.domain.events.event import encode
 
 Features = dict[str, tuple[str, ...]]
 

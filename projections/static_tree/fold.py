@@ -14,7 +14,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from packledger.domain.ecosystems import CARGO, NPM
-from packledger.domain.events import Event, NpmRegistered, RegistryConfigured
+from packledger.domain.events.event import Event
+from packledger.domain.events.npm import NpmRegistered
+from packledger.domain.events.registry import RegistryConfigured
 from packledger.feeds.feed import Recorded
 from packledger.projections.board import STATIC_TREE
 from packledger.projections.packuments.fold import package_changed_by

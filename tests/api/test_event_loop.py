@@ -22,17 +22,15 @@ from packledger.api.app import create_app
 from packledger.commands import accounts
 from packledger.commands.tokens import TokenWish, issue_token
 from packledger.domain.accounts.permissions import LOGIN_SCOPES, OPERATOR
-from packledger.domain.events import (
-    CrateOwnerAdded,
-    CrateRegistered,
-    CrateVersionPublished,
-    Event,
+from packledger.domain.events.accounts import TokenIssued
+from packledger.domain.events.cargo import CrateOwnerAdded, CrateRegistered, CrateVersionPublished
+from packledger.domain.events.event import Event
+from packledger.domain.events.npm import (
     NpmDistTagSet,
     NpmOwnerAdded,
     NpmRegistered,
     NpmStarred,
     NpmVersionPublished,
-    TokenIssued,
 )
 from packledger.projections.board import PACKUMENTS
 from packledger.projections.packuments.reads import starred_by

@@ -10,7 +10,8 @@ import pytest
 
 import cargo_client
 import npm_client
-from packledger.domain.events import DownloadsCounted, encode, tag_of
+from packledger.domain.events.event import encode, tag_of
+from packledger.domain.events.registry import DownloadsCounted
 from packledger.domain.streams import stream_id
 from packledger.domain.times import rfc3339
 from running_registry import RunningRegistry

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from event_stores import recorded
 from packledger.audit.translog.proofs import Tree
-from packledger.domain.events import encode
+from packledger.domain.events.event import encode
 from packledger.projections.log_tiles.fold import LogTiles, bundle_of, size_of, tile_of
 from packledger.projections.log_tiles.form import LogEntry, entries_in, entry_of, framed
 from packledger.projections.log_tiles.merkle import TILE_WIDTH, Edge, leaf_hash

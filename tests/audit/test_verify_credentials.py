@@ -10,7 +10,7 @@ import argon2
 import pytest
 
 from packledger.commands import accounts
-from packledger.domain.events import AccountPasswordChanged, AccountRegistered
+from packledger.domain.events.accounts import AccountPasswordChanged, AccountRegistered
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.log import Log
 from small_registry import SmallRegistry, memory_folder

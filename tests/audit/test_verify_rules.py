@@ -17,18 +17,15 @@ from packledger.commands.cargo import crates
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.errors import NotOwner
-from packledger.domain.events import (
+from packledger.domain.events.accounts import TokenIssued
+from packledger.domain.events.cargo import (
     CrateOwnerAdded,
     CrateVersionPublished,
     CrateVersionYanked,
-    Event,
-    NpmVersionPublished,
-    RegistryConfigured,
-    SigningKeyAdded,
-    TokenIssued,
-    encode,
-    tag_of,
 )
+from packledger.domain.events.event import Event, encode, tag_of
+from packledger.domain.events.npm import NpmVersionPublished
+from packledger.domain.events.registry import RegistryConfigured, SigningKeyAdded
 from packledger.domain.streams import stream_id
 from packledger.eventstore.log import SNAPSHOT_EVERY
 from small_registry import ADMIN, PUBLIC_URL, SmallRegistry, memory_folder

@@ -17,7 +17,7 @@ import packledger.eventstore.log
 from event_stores import AT, add_owner, execute_sql, open_sqlite
 from packledger.audit.checks.faults import Fault
 from packledger.audit.checks.store import Checked, Places, verify_store
-from packledger.domain.events import CrateRegistered
+from packledger.domain.events.cargo import CrateRegistered
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log
 from small_registry import ADMIN, SmallRegistry, memory_folder

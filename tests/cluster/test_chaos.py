@@ -11,7 +11,8 @@ import pytest
 
 from cluster import Cluster
 from node import Process
-from packledger.domain.events import CrateVersionPublished, NpmVersionPublished
+from packledger.domain.events.cargo import CrateVersionPublished
+from packledger.domain.events.npm import NpmVersionPublished
 from packledger.eventstore.log import Log, Recorded
 from packledger.eventstore.postgres.store import PostgresStore
 from packledger.feeds.relay import EXIT_SURPRISED

@@ -11,7 +11,8 @@ import pytest
 
 from event_stores import AT, add_owner, execute_sql, open_log
 from packledger.domain.errors import Invalid, Unavailable, WrongSchema
-from packledger.domain.events import CrateOwnerAdded, CrateRegistered, encode
+from packledger.domain.events.cargo import CrateOwnerAdded, CrateRegistered
+from packledger.domain.events.event import encode
 from packledger.eventstore.log import Log
 from packledger.eventstore.postgres import schema as postgres_schema
 from packledger.eventstore.postgres.schema import migrate

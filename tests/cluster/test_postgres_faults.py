@@ -13,7 +13,8 @@ from cut_wire import CutWire
 from event_stores import AT, SNAPSHOT_KEY, add_owner, execute_sql, open_log
 from one_fault import AFTER, BEFORE, WHENS
 from packledger.domain.errors import Unavailable
-from packledger.domain.events import CrateOwnerAdded, CrateRegistered, Event
+from packledger.domain.events.cargo import CrateOwnerAdded, CrateRegistered
+from packledger.domain.events.event import Event
 from packledger.eventstore import log as log_module
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.log import Log

@@ -21,7 +21,7 @@ from histories import histories
 from kafka_broker import shared_brokers
 from one_fault import WHENS, Fault
 from packledger.domain.errors import Conflict
-from packledger.domain.events import CrateVersionPublished
+from packledger.domain.events.cargo import CrateVersionPublished
 from packledger.eventstore.log import STATE_LIMIT_BYTES
 from packledger.feeds import relay as relay_module
 from packledger.feeds.feed import Recorded

@@ -14,12 +14,8 @@ from packledger.audit.checks.store import Checked, verify_store
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.cargo import crate
 from packledger.domain.errors import NotOwner, TooLarge, Unavailable
-from packledger.domain.events import (
-    CrateOwnerAdded,
-    CrateOwnerRemoved,
-    CrateRegistered,
-    Event,
-)
+from packledger.domain.events.cargo import CrateOwnerAdded, CrateOwnerRemoved, CrateRegistered
+from packledger.domain.events.event import Event
 from packledger.domain.streams import stream_id
 from packledger.eventstore import log as log_module
 from packledger.eventstore import snapshots

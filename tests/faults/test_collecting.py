@@ -21,7 +21,7 @@ from packledger.commands.npm.body import scan_body
 from packledger.commands.purging import find_target, purge
 from packledger.commands.registry import Registry
 from packledger.domain.accounts.permissions import Identity
-from packledger.domain.events import BlobPurged
+from packledger.domain.events.blobs import BlobPurged
 from packledger.domain.purge import decide_purge
 from packledger.eventstore.blobs.disk import DiskBlobs
 from packledger.eventstore.blobs.s3 import S3Blobs

@@ -23,7 +23,8 @@ from one_fault import (
     io_error,
 )
 from packledger.domain.errors import Unavailable, VersionExists
-from packledger.domain.events import CrateVersionPublished, NpmVersionPublished
+from packledger.domain.events.cargo import CrateVersionPublished
+from packledger.domain.events.npm import NpmVersionPublished
 from packledger.eventstore import log as log_module
 from packledger.eventstore.blobs.disk import DiskBlobs
 from small_registry import SmallRegistry

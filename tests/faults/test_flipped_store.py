@@ -24,7 +24,8 @@ from packledger.commands.npm import edits as npm_edits
 from packledger.commands.npm.signing import BadSigningKey, check_key
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.errors import RegistryError, Unavailable, WrongPassword
-from packledger.domain.events import CrateVersionYanked, encode, tag_of
+from packledger.domain.events.cargo import CrateVersionYanked
+from packledger.domain.events.event import encode, tag_of
 from packledger.eventstore import log as log_module
 from packledger.eventstore.blobs.store import disk_errors_as_refusals
 from packledger.eventstore.damaged_log import DamagedLog

@@ -15,7 +15,8 @@ from event_stores import open_sqlite, recorded
 from histories import histories
 from packledger.audit.past.packages import Moments, PastCrate, PastPackage
 from packledger.domain.errors import Invalid
-from packledger.domain.events import BlobPurged, DownloadsCounted
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.registry import DownloadsCounted
 from packledger.domain.times import rfc3339
 from packledger.eventstore.log import Log, Recorded
 from packledger.projections.log_tiles.fold import LogTiles, last_not_later, newest_time

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from packledger.domain.cargo.manifest import CrateManifest, read_cargo_toml
 from packledger.domain.errors import Invalid
-from packledger.domain.events import encode
+from packledger.domain.events.event import encode
 from packledger.projections.sparse_index.form import index_file, render_entry, split_features
 
 OWN = "sparse+http://127.0.0.1:8765/cargo/index/"

@@ -12,7 +12,8 @@ from event_stores import AT, STORES, execute_sql, new_place, open_log
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.cargo import crate
 from packledger.domain.errors import LastOwner, NoSuchOwner
-from packledger.domain.events import CrateRegistered, Event
+from packledger.domain.events.cargo import CrateRegistered
+from packledger.domain.events.event import Event
 from packledger.eventstore import log as log_module
 from packledger.eventstore.log import Log
 

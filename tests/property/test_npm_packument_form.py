@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packledger.domain.events import NpmVersionPublished
+from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.npm.manifest import ArchiveFacts, normalise_package_json
 from packledger.projections.packuments.form import (
     PackumentHead,

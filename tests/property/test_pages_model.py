@@ -7,14 +7,12 @@ from hypothesis import given, settings
 
 from histories import histories
 from packledger.domain.ecosystems import CARGO, NPM
-from packledger.domain.events import (
+from packledger.domain.events.cargo import (
     CrateVersionPublished,
     CrateVersionUnyanked,
     CrateVersionYanked,
-    NpmUnpublished,
-    NpmVersionPublished,
-    NpmVersionUnpublished,
 )
+from packledger.domain.events.npm import NpmUnpublished, NpmVersionPublished, NpmVersionUnpublished
 from packledger.feeds.feed import Recorded
 from packledger.projections.pages.fold import UNPUBLISHED, YANKED, Pages
 from packledger.projections.pages.reads import (

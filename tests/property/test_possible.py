@@ -17,20 +17,25 @@ from packledger.domain.accounts import account
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.cargo import crate
 from packledger.domain.errors import RegistryError
-from packledger.domain.events import (
+from packledger.domain.events.accounts import (
     AccountDisabled,
     AccountPasswordChanged,
     AccountRegistered,
     AccountRoleChanged,
-    BlobPurged,
+    TokenIssued,
+    TokenRevoked,
+)
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.cargo import (
     CrateOwnerAdded,
     CrateOwnerRemoved,
     CrateRegistered,
     CrateVersionPublished,
     CrateVersionUnyanked,
     CrateVersionYanked,
-    DownloadsCounted,
-    Event,
+)
+from packledger.domain.events.event import Event
+from packledger.domain.events.npm import (
     NpmDistTagRemoved,
     NpmDistTagSet,
     NpmOwnerAdded,
@@ -44,11 +49,12 @@ from packledger.domain.events import (
     NpmVersionSigned,
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
+)
+from packledger.domain.events.registry import (
+    DownloadsCounted,
     RegistryConfigured,
     SigningKeyAdded,
     SigningKeyRetired,
-    TokenIssued,
-    TokenRevoked,
 )
 from packledger.domain.npm import package as npm_package
 from packledger.domain.purge import decide_purge

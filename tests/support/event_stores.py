@@ -10,7 +10,7 @@ import pytest
 
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.cargo import crate
-from packledger.domain.events import Event, encode, tag_of
+from packledger.domain.events.event import Event, encode, tag_of
 from packledger.domain.streams import stream_id
 from packledger.eventstore.log import Log, Recorded
 from packledger.eventstore.postgres.store import PostgresStore

@@ -16,16 +16,11 @@ from packledger.domain.cargo import crate
 from packledger.domain.cargo.manifest import CrateManifest
 from packledger.domain.download_counts import count_events
 from packledger.domain.errors import RegistryError
-from packledger.domain.events import (
-    BlobPurged,
-    CrateVersionPublished,
-    Event,
-    NpmSignature,
-    NpmVersionPublished,
-    SessionBegun,
-    TokenIssued,
-    encode,
-)
+from packledger.domain.events.accounts import SessionBegun, TokenIssued
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.cargo import CrateVersionPublished
+from packledger.domain.events.event import Event, encode
+from packledger.domain.events.npm import NpmSignature, NpmVersionPublished
 from packledger.domain.npm import package as npm_package
 from packledger.domain.purge import decide_purge
 from packledger.domain.streams import fold

@@ -19,7 +19,10 @@ from packledger.commands.npm import edits as npm_edits
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import Conflict, RegistryError
-from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished, tag_of
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.cargo import CrateVersionPublished
+from packledger.domain.events.event import tag_of
+from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.streams import State, fold
 from packledger.eventstore.blobs.store import MissingBlob
 from packledger.eventstore.log import Recorded

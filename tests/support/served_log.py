@@ -10,7 +10,7 @@ from packledger.audit.checks.faults import Fault
 from packledger.audit.checks.log import SignedLog, verify_log
 from packledger.audit.translog.keys import LogKeys
 from packledger.audit.translog.notes import VerifierKey
-from packledger.domain.events import CrateVersionYanked
+from packledger.domain.events.cargo import CrateVersionYanked
 from packledger.domain.streams import stream_id
 from packledger.eventstore.checkpoints import CheckpointRow
 from packledger.eventstore.mapper import StreamEvent

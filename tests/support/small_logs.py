@@ -4,7 +4,8 @@ import sys
 from collections.abc import Sequence
 
 from event_stores import AT, add_owner, recorded
-from packledger.domain.events import CrateOwnerAdded, CrateRegistered, Event
+from packledger.domain.events.cargo import CrateOwnerAdded, CrateRegistered
+from packledger.domain.events.event import Event
 from packledger.eventstore.log import Log
 from packledger.feeds.feed import Recorded
 

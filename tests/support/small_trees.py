@@ -4,7 +4,7 @@ import msgspec
 
 from event_stores import recorded
 from packledger.audit.translog.proofs import Tree
-from packledger.domain.events import CrateVersionYanked
+from packledger.domain.events.cargo import CrateVersionYanked
 from packledger.feeds.feed import Recorded
 from packledger.projections.log_tiles.merkle import HASH_BYTES, Edge, leaf_hash
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from event_stores import AT, add_owner, open_log
 from packledger.domain.errors import Unavailable
-from packledger.domain.events import CrateRegistered, Event
+from packledger.domain.events.cargo import CrateRegistered
+from packledger.domain.events.event import Event
 
 
 def write_streams(place: str, writer: int, count: int) -> None:

@@ -12,18 +12,18 @@ from packledger.domain.accounts import account
 from packledger.domain.accounts.account import Account
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAllowed, NotFound
-from packledger.domain.events import (
+from packledger.domain.events.accounts import (
     AccountDisabled,
     AccountEnabled,
     AccountPasswordChanged,
     AccountRegistered,
     AccountRoleChanged,
-    Event,
     SessionBegun,
     SessionEnded,
     TokenIssued,
     TokenRevoked,
 )
+from packledger.domain.events.event import Event
 from packledger.domain.streams import fold
 
 AT = "2026-11-21T10:00:00.000Z"

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 
 from histories import EVERYTHING, histories
 from packledger.audit.blob_references import BlobReference, BlobReferences
-from packledger.domain.events import BlobPurged, CrateVersionPublished, NpmVersionPublished
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.cargo import CrateVersionPublished
+from packledger.domain.events.npm import NpmVersionPublished
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.feeds.feed import Recorded
 

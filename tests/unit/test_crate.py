@@ -17,15 +17,15 @@ from packledger.domain.errors import (
     NotOwner,
     VersionExists,
 )
-from packledger.domain.events import (
+from packledger.domain.events.cargo import (
     CrateOwnerAdded,
     CrateOwnerRemoved,
     CrateRegistered,
     CrateVersionPublished,
     CrateVersionUnyanked,
     CrateVersionYanked,
-    Event,
 )
+from packledger.domain.events.event import Event
 from packledger.domain.streams import fold
 
 AT = "2026-11-21T10:00:00.000Z"

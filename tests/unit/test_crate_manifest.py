@@ -4,7 +4,7 @@ import pytest
 from packledger.domain.cargo.dependencies import CRATES_IO, CrateDependency
 from packledger.domain.cargo.manifest import CrateManifest, read_cargo_toml
 from packledger.domain.errors import Invalid, RegistryError, TooLarge
-from packledger.domain.events import encode
+from packledger.domain.events.event import encode
 
 OWN = "sparse+http://127.0.0.1:8765/cargo/index/"
 PACKAGE = '[package]\nname = "foo"\nversion = "1.0.0"\n'

@@ -1,9 +1,14 @@
 """What is stored never changes its name or its fields; the list may only grow."""
 
+import re
+
 import msgspec
 import pytest
 
-from packledger.domain.events import EVENTS, CrateVersionPublished, Event, encode, tag_of
+from packledger.domain import events
+from packledger.domain.events import EVENTS
+from packledger.domain.events.cargo import CrateVersionPublished
+from packledger.domain.events.event import Event, encode, tag_of
 from packledger.domain.streams import fold
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.mapper import DECODERS, decode_event
@@ -37,7 +42,7 @@ PINNED: dict[str, tuple[str, ...]] = {
         "readme: str = ''",
         "readme_filename: str = ''",
         "shasum: str",
-        "signatures: tuple[packledger.domain.events.NpmSignature, ...] = ()",
+        "signatures: tuple[NpmSignature, ...] = ()",
         "size_bytes: int",
         "tarball: str",
         "unpacked_bytes: int",
@@ -104,7 +109,7 @@ def described(kind: type[Event]) -> tuple[str, ...]:
     for field in msgspec.structs.fields(kind):
         shown = field.type.__name__ if isinstance(field.type, type) else str(field.type)
         if getattr(field.type, "__args__", None):
-            shown = str(field.type)
+            shown = re.sub(r"packledger\.[a-z_.]+", "", str(field.type))  # modules may move
         default = "" if field.required else f" = {field.default!r}"
         found.append(f"{field.encode_name}: {shown}{default}")
     return tuple(sorted(found))
@@ -117,6 +122,13 @@ def test_the_fields_of_a_published_tag_never_change(tag: str) -> None:
 
 def test_every_event_is_pinned() -> None:
     assert EVENTS.keys() == PINNED.keys(), "pin a new event's fields here; never change old ones"
+
+
+def test_every_event_that_is_written_down_is_listed() -> None:
+    written = {
+        kind for kind in Event.__subclasses__() if kind.__module__.startswith(events.__name__)
+    }
+    assert set(EVENTS.values()) == written, "add a new event to the union of its module"
 
 
 def test_every_event_can_be_decoded_and_says_its_own_tag() -> None:

@@ -8,18 +8,14 @@ import msgspec
 import pytest
 
 from packledger.domain.cargo.manifest import CrateManifest
-from packledger.domain.events import (
-    CrateOwnerAdded,
-    CrateRegistered,
-    CrateVersionPublished,
-    Event,
+from packledger.domain.events.cargo import CrateOwnerAdded, CrateRegistered, CrateVersionPublished
+from packledger.domain.events.event import Event, encode, tag_of
+from packledger.domain.events.npm import (
     NpmDistTagSet,
     NpmOwnerAdded,
     NpmRegistered,
     NpmStarred,
     NpmVersionPublished,
-    encode,
-    tag_of,
 )
 from packledger.eventstore.log import Recorded
 from packledger.eventstore.mapper import decode_event

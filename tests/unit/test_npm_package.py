@@ -18,8 +18,8 @@ from packledger.domain.errors import (
     VersionExists,
     VersionUnpublished,
 )
-from packledger.domain.events import (
-    Event,
+from packledger.domain.events.event import Event
+from packledger.domain.events.npm import (
     NpmDistTagRemoved,
     NpmDistTagSet,
     NpmOwnerAdded,

@@ -3,7 +3,7 @@ from typing import Any
 
 import msgspec
 
-from packledger.domain.events import NpmVersionPublished
+from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.npm.manifest import ArchiveFacts, normalise_package_json
 from packledger.projections.packuments.form import (
     PackumentHead,

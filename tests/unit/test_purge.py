@@ -19,12 +19,14 @@ from packledger.domain.errors import (
     VersionPurged,
     VersionUnpublished,
 )
-from packledger.domain.events import (
-    BlobPurged,
+from packledger.domain.events.blobs import BlobPurged
+from packledger.domain.events.cargo import (
     CrateRegistered,
     CrateVersionPublished,
     CrateVersionYanked,
-    Event,
+)
+from packledger.domain.events.event import Event
+from packledger.domain.events.npm import (
     NpmDistTagSet,
     NpmRegistered,
     NpmUnpublished,

@@ -17,7 +17,7 @@ from packledger.domain.errors import (
     Unavailable,
     WrongPassword,
 )
-from packledger.domain.events import AccountPasswordChanged, AccountRegistered, TokenIssued
+from packledger.domain.events.accounts import AccountPasswordChanged, AccountRegistered, TokenIssued
 from packledger.eventstore.log import Log
 from small_registry import SmallRegistry, memory_folder
 

@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 
 from event_stores import recorded
 from packledger.domain.ecosystems import CARGO, NPM
-from packledger.domain.events import (
-    CrateRegistered,
-    CrateVersionPublished,
-    DownloadsCounted,
-    Event,
+from packledger.domain.events.cargo import CrateRegistered, CrateVersionPublished
+from packledger.domain.events.event import Event
+from packledger.domain.events.npm import (
     NpmDistTagSet,
     NpmOwnerAdded,
     NpmRegistered,
     NpmVersionPublished,
 )
+from packledger.domain.events.registry import DownloadsCounted
 from packledger.projections.read_model import ReadModel
 from packledger.projections.search.fold import Search
 from packledger.projections.search.query import close_enough, parse_query, slips

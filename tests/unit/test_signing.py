@@ -17,7 +17,7 @@ from packledger.commands.npm import signing
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.configuration import decide_rotate_signing_key
 from packledger.domain.errors import NotFound, Unavailable
-from packledger.domain.events import NpmVersionPublished
+from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.npm import package as npm_package
 from packledger.projections.packuments.reads import PublicKey, full_of, signing_keys_of
 from small_registry import SmallRegistry, memory_folder
