@@ -1,10 +1,12 @@
 """The bytes inside a gzip file, streamed, counted and refused where readers disagree.
 
+zlib-ng inflates in half of zlib's time and refuses just what zlib does, which npm has, too.
 Source: https://www.rfc-editor.org/rfc/rfc1952
 """
 
-import zlib
 from typing import BinaryIO
+
+from zlib_ng import zlib_ng
 
 from packledger.domain.errors import Invalid, TooLarge
 
@@ -23,7 +25,7 @@ class GzipStream:
 
     def __init__(self, file: BinaryIO, max_bytes: int) -> None:
         self._file = file
-        self._zlib = zlib.decompressobj(wbits=31)
+        self._zlib = zlib_ng.decompressobj(wbits=31)
         self._max_bytes = max_bytes
         self._count = 0
         self._buffer = b""
@@ -79,7 +81,7 @@ class GzipStream:
             data = self._zlib.unconsumed_tail or self._file.read(_READ_BYTES)
             try:
                 piece = self._zlib.decompress(data, _PIECE_BYTES)
-            except zlib.error as error:
+            except zlib_ng.error as error:  # type: ignore[misc]
                 raise damaged("its compressed data cannot be read") from error
             if piece:
                 self._count += len(piece)
