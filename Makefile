@@ -25,7 +25,7 @@ export NODE_EXTRA_CA_CERTS ?= $(SYSTEM_CA)
 endif
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help run test check types bench bench-cluster lock secrets clean
+.PHONY: help run test test-quick check types bench bench-cluster lock secrets clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,10 @@ test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp build/kafka.stam
 	@tests/system_tools.sh cargo
 	@tests/system_tools.sh browser
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+test-quick: $(VENV)/dev.stamp build/compose_loader.stamp ## the tests without services, clients and faults, for daily work: minutes (ARGS="-k NAME")
+	$(BIN)/pytest -n 2 --dist worksteal tests/test_architecture.py tests/test_packaging.py \
+		tests/unit tests/property tests/api $(ARGS)
 
 check: $(VENV)/dev.stamp types ## formatting, lint and types, as CI and reviewers see them
 	$(BIN)/ruff format --check .
