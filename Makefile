@@ -39,7 +39,7 @@ test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp build/kafka.stam
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 test-quick: $(VENV)/dev.stamp build/compose_loader.stamp ## the tests without services, clients and faults, for daily work: minutes (ARGS="-k NAME")
-	$(BIN)/pytest -n 2 --dist worksteal tests/test_architecture.py tests/test_packaging.py \
+	$(BIN)/pytest -n 2 --dist loadfile tests/test_architecture.py tests/test_packaging.py \
 		tests/unit tests/property tests/api $(ARGS)
 
 check: $(VENV)/dev.stamp types ## formatting, lint and types, as CI and reviewers see them
