@@ -11,7 +11,7 @@ import termios
 from collections.abc import Iterable
 from functools import partial
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from gunicorn.asgi.parser import ParseError
@@ -19,9 +19,8 @@ from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.asgi.protocol import _get_cached_date_header as _date
 
 from packledger.api.hot_reads import Hit
+from packledger.server.http.patience import MIN_BYTES_PER_S, Patience, Turn
 
-MIN_BYTES_PER_S = 1024
-"""A body that comes, or an answer that is taken, more slowly than this is given up."""
 NEXT_REQUEST_BYTES = 2 * 1024 * 1024
 """What may arrive of a connection's next request before the last one is quite over. The parser's
 own 64 KiB are less than uvloop reads at once, and gunicorn drops the connection over that: a client
@@ -35,14 +34,6 @@ _TOO_SLOW = {
 }
 
 
-class _Mark(NamedTuple):
-    """Where a client stood: what it was waited for, since when, how many bytes it had moved."""
-
-    wait: str
-    since_s: float
-    moved_bytes: int
-
-
 class Connection(ASGIProtocol):  # type: ignore[misc]
     """A connection that its worker knows."""
 
@@ -50,7 +41,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         super().__init__(worker)
         self._callback_parser: Any = None
         self._received_bytes = 0
-        self._mark: _Mark | None = None
+        self._patience = Patience()
         self._hit: Hit | None = None
         self._takes_hits = True
         self._hit_at_s = 0.0
@@ -81,7 +72,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
 
     def resume_writing(self) -> None:
         """Go on with an answer: the client has taken what waited for it."""
-        self._mark = None
+        self._patience.begin_anew()
         super().resume_writing()
 
     def close_if_idle(self, *, unused: bool) -> bool:
@@ -102,17 +93,9 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
     def end_if_stuck(self, now_s: float, patience_s: float) -> None:
         """End the connection if its client has not moved on since `patience_s`."""
         wait = self._wait()
-        if wait is None:
-            self._mark = None
-            return
-        moved_bytes = self._moved_bytes(wait)
-        mark = self._mark
-        if mark is None or mark.wait != wait:
-            self._mark = _Mark(wait, now_s, moved_bytes)
-        elif now_s - mark.since_s >= patience_s:
-            if moved_bytes - mark.moved_bytes < MIN_BYTES_PER_S * patience_s:
-                self._give_up(wait)
-            self._mark = _Mark(wait, now_s, moved_bytes)
+        turn = None if wait is None else Turn(wait, self.req_count, self._moved_bytes(wait))
+        if self._patience.is_over(turn, now_s, patience_s) and wait is not None:
+            self._give_up(wait)
 
     def _wait(self) -> str | None:
         """Return what the client is waited for; None while it is our turn, or it may be idle."""
