@@ -1,6 +1,6 @@
 """The Falcon application, from what it is given; no globals."""
 
-from packledger.api.access.gate import MAY_READ, MayRead
+from packledger.api.access.gate import MayRead
 from packledger.api.audit import as_of, transparency
 from packledger.api.audit import events as audit
 from packledger.api.cargo import routes as cargo
@@ -16,7 +16,8 @@ from packledger.api.http.middleware import (
     RequestIds,
     Requests,
 )
-from packledger.api.mounts import Access, Gate, Mounts
+from packledger.api.http.routing import Gate, Mounts
+from packledger.api.mounts import MAY_READ_AT
 from packledger.api.npm import routes as npm
 from packledger.api.npm.root import NpmRoot
 from packledger.api.web import pages
@@ -44,9 +45,9 @@ def create_app(context: Context) -> App:
     audit.add_routes(app, context)
     pages.add_routes(app, site)
     ErrorAnswers(context.registry.public_url, site.answer_error).install(app)
-    app.add_route("/health", Health(context), access=Access.OPEN)
+    app.add_route("/health", Health(context))
     if context.private:
-        app.add_route(MAY_READ, MayRead(context), access=Access.OPEN)
+        app.add_route(MAY_READ_AT, MayRead(context))
     # Everything that must be asked about each read must be asked of Falcon's resources.
     if context.private or context.hooks.access is not None:
         return app

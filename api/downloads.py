@@ -9,6 +9,7 @@ import falcon.asgi
 from packledger.api.context import Context
 from packledger.api.http.answers import FOREVER, has_etag
 from packledger.api.http.ranges import Part, Range, range_of
+from packledger.api.mounts import CARGO_AT, NPM_AT
 from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.npm.names import version_of_tarball
 from packledger.eventstore.blobs.store import BlobStore, Download
@@ -19,7 +20,7 @@ PIECE_BYTES = 1024 * 1024
 """Most files are one piece. Each that is not at hand changes threads, which costs 190 µs; all of
 nginx's work to send 1 MB takes 270."""
 CRATE_TYPE, TARBALL_TYPE = "application/gzip", "application/octet-stream"
-_CRATES, _NPM = "/cargo/crates/", "/npm/"
+_CRATES, _NPM = f"{CARGO_AT}/crates/", f"{NPM_AT}/"
 REDIRECT = "no-store"
 """For the way to a file: it holds for minutes."""
 

@@ -17,6 +17,7 @@ from packledger.api.context import Context
 from packledger.api.downloads import PIECE_BYTES, download_at
 from packledger.api.http.answers import FOREVER, REVALIDATE, accepts_gzip, has_etag
 from packledger.api.http.middleware import RequestIds
+from packledger.api.mounts import CARGO_AT, NPM_AT
 from packledger.api.npm.reads import ABBREVIATED, FULL, VARY, wants_abbreviated
 from packledger.api.npm.root import NpmRoot
 from packledger.domain.cargo.names import index_path
@@ -28,7 +29,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 Kind = tuple[str, str]
 """Content type, and what the answer varies by."""
 
-_INDEX, _NPM = "/cargo/index/", "/npm/"
+_INDEX, _NPM = f"{CARGO_AT}/index/", f"{NPM_AT}/"
 _FULL, _ABBREVIATED = (FULL, VARY), (ABBREVIATED, VARY)
 _NOT_ORDINARY = frozenset(
     (b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"http2-settings")

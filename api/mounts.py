@@ -1,30 +1,18 @@
-"""Where every route is added: it says who may use it, and answers HEAD where it answers GET.
+"""The one table of what begins with which prefix: who asks there, who may, how they are refused.
 
-In a private registry access is decided on the route that Falcon has matched, never on the path: a
-decision about another string than the one that is routed can be led astray.
+Routing, the gate, refusals, pages and hot reads read it. A route below no row cannot be added; a
+path below no row is closed to strangers in a private registry (`ELSEWHERE`).
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Iterable
 from enum import Enum
-from typing import Any, Protocol
 
-import falcon.asgi
-from falcon.routing import CompiledRouter
+import msgspec
 
-from packledger.api.http.expectation import PatientApp, Receive, Send
-from packledger.api.http.targets import in_origin_form
-from packledger.api.npm.root import NpmRoot
-
-Request = falcon.asgi.Request
-Response = falcon.asgi.Response
-
-
-class Sink(Protocol):
-    """What answers all that begins with a prefix. Falcon's own type allows no response, for
-    WebSockets; nothing here speaks them."""
-
-    async def __call__(self, req: Request, resp: Response | None, **params: Any) -> None:
-        """Answer a request."""
+_SLASHES = re.compile("//+")
+ANY = "*"
+"""Stands in a prefix for one segment, whatever it is."""
 
 
 class Access(Enum):
@@ -36,84 +24,91 @@ class Access(Enum):
     OPEN = "whoever comes"
     READER = "whoever has a valid credential"
     VISITOR = "whoever is signed in; others are sent to the form"
-    UNSAID = "nobody: the route does not say"
+    UNSAID = "nobody: neither the route nor its row says"
 
 
-AccessOf = Callable[[Request], Access]
-"""For a sink, which has many routes inside."""
+class ErrorFormat(Enum):
+    """The body of a refusal, as its client reads it."""
+
+    CARGO = '{"errors": [{"detail": …}]}'
+    NPM = '{"error": …}, as npm, pnpm, yarn and bun print it'
+    PLAIN = '{"error": …}'
 
 
-class Gate(Protocol):
-    """Falcon middleware that admits to what Falcon has matched."""
+class Mount(msgspec.Struct, frozen=True):
+    """A prefix, in whole segments.
 
-    def know(self, uri_template: str, access: Access) -> None:
-        """Be told of a route."""
-
-    async def process_resource(
-        self, req: Request, resp: Response, resource: Any, params: Any
-    ) -> None:
-        """Admit to the route of a resource."""
-
-    async def admit(self, req: Request, resp: Response, access: Access) -> None:
-        """Refuse by an error, or by a complete answer; or do nothing."""
-
-
-class Mounts(PatientApp):
-    """The application. A route without `access` is closed by the gate of a private registry."""
-
-    def __init__(self, middleware: list[Any], gate: Gate, npm_root: NpmRoot) -> None:
-        self._gate, self._npm_root = gate, npm_root
-        super().__init__(middleware=[*middleware, gate], router=HeadRouter())
-
-    # As in `PatientApp`.
-    async def __call__(  # type: ignore[override]
-        self, scope: dict[str, Any], receive: Receive, send: Send
-    ) -> None:
-        """Answer one request, wherever npm is for it."""
-        if scope["type"] == "http":
-            scope = self._npm_root.moved(in_origin_form(scope))
-        await super().__call__(scope, receive, send)
-
-    def add_route(
-        self,
-        uri_template: str,
-        resource: object,
-        *,
-        access: Access = Access.UNSAID,
-        **kwargs: Any,
-    ) -> None:
-        """Add a resource."""
-        self._gate.know(uri_template, access)
-        super().add_route(uri_template, resource, **kwargs)
-
-    def add_sink(  # type: ignore[override]
-        self, sink: Sink, prefix: str = "/", *, access: Access | AccessOf = Access.UNSAID
-    ) -> None:
-        """Add what answers all that begins with a prefix, a regular expression."""
-        super().add_sink(_gated(self._gate, sink, access), prefix)
-
-
-def _gated(gate: Gate, sink: Sink, access: Access | AccessOf) -> Sink:
-    """Return the sink behind the gate: Falcon's middleware does not see what a sink matches."""
-
-    async def answer(req: Request, resp: Response | None, **params: Any) -> None:
-        assert resp is not None
-        await gate.admit(req, resp, access if isinstance(access, Access) else access(req))
-        if not resp.complete:
-            await sink(req, resp, **params)
-
-    return answer
-
-
-class HeadRouter(CompiledRouter):
-    """Answers HEAD like GET; Falcon leaves the body out.
-
-    Source: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
+    access: of what does not say otherwise, and of paths that no route has. people: a browser is
+    refused with a page; elsewhere only programs ask.
     """
 
-    def map_http_methods(self, resource: object, **kwargs: Any) -> dict[str, Any]:
-        """Return which method of a resource answers which of HTTP."""
-        methods: dict[str, Any] = {**super().map_http_methods(resource, **kwargs)}
-        if "GET" in methods:
-            methods.setdefault("HEAD", methods["GET"])
-        return methods
+    prefix: str
+    errors: ErrorFormat
+    access: Access = Access.UNSAID
+    people: bool = False
+
+
+class MountTable:
+    """Finds the row of a path: the one with the longest prefix."""
+
+    def __init__(self, rows: Iterable[Mount]) -> None:
+        self.rows = tuple(rows)
+        self._by_length = sorted(
+            ((_segments(row.prefix), row) for row in self.rows), key=lambda one: -len(one[0])
+        )
+        self._depth = max((len(segments) for segments, _ in self._by_length), default=0)
+
+    def find(self, path: str) -> Mount | None:
+        """Return the row of a decoded path, or of a route's template; None where there is none."""
+        # A path that is refused for its slashes was meant for the same client.
+        asked = _segments(_SLASHES.sub("/", path), self._depth)
+        for segments, row in self._by_length:
+            if len(segments) <= len(asked) and all(map(_is_in, asked, segments)):
+                return row
+        return None
+
+
+def _segments(path: str, most: int = -1) -> list[str]:
+    """Return the segments of a path, what is behind the first `most` as one more."""
+    return path.removeprefix("/").split("/", most)
+
+
+def _is_in(segment: str, wanted: str) -> bool:
+    return wanted in {segment, ANY}
+
+
+CARGO_AT, NPM_AT = "/cargo", "/npm"
+MAY_READ_AT = "/internal/may-read"
+_OPEN, _READER, _VISITOR = Access.OPEN, Access.READER, Access.VISITOR
+_PLAIN = ErrorFormat.PLAIN
+
+MOUNTS = MountTable(
+    (
+        Mount(CARGO_AT, ErrorFormat.CARGO, _READER),
+        Mount("/cargo/me", ErrorFormat.CARGO, _OPEN, people=True),
+        Mount(NPM_AT, ErrorFormat.NPM, _READER),
+        Mount("/as-of", _PLAIN, _READER),
+        Mount("/as-of/*/cargo", ErrorFormat.CARGO, _READER),
+        Mount("/as-of/*/npm", ErrorFormat.NPM, _READER),
+        Mount("/audit", _PLAIN, _READER),
+        Mount("/log", _PLAIN, _READER),
+        Mount("/health", _PLAIN, _OPEN),
+        Mount(MAY_READ_AT, _PLAIN, _OPEN),
+        Mount("/", _PLAIN, _VISITOR, people=True),  # the start page alone
+        Mount("/search", _PLAIN, _VISITOR, people=True),
+        Mount("/crates", _PLAIN, _VISITOR, people=True),
+        Mount("/packages", _PLAIN, _VISITOR, people=True),
+        Mount("/account", _PLAIN, _VISITOR, people=True),
+        Mount("/login", _PLAIN, _OPEN, people=True),
+        Mount("/logout", _PLAIN, _OPEN, people=True),
+        Mount("/setup", _PLAIN, _OPEN, people=True),
+        Mount("/static", _PLAIN, _OPEN, people=True),
+    )
+)
+ELSEWHERE = Mount("", _PLAIN, _READER, people=True)
+"""What no row begins."""
+
+
+def mount_of(path: str) -> Mount:
+    """Return the row of a decoded path."""
+    return MOUNTS.find(path) or ELSEWHERE

@@ -10,7 +10,6 @@ import falcon.asgi
 from packledger.api.context import Context
 from packledger.domain.errors import NotAuthenticated
 
-MAY_READ = "/internal/may-read"
 KEPT_S = 3
 """How long nginx may go on believing a yes; so long a token that was revoked still reads there."""
 

@@ -14,7 +14,7 @@ from packledger.api.cargo.routes import INDEX_FILE
 from packledger.api.context import Context
 from packledger.api.downloads import answer_download
 from packledger.api.http.answers import answer_document
-from packledger.api.mounts import Access, Mounts
+from packledger.api.http.routing import Mounts
 from packledger.api.npm.reads import ABBREVIATED, FULL, VARY, NpmReads, wants_abbreviated
 from packledger.api.npm.urls import package_path, segments
 from packledger.audit.past.packages import PastCrate, PastPackage
@@ -208,10 +208,8 @@ def add_routes(app: Mounts, context: Context) -> None:
     past = Past(context)
     base = "/as-of/{moment}/cargo"
     index = PastIndexFiles(past)
-    app.add_route(f"{base}/index/config.json", PastIndexConfig(past), access=Access.READER)
-    app.add_route(f"{base}/index/{{a}}/{{b}}", index, access=Access.READER)
-    app.add_route(f"{base}/index/{{a}}/{{b}}/{{c}}", index, access=Access.READER)
-    app.add_route(
-        f"{base}/crates/{{crate}}/{{version}}/download", PastDownloads(past), access=Access.READER
-    )
-    app.add_sink(PastNpm(past), r"/as-of/(?P<moment>[^/]+)/npm(?:/|$)", access=Access.READER)
+    app.add_route(f"{base}/index/config.json", PastIndexConfig(past))
+    app.add_route(f"{base}/index/{{a}}/{{b}}", index)
+    app.add_route(f"{base}/index/{{a}}/{{b}}/{{c}}", index)
+    app.add_route(f"{base}/crates/{{crate}}/{{version}}/download", PastDownloads(past))
+    app.add_sink(PastNpm(past), "/as-of/{moment}/npm")

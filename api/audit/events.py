@@ -12,7 +12,7 @@ import msgspec
 
 from packledger.api.context import Context
 from packledger.api.downloads import answer_download
-from packledger.api.mounts import Access, Mounts
+from packledger.api.http.routing import Mounts
 from packledger.audit.history import (
     Chosen,
     entry_of,
@@ -137,7 +137,7 @@ def _lines(events: list[Recorded]) -> bytes:
 def add_routes(app: Mounts, context: Context) -> None:
     """Add the history below `/audit`."""
     packages = PackageHistory(context)
-    app.add_route("/audit/events", Events(context), access=Access.READER)
-    app.add_route("/audit/blobs/{digest}", Blobs(context), access=Access.READER)
-    app.add_route("/audit/cargo/{name}", packages, access=Access.READER)
-    app.add_route("/audit/npm/{name:path}", packages, suffix="npm", access=Access.READER)
+    app.add_route("/audit/events", Events(context))
+    app.add_route("/audit/blobs/{digest}", Blobs(context))
+    app.add_route("/audit/cargo/{name}", packages)
+    app.add_route("/audit/npm/{name:path}", packages, suffix="npm")

@@ -13,7 +13,7 @@ import falcon.asgi
 from packledger.api.context import Context
 from packledger.api.http.answers import FOREVER, REVALIDATE, accepts_gzip
 from packledger.api.http.bodies import pieces
-from packledger.api.mounts import Access, Mounts
+from packledger.api.http.routing import Mounts
 from packledger.audit.translog.accepting import accept
 from packledger.audit.translog.notes import NOTE_LIMIT_BYTES
 from packledger.audit.translog.proofs import Tree
@@ -153,10 +153,8 @@ def add_routes(app: Mounts, context: Context) -> None:
     """Add the log's routes."""
     registry = context.registry
     log = PublishedLog(registry.checkpoints, context.log_tiles.db, registry.log)
-    app.add_route("/log/checkpoint", SignedElsewhere(context, log), access=Access.READER)
-    app.add_route("/log/vkey", LogCheckpoint(log), suffix="vkey", access=Access.READER)
-    app.add_route(
-        "/log/tile/entries/{path:path}", Tiles(log), suffix="entries", access=Access.READER
-    )
-    app.add_route("/log/tile/{level}/{path:path}", Tiles(log), access=Access.READER)
-    app.add_route("/audit/receipt/{position}", Receipts(context, log), access=Access.READER)
+    app.add_route("/log/checkpoint", SignedElsewhere(context, log))
+    app.add_route("/log/vkey", LogCheckpoint(log), suffix="vkey")
+    app.add_route("/log/tile/entries/{path:path}", Tiles(log), suffix="entries")
+    app.add_route("/log/tile/{level}/{path:path}", Tiles(log))
+    app.add_route("/audit/receipt/{position}", Receipts(context, log))

@@ -15,7 +15,7 @@ from packledger.api.downloads import CRATE_TYPE, answer_download
 from packledger.api.http.answers import PRIVATE, answer_document, answer_json
 from packledger.api.http.bodies import read_json
 from packledger.api.http.paging import number
-from packledger.api.mounts import Access, Mounts
+from packledger.api.http.routing import Mounts
 from packledger.commands.cargo import crates
 from packledger.domain.cargo.names import index_path
 from packledger.domain.ecosystems import CARGO
@@ -205,19 +205,14 @@ def add_routes(app: Mounts, context: Context) -> None:
     app.add_route(
         "/cargo/index/config.json",
         IndexConfig(context.registry.public_url, context.private),
-        access=Access.READER,
     )
-    app.add_route("/cargo/index/{a}/{b}", index, access=Access.READER)
-    app.add_route("/cargo/index/{a}/{b}/{c}", index, access=Access.READER)
-    app.add_route(
-        "/cargo/crates/{crate}/{version}/download", Downloads(context), access=Access.READER
-    )
+    app.add_route("/cargo/index/{a}/{b}", index)
+    app.add_route("/cargo/index/{a}/{b}/{c}", index)
+    app.add_route("/cargo/crates/{crate}/{version}/download", Downloads(context))
     api = "/cargo/api/v1/crates"
-    app.add_route(api, Search(context), access=Access.READER)
-    app.add_route(f"{api}/new", Publish(context), access=Access.READER)
-    app.add_route(f"{api}/{{crate}}/owners", Owners(context), access=Access.READER)
+    app.add_route(api, Search(context))
+    app.add_route(f"{api}/new", Publish(context))
+    app.add_route(f"{api}/{{crate}}/owners", Owners(context))
     yank = Yank(context)
-    app.add_route(f"{api}/{{crate}}/{{version}}/yank", yank, suffix="yank", access=Access.READER)
-    app.add_route(
-        f"{api}/{{crate}}/{{version}}/unyank", yank, suffix="unyank", access=Access.READER
-    )
+    app.add_route(f"{api}/{{crate}}/{{version}}/yank", yank, suffix="yank")
+    app.add_route(f"{api}/{{crate}}/{{version}}/unyank", yank, suffix="unyank")

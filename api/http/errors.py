@@ -4,7 +4,6 @@ cargo reads `{"errors":[{"detail"}]}`, npm, pnpm, yarn and bun read `{"error"}`.
 """
 
 import logging
-import re
 import sqlite3
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ import falcon.asgi
 import msgspec
 
 from packledger.api.http.bodies import discard_body
-from packledger.api.http.paths import without_moment
+from packledger.api.mounts import ErrorFormat, mount_of
 from packledger.commands.redaction import redacted
 from packledger.domain.errors import (
     Conflict,
@@ -44,7 +43,6 @@ STATUS: dict[type[RegistryError], int] = {
     UnknownEvent: 503,
 }
 RETRY_AFTER_S = "5"
-_SLASHES = re.compile("//+")
 Page = Callable[[falcon.asgi.Request, falcon.asgi.Response, int, str], bool]
 
 
@@ -53,14 +51,9 @@ def status_of(error: RegistryError) -> int:
     return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
 
 
-def _is_cargos(path: str) -> bool:
-    """Return whether cargo asks. A path that is refused for its slashes was meant for it, too."""
-    return without_moment(_SLASHES.sub("/", path)).startswith("/cargo/")
-
-
 def body_of(path: str, sentence: str) -> bytes:
     """Return an error body in the format of the client that uses this path."""
-    if _is_cargos(path):
+    if mount_of(path).errors is ErrorFormat.CARGO:
         return msgspec.json.encode({"errors": [{"detail": sentence}]})
     return msgspec.json.encode({"error": sentence})
 
@@ -73,7 +66,7 @@ def challenge_of(path: str, public_url: str, error: RegistryError) -> str:
     """
     if isinstance(error, WrongPassword):
         return "Basic"
-    if _is_cargos(path):
+    if mount_of(path).errors is ErrorFormat.CARGO:
         return f'Cargo login_url="{public_url}/cargo/me"'
     return "Bearer"
 

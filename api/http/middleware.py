@@ -5,6 +5,7 @@ import logging
 import re
 import secrets
 import time
+from abc import ABC, abstractmethod
 from typing import Any
 
 import falcon.asgi
@@ -30,7 +31,7 @@ class PlainPaths:
         check_plain(req.scope["raw_path"])
 
 
-class RouteGate:
+class RouteGate(ABC):
     """Falcon middleware that decides on what Falcon has matched."""
 
     def __init__(self) -> None:
@@ -46,11 +47,11 @@ class RouteGate:
         """Ask for what the matched route wants."""
         await self.admit(req, resp, self._access.get(req.uri_template, Access.UNSAID))
 
+    @abstractmethod
     async def admit(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, access: Access
     ) -> None:
         """Refuse by an error, or by a complete answer; or do nothing."""
-        raise NotImplementedError
 
 
 class PublicReads(RouteGate):

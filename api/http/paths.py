@@ -1,4 +1,4 @@
-"""What a path is about; and which paths are refused, because they can be read in two ways.
+"""Which paths are refused, because they can be read in two ways.
 
 A proxy in front, the router and our own code each decode and normalise in their own way, and what
 one of them guards another may hand out under a second spelling. So no path is routed that has one.
@@ -34,13 +34,6 @@ _SCOPED = re.compile(rb"(?:@|%40)(?:(?!%2f)[^/])+%2f(?:(?!%2f)[^/])+", re.IGNORE
 """npm, pnpm and yarn escape the slash in `@scope/name`."""
 _TOKEN = re.compile(rb"/npm/-/(?:user/token|npm/v1/tokens/token)/[^/]")
 """Behind this a path names a token, whatever it is made of; nothing else begins like that."""
-
-
-def without_moment(path: str) -> str:
-    """Return the path in the present view: `/as-of/MOMENT/cargo/…` is about `/cargo/…`."""
-    if not path.startswith("/as-of/"):
-        return path
-    return "/" + path.removeprefix("/as-of/").partition("/")[2]
 
 
 def check_plain(raw_path: bytes) -> None:

@@ -10,7 +10,8 @@ import falcon
 import falcon.asgi
 
 from packledger.api.context import Context
-from packledger.api.mounts import Access, Mounts
+from packledger.api.http.routing import Mounts
+from packledger.api.mounts import NPM_AT, Access
 from packledger.api.npm.access import NpmAccess
 from packledger.api.npm.accounts import USER_PREFIX, NpmAccounts
 from packledger.api.npm.owners import NpmOwners
@@ -149,4 +150,4 @@ def npm_access(req: Request) -> Access:
 
 def add_routes(app: Mounts, context: Context) -> None:
     """Add everything below `/npm`."""
-    app.add_sink(Npm(context), r"/npm(?:/|$)", access=npm_access)
+    app.add_sink(Npm(context), NPM_AT, access=npm_access)

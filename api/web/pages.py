@@ -5,7 +5,7 @@ import asyncio
 import falcon.asgi
 import msgspec
 
-from packledger.api.mounts import Access, Mounts
+from packledger.api.http.routing import Mounts
 from packledger.api.web.accounts import Login, Logout, Setup
 from packledger.api.web.packages import PackagePages
 from packledger.api.web.site import Site, StaticFiles
@@ -158,16 +158,16 @@ class CargoMe:
 def add_routes(app: Mounts, site: Site) -> None:
     """Add the pages."""
     packages, account = PackagePages(site), AccountPage(site)
-    app.add_route("/", Start(site), access=Access.VISITOR)
-    app.add_route("/search", Search(site), access=Access.VISITOR)
-    app.add_route("/crates/{name}", packages, suffix="crate", access=Access.VISITOR)
-    app.add_route("/crates/{name}/{version}", packages, suffix="crate", access=Access.VISITOR)
-    app.add_route("/packages/{rest:path}", packages, suffix="npm", access=Access.VISITOR)
-    app.add_route("/account", account, access=Access.VISITOR)
-    app.add_route("/account/tokens", account, suffix="tokens", access=Access.VISITOR)
-    app.add_route("/account/tokens/revoke", account, suffix="revoke", access=Access.VISITOR)
-    app.add_route("/login", Login(site), access=Access.OPEN)
-    app.add_route("/logout", Logout(site), access=Access.OPEN)
-    app.add_route("/setup", Setup(site), access=Access.OPEN)
-    app.add_route("/cargo/me", CargoMe(site), access=Access.OPEN)
-    app.add_route("/static/{name}", StaticFiles(site), access=Access.OPEN)
+    app.add_route("/", Start(site))
+    app.add_route("/search", Search(site))
+    app.add_route("/crates/{name}", packages, suffix="crate")
+    app.add_route("/crates/{name}/{version}", packages, suffix="crate")
+    app.add_route("/packages/{rest:path}", packages, suffix="npm")
+    app.add_route("/account", account)
+    app.add_route("/account/tokens", account, suffix="tokens")
+    app.add_route("/account/tokens/revoke", account, suffix="revoke")
+    app.add_route("/login", Login(site))
+    app.add_route("/logout", Logout(site))
+    app.add_route("/setup", Setup(site))
+    app.add_route("/cargo/me", CargoMe(site))
+    app.add_route("/static/{name}", StaticFiles(site))

@@ -19,6 +19,7 @@ import msgspec
 
 from packledger.api.context import Context
 from packledger.api.http.answers import FOREVER, accepts_gzip
+from packledger.api.mounts import mount_of
 from packledger.api.web.readme import Readmes
 from packledger.api.web.recipes import Recipes
 from packledger.api.web.sessions import NOBODY, Sessions, Visitor
@@ -47,8 +48,6 @@ HEADERS = {
 HTML = "text/html; charset=utf-8"
 _FOLDER = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
-_MACHINES = ("/cargo/", "/npm/", "/health", "/metrics", "/audit/", "/log/", "/as-of/")
-"""Below these only programs ask; their errors are never pages."""
 
 
 class StaticFile(msgspec.Struct, frozen=True):
@@ -193,8 +192,8 @@ class Site:
 
     def answer_error(self, req: Request, resp: Response, status: int, sentence: str) -> bool:
         """Answer a refusal as a page if a browser asks; return whether that was so."""
-        path = req.path
-        if path.startswith(_MACHINES) or "text/html" not in (req.get_header("accept") or ""):
+        html = "text/html" in (req.get_header("accept") or "")
+        if not html or not mount_of(req.path).people:
             return False
         resp.delete_header("www-authenticate")
         try:

@@ -13,7 +13,8 @@ import npm_client
 from fronted_registry import FrontedRegistry
 from npm_client import NpmClient, npm_project
 from npm_verbs import install
-from packledger.api.access.gate import KEPT_S, MAY_READ
+from packledger.api.access.gate import KEPT_S
+from packledger.api.mounts import MAY_READ_AT
 from raw_http import exchange, request
 from respelled import BEFORE, PLAIN, respelled
 
@@ -59,7 +60,7 @@ def test_with_a_token_documents_come_from_the_tree(hidden: FrontedRegistry, path
         assert answer.content == hidden.direct.get(path, headers=headers).content
         assert "x-request-id" not in answer.headers, "the app answered"
         asked = {exchange.path for exchange in hidden.tap.exchanges[before:]}
-        assert asked <= {MAY_READ}
+        assert asked <= {MAY_READ_AT}
 
 
 def test_a_yes_is_kept_for_one_token_alone(hidden: FrontedRegistry) -> None:
@@ -87,9 +88,9 @@ def test_a_revoked_token_is_refused_soon(hidden: FrontedRegistry) -> None:
 
 
 def test_the_question_itself_is_for_nginx_alone(hidden: FrontedRegistry) -> None:
-    assert hidden.http.get(MAY_READ, headers=hidden.token()).status_code == 404
-    assert hidden.direct.get(MAY_READ).status_code == 403
-    answer = hidden.direct.get(MAY_READ, headers=hidden.token())
+    assert hidden.http.get(MAY_READ_AT, headers=hidden.token()).status_code == 404
+    assert hidden.direct.get(MAY_READ_AT).status_code == 403
+    answer = hidden.direct.get(MAY_READ_AT, headers=hidden.token())
     assert (answer.status_code, answer.content) == (204, b"")
 
 

@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 
 from asgi_server import AsgiServer
 from cargo_client import put_crate
-from packledger.api.mounts import Access
-from packledger.server.http.app import build_app
+from packledger.api.http.errors import ErrorAnswers
+from packledger.api.http.middleware import PrivateReads, RequestIds, Requests
+from packledger.api.http.routing import Mounts
+from packledger.api.mounts import Access, ErrorFormat, Mount, MountTable
+from packledger.api.npm.root import NpmRoot
+from packledger.api.web.site import Site
+from packledger.server.http.app import build_context
 from packledger.server.settings.settings import Settings
 from raw_http import exchange, request
 from respelled import respelled
@@ -117,7 +122,13 @@ async def _sink(req: Any, resp: Any, **params: Any) -> None:
 
 def test_a_route_or_sink_that_names_no_access_is_closed(closed: RunningRegistry) -> None:
     where = Settings(data=str(closed.data), public_url="http://127.0.0.1:1", private=True)
-    app: Any = build_app(where)
+    context = build_context(where)
+    site = Site(context)
+    gate = PrivateReads(context.authenticator, site.sessions, "/login")
+    table = MountTable(Mount(at, ErrorFormat.PLAIN) for at in ("/new", "/deep", "/open"))
+    app = Mounts([Requests(RequestIds())], gate, NpmRoot(""), table)
+    app.bodies = context.bodies
+    ErrorAnswers(context.registry.public_url, site.answer_error).install(app)
     app.add_route("/new", _Everything())
     app.add_sink(_sink, "/deep")
     app.add_route("/open", _Everything(), access=Access.OPEN)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import falcon.inspect
 
-from packledger.api.mounts import HeadRouter
+from packledger.api.http.routing import HeadRouter
 from packledger.server.http.app import build_app
 from packledger.server.settings.settings import Settings
 
@@ -35,7 +35,9 @@ _ABOUT_NAMED = ["npm", "-", "package", PACKAGE]
 
 
 # What begins like this is answered by a sink: all of npm, or what of it can be read.
-_SINKS = {"/npm": "", "/as-of": "/as-of/9"}
+_SINKS = {"/npm": "", "/as": "/as-of/9"}
+NOTHING = "/"
+"""The sink of whatever nothing else answers."""
 
 falcon.inspect.register_router(HeadRouter)(falcon.inspect.inspect_compiled_router)
 
@@ -51,6 +53,8 @@ def routes_of(data: Path) -> list[Route]:
     app: Any = build_app(Settings(data=str(data), public_url="http://127.0.0.1:1", private=True))
     found = {*_falcon_routes(app), *_npm_routes()}
     for sink in falcon.inspect.inspect_sinks(app):
+        if sink.prefix == NOTHING:
+            continue
         (view,) = {view for start, view in _SINKS.items() if sink.prefix.startswith(start)}
         found |= {Route("GET", view + path) for method, path in _npm_routes() if method == "GET"}
     return sorted(found)
