@@ -36,7 +36,8 @@ from packledger.commands.cargo.upload import CrateUpload
 from packledger.domain.accounts.permissions import Identity
 from packledger.eventstore.log import Log
 from packledger.eventstore.sqlite.store import SQLiteStore
-from packledger.projections.board import PROJECTIONS, Board
+from packledger.projections.board import Board
+from packledger.projections.catalogue import on_every_node
 from packledger.server import wiring
 from packledger.server.settings.settings import Settings
 from postgres_server import PostgresServer
@@ -146,8 +147,8 @@ def _position(node: Node) -> int:
     if not path.exists():
         return 0
     with closing(Board(path)) as board:
-        ready = all(map(board.readable, PROJECTIONS))
-        return min(map(board.position, PROJECTIONS)) if ready else 0
+        ready = all(map(board.readable, on_every_node()))
+        return min(map(board.position, on_every_node())) if ready else 0
 
 
 def fill(database: str, events: int, folder: Path) -> None:

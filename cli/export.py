@@ -9,8 +9,7 @@ from packledger.audit.past.export import export as write
 from packledger.audit.past.packages import Moments
 from packledger.cli.options import common
 from packledger.cli.progress import shown_progress
-from packledger.projections.board import LOG_TILES
-from packledger.projections.log_tiles.fold import last_not_later
+from packledger.projections.log_tiles.fold import LOG_TILES, last_not_later
 from packledger.server import wiring
 from packledger.server.settings.settings import Settings
 from packledger.server.wiring import opened

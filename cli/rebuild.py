@@ -10,8 +10,9 @@ import msgspec
 
 from packledger.cli.options import common
 from packledger.cli.progress import shown_progress
-from packledger.projections.board import PROJECTIONS, STATIC_TREE
+from packledger.projections import catalogue
 from packledger.projections.rebuild import Outcome
+from packledger.projections.static_tree.fold import STATIC_TREE
 from packledger.server import wiring
 from packledger.server.processes.rebuilding import rebuild_in_processes
 from packledger.server.settings.settings import Settings
@@ -21,7 +22,7 @@ SHOWN_DIFFERENCES = 20
 
 
 @click.command()
-@click.argument("projections", nargs=-1, type=click.Choice((*PROJECTIONS, STATIC_TREE)))
+@click.argument("projections", nargs=-1, type=click.Choice([row.name for row in catalogue.rows()]))
 @click.option("--check", is_flag=True, help="Only compare; exit 1 and list what differs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each projection.")
 @common

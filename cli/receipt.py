@@ -7,7 +7,7 @@ import click
 
 from packledger.audit.translog.published import PublishedLog
 from packledger.cli.options import SUBJECT, Subject, common
-from packledger.projections.board import LOG_TILES
+from packledger.projections.log_tiles.fold import LOG_TILES
 from packledger.server import wiring
 from packledger.server.settings.settings import Settings
 from packledger.server.wiring import opened

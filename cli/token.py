@@ -9,8 +9,8 @@ from packledger.commands import tokens
 from packledger.commands.tokens import TokenWish
 from packledger.domain.accounts.permissions import OPERATOR, SCOPES
 from packledger.domain.errors import NotFound
+from packledger.projections.accounts.fold import ACCOUNTS
 from packledger.projections.accounts.reads import token_by_id, tokens_of
-from packledger.projections.board import ACCOUNTS
 from packledger.server import wiring
 from packledger.server.settings.settings import Settings
 from packledger.server.wiring import opened

@@ -7,8 +7,8 @@ from packledger.cli.options import Commands, Data, common, read_password, taking
 from packledger.commands import accounts
 from packledger.commands.registry import Registry
 from packledger.domain.accounts.account import ROLES
+from packledger.projections.accounts.fold import ACCOUNTS
 from packledger.projections.accounts.reads import AccountRow, all_accounts
-from packledger.projections.board import ACCOUNTS
 from packledger.server import wiring
 from packledger.server.settings.settings import Settings
 from packledger.server.wiring import opened

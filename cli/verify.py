@@ -20,14 +20,16 @@ from packledger.cli.progress import bars
 from packledger.cli.rebuild import rebuild_shown
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.mapper import UnknownEvent
-from packledger.projections.board import LOG_TILES, STATIC_TREE
+from packledger.projections import catalogue
+from packledger.projections.catalogue import row_of
 from packledger.projections.generation import Generations
+from packledger.projections.log_tiles.fold import LOG_TILES
 from packledger.projections.static_tree.check import wrong_files
+from packledger.projections.static_tree.fold import STATIC_TREE
 from packledger.server import wiring
-from packledger.server.processes.rebuilding import WEIGHTS, groups_of, in_processes
+from packledger.server.processes.rebuilding import groups_of, in_processes
 from packledger.server.processes.verifying import (
     CORES,
-    KINDS,
     Looked,
     check_blobs,
     check_log,
@@ -39,7 +41,7 @@ from packledger.server.wiring import opened
 
 MANY_EVENTS = 20_000
 """From here on, starting processes costs less than they save."""
-_WEIGHTS = {**WEIGHTS, LOG_TILES: 13}
+_WEIGHT_OF_LOG = 13
 """As of a rebuild; beside the tiles the event store is checked, and the rules are replayed."""
 Task = tuple[Callable[..., Part], tuple[Any, ...]]
 
@@ -114,7 +116,8 @@ def verify_all(
     first, sound, position = _look(settings)
     models = [] if since else [name for name in sound if name != LOG_TILES]
     tasks: list[Task] = []
-    for group in groups_of([LOG_TILES, *models], CORES, _WEIGHTS):
+    weights = {**catalogue.weights(), LOG_TILES: _WEIGHT_OF_LOG}
+    for group in groups_of([LOG_TILES, *models], CORES, weights):
         names = [name for name in group if name != LOG_TILES]
         if LOG_TILES in group:  # which stands for the log itself
             looked = Looked(since, LOG_TILES in sound, admins, kept)
@@ -151,7 +154,7 @@ def _look(settings: Settings) -> tuple[Part, list[str], int]:
             click.echo("no read model was built yet, as after a restore: building them", err=True)
             with suppress(Unavailable, UnknownEvent):
                 rebuild_shown(settings, names)
-        kinds = [KINDS[name]() for name in names]
+        kinds = [row_of(name).kind() for name in names]
         part.add(look_at(places_of(settings).read, kinds, position))
         if not part.faults:
             with suppress(Unavailable, UnknownEvent):  # another part describes a damaged log

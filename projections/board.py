@@ -11,28 +11,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-SPARSE_INDEX = "sparse-index"
-PACKUMENTS = "packuments"
-SEARCH = "search"
-ACCOUNTS = "accounts"
-PAGES = "pages"
-LOG_TILES = "log-tiles"
-PROJECTIONS = (SPARSE_INDEX, PACKUMENTS, SEARCH, ACCOUNTS, PAGES, LOG_TILES)
-"""Every projection that each node has, in the order of their slots."""
-STATIC_TREE = "static-tree"
-"""Of a node with the setting `static_tree`; on others its state stays `ABSENT`."""
-_SLOTS = (*PROJECTIONS, STATIC_TREE)
-"""Only ever appended to."""
+from packledger.projections import catalogue
 
 ABSENT, RUNNING, FAILED, BUILDING = 0, 1, 2, 3
-"""BUILDING: the live generation was not up to date yet since the start, so nothing is read from it:
-cargo would take the 404 of half an index for "no such crate"."""
+"""ABSENT: of a projection that needs a setting, this node has none. BUILDING: the live generation
+was not up to date yet since the start, so nothing is read from it: cargo would take the 404 of half
+an index for "no such crate"."""
 HEARTBEAT_LATE_S = 2.0
 """A projector that has been silent for this long is taken to be down, and nobody waits for it."""
 
-_HEARTBEAT, _FEED_SILENT, _OVERDUE, _DAMAGED, _FIRST, _PER_PROJECTION = 0, 1, 2, 3, 8, 8
+SLOTS = 512
+FIRST_SLOT, SLOTS_EACH = 8, 8
+"""Those before are the board's own, the others the projections', as `catalogue` deals them."""
+_HEARTBEAT, _FEED_SILENT, _OVERDUE, _DAMAGED = 0, 1, 2, 3
 _POSITION, _GENERATION, _STATE = 0, 1, 2
-_SIZE_BYTES = 4096
+_SIZE_BYTES = 8 * SLOTS
 
 
 class Board:
@@ -49,6 +42,8 @@ class Board:
             os.close(fd)
         self._slots = memoryview(self._map).cast("Q")
         self._clock_s = clock_s
+        self._first = {row.name: row.slot for row in catalogue.rows()}
+        self._on_every_node = catalogue.on_every_node()
 
     def close(self) -> None:
         """Unmap the file."""
@@ -70,7 +65,7 @@ class Board:
     def set_unreadable(self) -> None:
         """Have nothing read until the projector, which is not there, has come and caught up."""
         self._slots[_DAMAGED] = 0
-        for projection in PROJECTIONS:
+        for projection in self._on_every_node:
             self.set_state(projection, BUILDING)
 
     def projector_lives(self) -> bool:
@@ -103,35 +98,39 @@ class Board:
 
     def position(self, projection: str) -> int:
         """Return the last position that a projection has committed."""
-        return self._slots[_slot(projection, _POSITION)]
+        return self._slots[self._first[projection] + _POSITION]
 
     def set_position(self, projection: str, position: int) -> None:
         """Say that a projection committed up to a position."""
-        self._slots[_slot(projection, _POSITION)] = position
+        self._slots[self._first[projection] + _POSITION] = position
 
     def generation(self, projection: str) -> int:
         """Return a number that changes whenever a projection's files are swapped."""
-        return self._slots[_slot(projection, _GENERATION)]
+        return self._slots[self._first[projection] + _GENERATION]
 
     def set_generation(self, projection: str, generation: int) -> None:
         """Say which generation of a projection is live."""
-        self._slots[_slot(projection, _GENERATION)] = generation
+        self._slots[self._first[projection] + _GENERATION] = generation
 
     def failed(self, projection: str) -> bool:
         """Return whether a projection stopped at an event that it cannot apply."""
-        return self._slots[_slot(projection, _STATE)] == FAILED
+        return self._slots[self._first[projection] + _STATE] == FAILED
 
     def readable(self, projection: str) -> bool:
         """Return whether a projection's live generation has been up to date since the start."""
-        return self._slots[_slot(projection, _STATE)] in {RUNNING, FAILED}
+        return self._slots[self._first[projection] + _STATE] in {RUNNING, FAILED}
 
     def set_state(self, projection: str, state: int) -> None:
         """Say that a projection is `RUNNING`, `FAILED` or `BUILDING`."""
-        self._slots[_slot(projection, _STATE)] = state
+        self._slots[self._first[projection] + _STATE] = state
 
     def present(self) -> tuple[str, ...]:
         """Return the projections that this node has."""
-        return PROJECTIONS if self._slots[_TREE_STATE] == ABSENT else _SLOTS
+        return tuple(
+            name
+            for name, first in self._first.items()
+            if name in self._on_every_node or self._slots[first + _STATE] != ABSENT
+        )
 
     def waiting_for(self, position: int) -> list[str]:
         """Return the healthy projections that have not reached a position."""
@@ -140,10 +139,3 @@ class Board:
             for name in self.present()
             if self.position(name) < position and not self.failed(name)
         ]
-
-
-def _slot(projection: str, field: int) -> int:
-    return _FIRST + _SLOTS.index(projection) * _PER_PROJECTION + field
-
-
-_TREE_STATE = _slot(STATIC_TREE, _STATE)

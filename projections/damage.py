@@ -11,9 +11,8 @@ from pathlib import Path
 
 from packledger.eventstore.log import Log
 from packledger.eventstore.mapper import UnknownEvent
-from packledger.projections.board import LOG_TILES
 from packledger.projections.generation import Generations, database_uri
-from packledger.projections.log_tiles.fold import size_of, tile_of
+from packledger.projections.log_tiles.fold import LOG_TILES, size_of, tile_of
 from packledger.projections.log_tiles.form import entry_of
 from packledger.projections.log_tiles.merkle import HASH_BYTES, TILE_WIDTH, leaf_hash
 

@@ -2,10 +2,13 @@
 
 import sqlite3
 import threading
+from typing import TYPE_CHECKING
 
 from packledger.domain.errors import Unavailable
-from packledger.projections.board import Board
 from packledger.projections.generation import Generations, database_uri
+
+if TYPE_CHECKING:  # the board knows every projection, and some of these read others
+    from packledger.projections.board import Board
 
 CACHE_KIB = 256
 """Per connection (SQLite's default is 2 MiB): every thread has one for each projection, and the
@@ -16,7 +19,7 @@ class ModelReader:
     """Read-only connections to one projection's live generation, one for each thread."""
 
     def __init__(
-        self, generations: Generations, board: Board, projection: str, schema: int
+        self, generations: Generations, board: "Board", projection: str, schema: int
     ) -> None:
         self._generations, self._board = generations, board
         self.projection, self._schema = projection, schema

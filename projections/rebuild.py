@@ -10,7 +10,7 @@ import msgspec
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.damaged_log import misfits_as_damage
 from packledger.feeds.feed import Feed
-from packledger.projections.board import RUNNING, STATIC_TREE, Board
+from packledger.projections.board import RUNNING, Board
 from packledger.projections.comparison import (
     differences,
     digest_of,
@@ -20,6 +20,7 @@ from packledger.projections.comparison import (
 from packledger.projections.damage import open_live
 from packledger.projections.generation import Generations
 from packledger.projections.read_model import Projection, ReadModel
+from packledger.projections.static_tree.fold import STATIC_TREE
 
 PAGE_EVENTS = 250
 """With what is made of them they fit the cache of a core: 2,000 cost a twentieth more."""

@@ -20,14 +20,11 @@ from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.log import Log
 from packledger.eventstore.snapshot_key import snapshot_key
-from packledger.projections import damage
-from packledger.projections.accounts.fold import Accounts
-from packledger.projections.board import ABSENT, PROJECTIONS, STATIC_TREE, Board
+from packledger.projections import catalogue, damage
+from packledger.projections.board import ABSENT, Board
+from packledger.projections.catalogue import Row, on_every_node, row_of
 from packledger.projections.generation import Generations
-from packledger.projections.log_tiles.fold import LogTiles
 from packledger.projections.model_reader import ModelReader
-from packledger.projections.packuments.fold import Packuments
-from packledger.projections.pages.fold import Pages
 from packledger.projections.projector import Projector
 from packledger.projections.read_model import Projection
 from packledger.projections.rebuild import (
@@ -38,26 +35,23 @@ from packledger.projections.rebuild import (
     rebuild_all,
     stamp_of,
 )
-from packledger.projections.search.fold import Search
-from packledger.projections.sparse_index.fold import SparseIndex
 from packledger.projections.sparse_index.form import index_config
 from packledger.projections.static_tree.check import wrong_files
 from packledger.projections.static_tree.files import StaticFiles
-from packledger.projections.static_tree.fold import StaticTree
+from packledger.projections.static_tree.fold import STATIC_TREE, StaticTree
 from packledger.projections.static_tree.sources import sources_of
 from packledger.projections.static_tree.writer import StaticWriter
 from packledger.server.settings.settings import Settings
 from packledger.server.stores import Places, open_store, opened_feed, places_of
 
-ALL_PROJECTIONS: dict[str, type[Projection]] = {
-    kind.name: kind for kind in (SparseIndex, Packuments, Search, Accounts, Pages, LogTiles)
-}
-_KINDS: dict[str, type[Projection]] = {**ALL_PROJECTIONS, STATIC_TREE: StaticTree}
-
 
 def projections_of(settings: Settings) -> tuple[str, ...]:
     """Return the names of the projections that a node has."""
-    return (*PROJECTIONS, STATIC_TREE) if settings.static_tree else PROJECTIONS
+    return tuple(row.name for row in catalogue.rows() if _has(settings, row))
+
+
+def _has(settings: Settings, row: Row) -> bool:
+    return not row.setting or bool(getattr(settings, row.setting))
 
 
 def open_registry(settings: Settings, *, create: bool) -> Registry:
@@ -133,24 +127,28 @@ def close_registry(registry: Registry) -> None:
 
 def open_reader(settings: Settings, board: Board, projection: str) -> ModelReader:
     """Open the read side of one projection."""
-    kind = _KINDS[projection]
     generations = Generations(Places(Path(settings.data)).read, projection)
-    return ModelReader(generations, board, kind.name, kind.schema)
+    return ModelReader(generations, board, projection, row_of(projection).kind.schema)
 
 
 @contextmanager
 def opened_projector(settings: Settings) -> Iterator[Projector]:
     """Give the projector of every projection; one that reads Kafka needs no other store."""
     places = places_of(settings)
-    projections: list[Projection] = [kind() for kind in ALL_PROJECTIONS.values()]
     with closing(Board(places.board)) as board, opened_feed(settings) as feed:
-        if settings.static_tree:
-            # First: whoever waits for the others finds it on the board.
-            projections.insert(0, StaticTree(_static_files(settings)))
-        else:
-            board.set_state(STATIC_TREE, ABSENT)
+        # Those with a setting first: whoever waits for the others finds them on the board.
+        rows = sorted(catalogue.rows(), key=lambda row: not row.setting)
+        for row in rows:
+            if not _has(settings, row):
+                board.set_state(row.name, ABSENT)
+        projections = [_followed(settings, row) for row in rows if _has(settings, row)]
         with closing(Projector(feed, projections, places.read, board)) as projector:
             yield projector
+
+
+def _followed(settings: Settings, row: Row) -> Projection:
+    """Return a projection that follows the log; a replay of it changes nothing beside its own."""
+    return StaticTree(_static_files(settings)) if row.kind is StaticTree else row.kind()
 
 
 @contextmanager
@@ -214,16 +212,14 @@ def log_key(settings: Settings) -> VerifierKey | None:
 def is_stale(settings: Settings, projection: str) -> bool:
     """Return whether a projection's live generation is of another schema or renderer than ours."""
     generations = Generations(Places(Path(settings.data)).read, projection)
-    return generations.live() > 0 and stamp_of(generations) != (
-        _KINDS[projection].schema,
-        _KINDS[projection].renderer,
-    )
+    kind = row_of(projection).kind
+    return generations.live() > 0 and stamp_of(generations) != (kind.schema, kind.renderer)
 
 
 def never_built(settings: Settings) -> list[str]:
     """Return the projections whose read models were never up to date."""
     root = places_of(settings).read
-    return [name for name in PROJECTIONS if not is_built(Generations(root, name))]
+    return [name for name in on_every_node() if not is_built(Generations(root, name))]
 
 
 def length_of_log(settings: Settings) -> int:
@@ -259,7 +255,7 @@ def run_rebuilds(
     with opened_feed(settings) as feed:
         return rebuild_all(
             feed,
-            [_KINDS[name]() for name in projections],
+            [row_of(name).kind() for name in projections],
             Places(Path(settings.data)).read,
             registry.board,
             check=check,

@@ -18,7 +18,7 @@ from packledger.audit.checks.leaves import ReadableLog
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Recorded
 from packledger.eventstore.mapper import UnknownEvent
-from packledger.projections.board import STATIC_TREE
+from packledger.projections.catalogue import row_of
 from packledger.projections.comparison import (
     differences,
     indexes_that_differ,
@@ -29,19 +29,11 @@ from packledger.projections.damage import damage_of, open_live
 from packledger.projections.generation import Generations
 from packledger.projections.read_model import Projection, ReadModel
 from packledger.projections.rebuild import PAGE_EVENTS
+from packledger.projections.static_tree.fold import STATIC_TREE
 
 SHOWN_KEYS = 5
 FTS5_INDEX = ("data", "idx", "docsize", "config")
 """The tables of a full-text index, behind its name. Source: https://www.sqlite.org/fts5.html"""
-AFFECTS = {
-    "sparse-index": "cargo: which versions there are, and their digests",
-    "packuments": "npm, pnpm, yarn and bun: which versions there are, and their digests",
-    "search": "what a search finds",
-    "accounts": "who may log in and publish",
-    "pages": "what people read about packages",
-    "log-tiles": "auditors, receipts, and views of the past",
-    STATIC_TREE: "what nginx answers with in our place",
-}
 Progress = Callable[[int, int], None]
 """Called with (position reached, position wanted)."""
 
@@ -104,7 +96,9 @@ def _tables(db: sqlite3.Connection) -> set[tuple[str, str]]:
 
 def fault_of(name: str, what: str) -> Fault:
     """Return the fault of a read model."""
-    return Fault(f"the read model `{name}` {what}", AFFECTS[name], f"packledger rebuild {name}")
+    return Fault(
+        f"the read model `{name}` {what}", row_of(name).affects, f"packledger rebuild {name}"
+    )
 
 
 class Replays:

@@ -16,7 +16,7 @@ from packledger.audit.translog.notes import BadNote, parse_note
 from packledger.audit.translog.tile_paths import tile_path
 from packledger.domain.errors import Invalid, Unavailable
 from packledger.eventstore.checkpoints import CheckpointRow
-from packledger.projections.board import LOG_TILES
+from packledger.projections.log_tiles.fold import LOG_TILES
 
 TIMEOUT_S = 10.0
 LOOK_S = 1.0

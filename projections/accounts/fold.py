@@ -17,8 +17,8 @@ from packledger.domain.events.accounts import (
     TokenRevoked,
 )
 from packledger.feeds.feed import Recorded
-from packledger.projections.board import ACCOUNTS
 
+ACCOUNTS = "accounts"
 _OF_ACCOUNTS = frozenset(
     {
         AccountRegistered,

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
 from packledger.feeds.feed import Recorded
-from packledger.projections.board import LOG_TILES
 from packledger.projections.log_tiles.form import entries_in, entry_of, framed, time_of
 from packledger.projections.log_tiles.merkle import (
     HASH_BYTES,
@@ -20,6 +19,7 @@ from packledger.projections.log_tiles.merkle import (
     leaf_hash,
 )
 
+LOG_TILES = "log-tiles"
 _INSERT_EDGE = "INSERT INTO edge VALUES (?, ?, ?, ?, ?)"
 
 

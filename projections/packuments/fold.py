@@ -33,7 +33,6 @@ from packledger.domain.events.npm import (
 from packledger.domain.events.registry import RegistryConfigured, SigningKeyAdded, SigningKeyRetired
 from packledger.domain.npm.package import LATEST
 from packledger.feeds.feed import Recorded
-from packledger.projections.board import PACKUMENTS
 from packledger.projections.heads import FragmentProjection, Heads
 from packledger.projections.packuments.form import (
     PackumentHead,
@@ -45,6 +44,7 @@ from packledger.projections.packuments.form import (
 )
 from packledger.projections.packuments.reads import public_url_of, signing_keys_of
 
+PACKUMENTS = "packuments"
 _OF_NPM = frozenset(
     kind for tag, kind in EVENTS.items() if tag.startswith("npm.") and kind is not NpmRegistered
 )

@@ -32,13 +32,13 @@ from packledger.domain.events.npm import (
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
 )
-from packledger.projections.board import PAGES
 from packledger.projections.heads import Folds, FragmentProjection, Heads
 from packledger.projections.pages.form import crate_details, npm_details
 
 LISTED, YANKED, UNPUBLISHED = 0, 1, 2
 _encode = msgspec.json.Encoder().encode
 
+PAGES = "pages"
 Row = tuple[int, str, str, str, str, int, str, int, str, bytes]
 
 

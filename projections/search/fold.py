@@ -33,10 +33,10 @@ from packledger.domain.events.npm import (
 from packledger.domain.events.registry import DownloadsCounted
 from packledger.domain.npm.package import LATEST, highest
 from packledger.feeds.feed import Recorded
-from packledger.projections.board import SEARCH
 from packledger.projections.heads import Folds, FragmentProjection, Heads
 from packledger.projections.search.form import Summary, crate_summary, npm_summary, read_summary
 
+SEARCH = "search"
 WRITTEN_TOGETHER = 1_000
 """Documents, each of about 1 KB: a rebuild writes all of them in one flush."""
 

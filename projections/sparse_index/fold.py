@@ -23,10 +23,10 @@ from packledger.domain.events.cargo import (
 )
 from packledger.domain.events.event import Event
 from packledger.feeds.feed import Recorded
-from packledger.projections.board import SPARSE_INDEX
 from packledger.projections.heads import FragmentProjection, Heads
 from packledger.projections.sparse_index.form import index_file, render_entry
 
+SPARSE_INDEX = "sparse-index"
 _OF_CRATES = frozenset(kind for tag, kind in EVENTS.items() if tag.startswith("crate."))
 """What moves a crate's revision. `isinstance` costs ten times as much where the answer is no."""
 

@@ -18,11 +18,11 @@ from packledger.domain.events.event import Event
 from packledger.domain.events.npm import NpmRegistered
 from packledger.domain.events.registry import RegistryConfigured
 from packledger.feeds.feed import Recorded
-from packledger.projections.board import STATIC_TREE
 from packledger.projections.packuments.fold import package_changed_by
 from packledger.projections.sparse_index.fold import crate_changed_by
 from packledger.projections.static_tree.files import StaticFiles
 
+STATIC_TREE = "static-tree"
 _Row = tuple[str, str, int, int]
 _CHANGE = (
     "INSERT INTO documents (kind, name, revision, seconds, dirty) VALUES (?, ?, ?, ?, 1)"

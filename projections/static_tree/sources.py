@@ -8,12 +8,13 @@ import msgspec
 
 from packledger.domain.ecosystems import CARGO, NPM
 from packledger.eventstore.blobs.store import BlobStore
-from packledger.projections.board import PACKUMENTS, SPARSE_INDEX
 from packledger.projections.documents import Revision
 from packledger.projections.generation import Generations, database_uri
 from packledger.projections.model_reader import ModelReader
 from packledger.projections.packuments import reads as packument_reads
+from packledger.projections.packuments.fold import PACKUMENTS
 from packledger.projections.sparse_index import fold as sparse_index
+from packledger.projections.sparse_index.fold import SPARSE_INDEX
 from packledger.projections.static_tree.files import paths_of
 
 BATCH = 16

@@ -14,10 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from packledger.domain.errors import RegistryError
-from packledger.projections.board import STATIC_TREE, Board
+from packledger.projections.board import Board
 from packledger.projections.documents import render
 from packledger.projections.generation import Generations
 from packledger.projections.static_tree.files import CONFIG, FormFile, StaticFiles
+from packledger.projections.static_tree.fold import STATIC_TREE
 from packledger.projections.static_tree.sources import Row, Source, opened_tree, rows_where
 
 INTERVAL_S = 0.05

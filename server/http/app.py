@@ -15,18 +15,16 @@ from packledger.api.hot_reads import App
 from packledger.api.http.body_budget import BodyBudget
 from packledger.api.http.pools import Pool
 from packledger.commands.download_counting import DownloadCounter
-from packledger.projections.board import (
-    ACCOUNTS,
-    LOG_TILES,
-    PACKUMENTS,
-    PAGES,
-    SEARCH,
-    SPARSE_INDEX,
-)
+from packledger.projections.accounts.fold import ACCOUNTS
 from packledger.projections.documents import Documents
+from packledger.projections.log_tiles.fold import LOG_TILES
 from packledger.projections.packuments import reads as packument_reads
+from packledger.projections.packuments.fold import PACKUMENTS
 from packledger.projections.packuments.form import at_root
+from packledger.projections.pages.fold import PAGES
+from packledger.projections.search.fold import SEARCH
 from packledger.projections.sparse_index import fold as sparse_index
+from packledger.projections.sparse_index.fold import SPARSE_INDEX
 from packledger.server import wiring
 from packledger.server.settings.settings import Settings
 from packledger.server.stores import node_of, places_of

@@ -15,7 +15,8 @@ from packledger.audit.translog.witness import parse_witness
 from packledger.domain.errors import Conflict, NotFound, Unavailable
 from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.log import Log
-from packledger.projections.board import LOG_TILES, Board
+from packledger.projections.board import Board
+from packledger.projections.log_tiles.fold import LOG_TILES
 from packledger.projections.model_reader import ModelReader
 from packledger.server import wiring
 from packledger.server.processes.supervisor import Child, StopAsked

@@ -24,18 +24,16 @@ from packledger.audit.translog.keys import LogKeys
 from packledger.commands.npm.signing import BadSigningKey, check_key
 from packledger.commands.registry import Registry
 from packledger.eventstore.log import Recorded
-from packledger.projections.board import LOG_TILES, STATIC_TREE
+from packledger.projections.catalogue import row_of
 from packledger.projections.damage import open_live
 from packledger.projections.generation import Generations
-from packledger.projections.static_tree.fold import StaticTree
-from packledger.server import wiring
+from packledger.projections.log_tiles.fold import LOG_TILES
 from packledger.server.settings.settings import Settings
 from packledger.server.stores import places_of
 from packledger.server.wiring import opened
 
 Progress = Callable[[int, int], None]
 CORES = os.cpu_count() or 1
-KINDS = {**wiring.ALL_PROJECTIONS, STATIC_TREE: StaticTree}
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -118,7 +116,7 @@ def check_models(settings: Settings, names: Sequence[str], progress: Progress) -
 @contextmanager
 def _replays(settings: Settings, names: Sequence[str]) -> Iterator[Replays]:
     places = places_of(settings)
-    models = [KINDS[name]() for name in names]
+    models = [row_of(name).kind() for name in names]
     with (
         tempfile.TemporaryDirectory(prefix="verify-", dir=places.run) as scratch,
         closing(Replays(models, places.read, Path(scratch))) as replays,

@@ -32,7 +32,7 @@ from packledger.domain.events.npm import (
     NpmStarred,
     NpmVersionPublished,
 )
-from packledger.projections.board import PACKUMENTS
+from packledger.projections.packuments.fold import PACKUMENTS
 from packledger.projections.packuments.reads import starred_by
 from packledger.server.http.app import build_context
 from routes import PACKAGE, routes_of

@@ -20,8 +20,7 @@ from packledger.audit.translog.proofs import Tree, check_consistency
 from packledger.audit.translog.signer import OwnTiles, Signer
 from packledger.domain.errors import Conflict, NotFound, Unavailable
 from packledger.eventstore.checkpoints import CheckpointRow, Checkpoints
-from packledger.projections.board import LOG_TILES
-from packledger.projections.log_tiles.fold import LogTiles, tile_of
+from packledger.projections.log_tiles.fold import LOG_TILES, LogTiles, tile_of
 from packledger.projections.log_tiles.merkle import EMPTY_ROOT
 from packledger.projections.read_model import ReadModel
 from small_registry import ADMIN, SmallRegistry, memory_folder

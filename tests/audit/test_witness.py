@@ -29,8 +29,7 @@ from packledger.audit.translog.proofs import Tree
 from packledger.audit.translog.receipts import parse_receipt, verify_receipt
 from packledger.audit.translog.signer import OwnTiles, Signer
 from packledger.audit.translog.witness import NotWitnessed, Witness, parse_witness
-from packledger.projections.board import LOG_TILES
-from packledger.projections.log_tiles.fold import size_of, tile_of
+from packledger.projections.log_tiles.fold import LOG_TILES, size_of, tile_of
 from packledger.server import wiring
 from served_log import ServedLog
 from small_registry import memory_folder

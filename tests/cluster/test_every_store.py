@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from packledger.eventstore import credentials
 from packledger.eventstore.log import Recorded
-from packledger.projections.board import PROJECTIONS
+from packledger.projections.catalogue import on_every_node
 from postgres_server import PostgresServer
 from registry_machine import SEEDS, Registry
 from relayed import RelayedFeed
@@ -102,7 +102,7 @@ class Both(RuleBasedStateMachine):
     def restart_projector(self, seed: int) -> None:
         self.each(lambda one: one.restart_projector(seed))
 
-    @rule(seed=SEEDS, projection=st.sampled_from(PROJECTIONS))
+    @rule(seed=SEEDS, projection=st.sampled_from(on_every_node()))
     def rebuild(self, seed: int, projection: str) -> None:
         self.each(lambda one: one.rebuild(seed, projection))
 

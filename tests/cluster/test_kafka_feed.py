@@ -27,12 +27,12 @@ from packledger.feeds.kafka_record import NO_LINK, next_link, to_record
 from packledger.feeds.relay import Relay
 from packledger.feeds.store_feed import StoreFeed
 from packledger.projections import projector as projector_module
-from packledger.projections.board import HEARTBEAT_LATE_S, PROJECTIONS, Board
+from packledger.projections.board import HEARTBEAT_LATE_S, Board
+from packledger.projections.catalogue import on_every_node, row_of
 from packledger.projections.generation import Generations
 from packledger.projections.projector import Projector
 from packledger.projections.rebuild import rebuild
 from packledger.projections.sparse_index.fold import SparseIndex
-from packledger.server import wiring
 from relayed import arriving, committed, relay_all
 from small_logs import ListFeed, owners_come
 from small_registry import SmallRegistry, documents_in, memory_folder
@@ -309,7 +309,7 @@ class OneNode:
 
     def open(self) -> None:
         self.feed = KafkaFeed(self.address)
-        kinds = [kind() for kind in wiring.ALL_PROJECTIONS.values()]
+        kinds = [row_of(name).kind() for name in on_every_node()]
         self.projector = Projector(self.feed, kinds, self.root, self.board)
 
     def shut(self) -> None:
@@ -323,7 +323,7 @@ class OneNode:
             assert time.monotonic() < deadline_s
 
     def documents(self) -> dict[str, dict[str, bytes]]:
-        models = {name: Generations(self.root, name) for name in PROJECTIONS}
+        models = {name: Generations(self.root, name) for name in on_every_node()}
         return {name: documents_in(one.model(one.live()), name) for name, one in models.items()}
 
 
@@ -392,7 +392,7 @@ def test_a_node_without_brokers_serves_nothing_and_begins_when_they_are_there(
             begun_s = time.monotonic()
             assert not node.projector.step()
             assert time.monotonic() - begun_s < HEARTBEAT_LATE_S + 1
-            assert not any(node.board.readable(name) for name in PROJECTIONS)
+            assert not any(node.board.readable(name) for name in on_every_node())
         with pytest.raises(Unavailable, match="cannot read topic"):
             rebuild(node.feed, SparseIndex(), node.root, node.board)
         assert Generations(node.root, "sparse-index").live() == 1
@@ -401,7 +401,7 @@ def test_a_node_without_brokers_serves_nothing_and_begins_when_they_are_there(
     node.address = filled.address
     node.open()
     node.catch_up()
-    assert all(node.board.readable(name) for name in PROJECTIONS)
+    assert all(node.board.readable(name) for name in on_every_node())
     assert node.documents() == filled.documents
     node.shut()
     node.board.close()

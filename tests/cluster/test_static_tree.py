@@ -19,20 +19,14 @@ from hypothesis import strategies as st
 from histories import EVERYTHING, histories, written
 from packledger.domain.errors import Unavailable
 from packledger.feeds.feed import Recorded
-from packledger.projections.board import (
-    BUILDING,
-    FAILED,
-    PROJECTIONS,
-    RUNNING,
-    STATIC_TREE,
-    Board,
-)
+from packledger.projections.board import BUILDING, FAILED, RUNNING, Board
+from packledger.projections.catalogue import on_every_node
 from packledger.projections.documents import Document
 from packledger.projections.packuments.fold import Packuments
 from packledger.projections.read_model import ReadModel
 from packledger.projections.static_tree import writer as static_writer
 from packledger.projections.static_tree.files import FormFile, StaticFiles, paths_of
-from packledger.projections.static_tree.fold import StaticTree
+from packledger.projections.static_tree.fold import STATIC_TREE, StaticTree
 from packledger.projections.static_tree.writer import StaticWriter
 from small_registry import memory_folder
 from static_node import StaticNode, documents_at
@@ -411,7 +405,7 @@ def test_a_tree_that_cannot_be_created_is_named_with_its_setting(tmp_path: Path)
 
 def test_a_node_without_a_tree_waits_for_none(tmp_path: Path) -> None:
     with closing(Board(tmp_path / "board")) as board:
-        for name in PROJECTIONS:
+        for name in on_every_node():
             board.set_position(name, 7)
         assert board.waiting_for(7) == []
         board.set_state(STATIC_TREE, BUILDING)

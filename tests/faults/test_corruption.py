@@ -15,7 +15,7 @@ from packledger.audit.checks.verify import Report
 from packledger.cli.main import main
 from packledger.cli.verify import verify_all
 from packledger.commands import accounts
-from packledger.projections.board import PROJECTIONS
+from packledger.projections.catalogue import on_every_node
 from packledger.server.processes.signing import opened_signer
 from packledger.server.settings.settings import Settings
 from small_registry import PUBLIC_URL, SmallRegistry, State, documents_in, memory_folder
@@ -63,7 +63,7 @@ class Stopped:
             assert done.exit_code == 0, done.output
 
     def documents(self) -> State:
-        return {name: documents_in(self.model(name), name) for name in PROJECTIONS}
+        return {name: documents_in(self.model(name), name) for name in on_every_node()}
 
     def model(self, name: str) -> Path:
         folder = self.data / "read" / name
@@ -109,7 +109,7 @@ def check_named_and_mended(original: Stopped, stopped: Stopped, names: set[str])
 def test_a_flipped_byte_of_a_read_model_is_named_or_changes_nothing(
     original: Stopped, data: st.DataObject
 ) -> None:
-    name = data.draw(st.sampled_from(PROJECTIONS), label="read model")
+    name = data.draw(st.sampled_from(on_every_node()), label="read model")
     with memory_folder() as folder:
         stopped = original.copied_to(folder / "copy")
         model = stopped.model(name)
@@ -124,7 +124,7 @@ def test_a_flipped_byte_of_a_read_model_is_named_or_changes_nothing(
         assert stopped.documents() == original.documents()
 
 
-@pytest.mark.parametrize("name", PROJECTIONS)
+@pytest.mark.parametrize("name", on_every_node())
 def test_a_dropped_table_is_named_and_mended(
     original: Stopped, stopped: Stopped, name: str
 ) -> None:

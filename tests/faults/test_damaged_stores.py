@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from packledger.projections.board import LOG_TILES
+from packledger.projections.log_tiles.fold import LOG_TILES
 from process_tree import ProcessTree, wait_until
 from publications import SAID_YES, Publication, bearer, cargo_publication
 

@@ -16,7 +16,8 @@ from one_fault import (
     io_error,
 )
 from packledger.domain.errors import RegistryError
-from packledger.projections.board import HEARTBEAT_LATE_S, PROJECTIONS, Board
+from packledger.projections.board import HEARTBEAT_LATE_S, Board
+from packledger.projections.catalogue import on_every_node
 from packledger.projections.generation import Generations
 from packledger.projections.projector import RETRY_S
 from packledger.projections.rebuild import rebuild
@@ -109,9 +110,9 @@ def test_a_projector_goes_on_exactly_once(
     else:
         small.reopen_projector()
     small.catch_up()
-    assert [one.position for one in small.projector.live] == [last] * len(PROJECTIONS)
-    assert not any(small.registry.board.failed(name) for name in PROJECTIONS)
-    assert all(small.registry.board.position(name) == last for name in PROJECTIONS)
+    assert [one.position for one in small.projector.live] == [last] * len(on_every_node())
+    assert not any(small.registry.board.failed(name) for name in on_every_node())
+    assert all(small.registry.board.position(name) == last for name in on_every_node())
     assert small.live_documents() == small.fresh_documents(tmp_path / "fresh")
 
 
@@ -120,7 +121,7 @@ def test_a_projector_goes_on_exactly_once(
 
 def break_new_projections(method: str) -> Break:
     def broken(fault: Fault, patch: pytest.MonkeyPatch) -> None:
-        for name in PROJECTIONS:
+        for name in on_every_node():
             kind = type(new_projection(name))
             patch.setattr(kind, method, fault.wrap(getattr(kind, method)))
 
@@ -139,7 +140,7 @@ REBUILD_STEPS: dict[str, Break] = {
 @pytest.mark.parametrize("nth", [1, 2])
 @pytest.mark.parametrize("when", WHENS)
 @pytest.mark.parametrize("step", REBUILD_STEPS)
-@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("projection", on_every_node())
 def test_a_rebuild_that_fails_leaves_what_is_served(
     small: SmallRegistry, tmp_path: Path, projection: str, step: str, when: str, nth: int
 ) -> None:
@@ -174,7 +175,7 @@ def test_an_idle_projector_finds_the_swap_that_a_killed_rebuild_told_nobody(
 ) -> None:
     fill(small)
     small.catch_up()
-    board, name = small.registry.board, PROJECTIONS[0]
+    board, name = small.registry.board, on_every_node()[0]
     before = board.generation(name)
     fault = Fault(when, io_error())
     with monkeypatch.context() as patch:
@@ -216,7 +217,7 @@ def test_a_rebuild_whose_feed_fails_can_be_repeated(small: SmallRegistry, when: 
     fill(small)
     small.catch_up()
     fault = Fault(when, disk_full())
-    name = PROJECTIONS[0]
+    name = on_every_node()[0]
     feed = small.feed
     original = feed.read
     feed.read = fault.wrap(original)  # type: ignore[method-assign]

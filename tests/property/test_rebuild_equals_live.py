@@ -14,13 +14,15 @@ from histories import histories
 from packledger.domain.events import EVENTS
 from packledger.feeds.feed import Recorded
 from packledger.projections import read_model
-from packledger.projections.board import PACKUMENTS, PROJECTIONS, SPARSE_INDEX
+from packledger.projections.catalogue import on_every_node
 from packledger.projections.comparison import (
     indexes_that_differ,
     open_beside,
     tables_that_differ,
 )
+from packledger.projections.packuments.fold import PACKUMENTS
 from packledger.projections.read_model import Gap, ReadModel
+from packledger.projections.sparse_index.fold import SPARSE_INDEX
 from small_registry import assembled, digest_in, documents_in, memory_folder, new_projection
 
 Log = list[Recorded]
@@ -51,7 +53,7 @@ def test_any_pages_repeats_and_restarts_give_the_same_documents(
     log: Log, cuts: list[int], data: st.DataObject
 ) -> None:
     with memory_folder() as folder:
-        for name in PROJECTIONS:
+        for name in on_every_node():
             path, projection = folder / f"{name}.live", new_projection(name)
             model = ReadModel(path, projection)
             for page in pages(log, cuts):
@@ -94,7 +96,7 @@ def test_rows_kept_in_memory_by_a_rebuild_change_nothing(
 ) -> None:
     with memory_folder() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(read_model, "KEEP_ROWS", keep_rows)
-        for name in PROJECTIONS:
+        for name in on_every_node():
             path = folder / f"{name}.built"
             model = ReadModel(path, new_projection(name), private=True)
             built = pages(log, cuts)
@@ -137,7 +139,7 @@ class Failing:
 @settings(max_examples=150, deadline=None)
 @given(
     log=histories(25),
-    name=st.sampled_from(PROJECTIONS),
+    name=st.sampled_from(on_every_node()),
     cuts=CUTS,
     statement=st.integers(1, 30),
     after=st.booleans(),
@@ -164,7 +166,7 @@ def test_a_crash_at_any_statement_loses_and_doubles_nothing(
         assert documents_in(path, name) == fresh(folder / "fresh", name, log)
 
 
-@pytest.mark.parametrize("name", PROJECTIONS)
+@pytest.mark.parametrize("name", on_every_node())
 @given(log=histories(40), cuts=CUTS, turns=st.lists(st.booleans(), min_size=13, max_size=13))
 @settings(max_examples=30, deadline=None)
 def test_two_writers_by_turns_give_the_same_documents(
@@ -180,7 +182,7 @@ def test_two_writers_by_turns_give_the_same_documents(
         assert documents_in(folder / "live", name) == fresh(folder / "fresh", name, log)
 
 
-@pytest.mark.parametrize("name", PROJECTIONS)
+@pytest.mark.parametrize("name", on_every_node())
 @given(log=histories(15).filter(lambda log: len(log) > 2), data=st.data())
 @settings(max_examples=10, deadline=None)
 def test_a_page_that_skips_an_event_is_refused_whole(

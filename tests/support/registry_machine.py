@@ -26,8 +26,9 @@ from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.streams import State, fold
 from packledger.eventstore.blobs.store import MissingBlob
 from packledger.eventstore.log import Recorded
-from packledger.projections.board import PROJECTIONS, SEARCH
+from packledger.projections.catalogue import on_every_node
 from packledger.projections.packuments.reads import tarball_of
+from packledger.projections.search.fold import SEARCH
 from packledger.projections.search.reads import search
 from packledger.projections.sparse_index.fold import crate_file_of
 from registry_model import (
@@ -244,7 +245,7 @@ class Registry(RuleBasedStateMachine):
         self.run_commands(seed)
         self.small.reopen_projector()
 
-    @rule(seed=SEEDS, projection=st.sampled_from(PROJECTIONS))
+    @rule(seed=SEEDS, projection=st.sampled_from(on_every_node()))
     def rebuild(self, seed: int, projection: str) -> None:
         self.run_commands(seed)
         assert self.small.rebuild(projection).differences == []
@@ -260,7 +261,7 @@ class Registry(RuleBasedStateMachine):
         self._look_at_crates()
         self._look_at_packages()
         self._look_at_search()
-        for projection in PROJECTIONS:
+        for projection in on_every_node():
             assert self.small.rebuild(projection, check=True).differences == []
 
     def _look_at_crates(self) -> None:

@@ -14,8 +14,8 @@ from packledger.domain.events.cargo import CrateVersionYanked
 from packledger.domain.streams import stream_id
 from packledger.eventstore.checkpoints import CheckpointRow
 from packledger.eventstore.mapper import StreamEvent
-from packledger.projections.board import LOG_TILES
 from packledger.projections.generation import Generations
+from packledger.projections.log_tiles.fold import LOG_TILES
 from packledger.server import wiring
 from packledger.server.http.app import build_app
 from packledger.server.processes.signing import opened_signer

@@ -25,15 +25,17 @@ from packledger.domain.accounts.actor import Actor
 from packledger.domain.accounts.permissions import Identity
 from packledger.eventstore.log import Log
 from packledger.feeds.store_feed import StoreFeed
-from packledger.projections.board import PACKUMENTS, PROJECTIONS, SPARSE_INDEX
+from packledger.projections.catalogue import on_every_node, row_of
 from packledger.projections.comparison import Digest, digest_of
 from packledger.projections.documents import Documents, etag_of
 from packledger.projections.generation import Generations
 from packledger.projections.packuments import reads as packument_reads
+from packledger.projections.packuments.fold import PACKUMENTS
 from packledger.projections.projector import Projector
 from packledger.projections.read_model import Projection, ReadModel
 from packledger.projections.rebuild import Outcome
 from packledger.projections.sparse_index import fold as sparse_index
+from packledger.projections.sparse_index.fold import SPARSE_INDEX
 from packledger.server import wiring
 from packledger.server.settings.settings import Settings
 
@@ -126,7 +128,7 @@ class SmallRegistry:
             one.signers["a key"] = signer
 
     def _open_projector(self) -> Projector:
-        kinds = [kind() for kind in wiring.ALL_PROJECTIONS.values()]
+        kinds = [new_projection(name) for name in on_every_node()]
         return Projector(self.feed, kinds, self.read_root, self.registry.board)
 
     @property
@@ -210,15 +212,15 @@ class SmallRegistry:
         return generations.model(generations.live())
 
     def live_documents(self) -> State:
-        return {name: documents_in(self.live_model(name), name) for name in PROJECTIONS}
+        return {name: documents_in(self.live_model(name), name) for name in on_every_node()}
 
     def fresh_documents(self, folder: Path) -> State:
         """What a replay of the whole log in one page gives, without any of the live machinery."""
         folder.mkdir()
         log = self.log.read(0, 1_000_000)
         state: State = {}
-        for name, kind in wiring.ALL_PROJECTIONS.items():
-            model = ReadModel(folder / f"{name}.sqlite", kind())
+        for name in on_every_node():
+            model = ReadModel(folder / f"{name}.sqlite", new_projection(name))
             model.apply(log)
             model.close()
             state[name] = documents_in(folder / f"{name}.sqlite", name)
@@ -242,7 +244,7 @@ def digest_in(path: Path) -> Digest:
 
 
 def new_projection(name: str) -> Projection:
-    return wiring.ALL_PROJECTIONS[name]()
+    return row_of(name).kind()
 
 
 def assembled(db_of_index: sqlite3.Connection, db_of_packages: sqlite3.Connection) -> Iterator[str]:

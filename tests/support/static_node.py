@@ -7,19 +7,19 @@ from typing import Any
 
 from packledger.domain.ecosystems import CARGO, NPM
 from packledger.feeds.feed import Recorded
-from packledger.projections.board import PACKUMENTS, SPARSE_INDEX, STATIC_TREE, Board
+from packledger.projections.board import Board
 from packledger.projections.generation import Generations
 from packledger.projections.model_reader import ModelReader
 from packledger.projections.packuments import reads as packument_reads
-from packledger.projections.packuments.fold import Packuments
+from packledger.projections.packuments.fold import PACKUMENTS, Packuments
 from packledger.projections.projector import Projector
 from packledger.projections.read_model import ReadModel
 from packledger.projections.rebuild import Outcome, rebuild
 from packledger.projections.sparse_index import fold as sparse_index
-from packledger.projections.sparse_index.fold import SparseIndex
+from packledger.projections.sparse_index.fold import SPARSE_INDEX, SparseIndex
 from packledger.projections.static_tree.check import wrong_files
 from packledger.projections.static_tree.files import StaticFiles, paths_of
-from packledger.projections.static_tree.fold import StaticTree
+from packledger.projections.static_tree.fold import STATIC_TREE, StaticTree
 from packledger.projections.static_tree.sources import sources_of
 from packledger.projections.static_tree.writer import StaticWriter
 from small_logs import ListFeed

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from packledger.projections.board import PROJECTIONS
+from packledger.projections.catalogue import on_every_node
 from packledger.server import wiring
 from small_registry import SmallRegistry, memory_folder
 
@@ -32,7 +32,7 @@ def test_a_log_that_was_restored_and_grew_past_the_models_is_noticed(count: int)
         other = closed_with(folder / "other", count + 2, "another")
         Path(other.settings.data, "events.sqlite").rename(Path(ours.settings.data, "events.sqlite"))
         found = wiring.set_damaged_aside(ours.settings)
-        assert found == dict.fromkeys(PROJECTIONS, "it was folded from another log")
+        assert found == dict.fromkeys(on_every_node(), "it was folded from another log")
         again = SmallRegistry(folder / "ours")
         again.catch_up()
         assert again.live_documents() == again.fresh_documents(folder / "fresh")

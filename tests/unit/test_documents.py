@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from packledger.domain.errors import Unavailable
 from packledger.projections import documents as documents_module
-from packledger.projections.board import SPARSE_INDEX
 from packledger.projections.documents import Documents, etag_of, render
 from packledger.projections.generation import Generations
 from packledger.projections.sparse_index import fold as sparse_index
+from packledger.projections.sparse_index.fold import SPARSE_INDEX
 from small_registry import SmallRegistry, memory_folder
 
 

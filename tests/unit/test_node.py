@@ -7,7 +7,8 @@ from typing import IO
 
 import pytest
 
-from packledger.projections.board import PROJECTIONS, RUNNING, Board
+from packledger.projections.board import RUNNING, Board
+from packledger.projections.catalogue import on_every_node
 from packledger.server.processes import node
 from packledger.server.settings.settings import Settings
 from packledger.server.stores import places_of
@@ -19,14 +20,14 @@ def board_of(settings: Settings) -> Board:
 
 def leave_running(settings: Settings) -> None:
     with closing(board_of(settings)) as board:
-        for name in PROJECTIONS:
+        for name in on_every_node():
             board.set_position(name, 7)
             board.set_state(name, RUNNING)
 
 
 def readable(settings: Settings) -> bool:
     with closing(board_of(settings)) as board:
-        return any(board.readable(name) for name in PROJECTIONS)
+        return any(board.readable(name) for name in on_every_node())
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
 import threading
 from contextlib import closing
 
-from packledger.projections.board import PACKUMENTS, SPARSE_INDEX
 from packledger.projections.documents import Documents
 from packledger.projections.packuments import reads as packument_reads
+from packledger.projections.packuments.fold import PACKUMENTS
 from packledger.projections.sparse_index import fold as sparse_index
+from packledger.projections.sparse_index.fold import SPARSE_INDEX
 from small_registry import SmallRegistry, memory_folder
 
 

@@ -13,7 +13,8 @@ from packledger.cli.rebuild import rebuild_shown
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.feeds.feed import Recorded
-from packledger.projections.board import PROJECTIONS, Board
+from packledger.projections.board import Board
+from packledger.projections.catalogue import on_every_node
 from packledger.projections.generation import Generations
 from packledger.projections.projector import Projector
 from packledger.projections.read_model import ReadModel
@@ -33,7 +34,9 @@ class Models:
         self.projector.catch_up()
 
     def open_projector(self) -> Projector:
-        return Projector(self.feed, [new_projection(n) for n in PROJECTIONS], self.root, self.board)
+        return Projector(
+            self.feed, [new_projection(n) for n in on_every_node()], self.root, self.board
+        )
 
     def file(self, name: str) -> Path:
         generations = Generations(self.root, name)
@@ -56,7 +59,7 @@ def models() -> Iterator[Models]:
         yield models
 
 
-@pytest.mark.parametrize("name", PROJECTIONS)
+@pytest.mark.parametrize("name", on_every_node())
 def test_a_check_of_what_nobody_touched_reports_nothing(models: Models, name: str) -> None:
     outcome = models.rebuild(name, check=True)
     assert outcome.differences == []
@@ -111,7 +114,7 @@ def test_a_row_too_many_is_named(models: Models) -> None:
     assert models.check("accounts") == ["account eve"]
 
 
-@pytest.mark.parametrize("name", PROJECTIONS)
+@pytest.mark.parametrize("name", on_every_node())
 def test_a_model_that_cannot_be_compared_is_never_called_equal(models: Models, name: str) -> None:
     with closing(sqlite3.connect(models.file(name), isolation_level=None)) as db:
         db.execute("UPDATE meta SET value = value + 1 WHERE key = 'renderer'")
@@ -122,7 +125,7 @@ def test_a_model_that_cannot_be_compared_is_never_called_equal(models: Models, n
     assert models.check(name) != []
 
 
-@pytest.mark.parametrize("name", PROJECTIONS)
+@pytest.mark.parametrize("name", on_every_node())
 def test_an_interrupted_rebuild_leaves_the_live_generation_alone(models: Models, name: str) -> None:
     class Broken(ListFeed):
         def read(self, after: int, limit: int) -> list[Recorded]:
@@ -135,7 +138,7 @@ def test_an_interrupted_rebuild_leaves_the_live_generation_alone(models: Models,
     assert models.check(name) == []
 
 
-@pytest.mark.parametrize("name", PROJECTIONS)
+@pytest.mark.parametrize("name", on_every_node())
 def test_a_feed_that_is_behind_takes_nothing_from_readers(models: Models, name: str) -> None:
     live, log = models.file(name), len(EVERYTHING)
 
@@ -157,7 +160,7 @@ def test_a_feed_that_is_behind_takes_nothing_from_readers(models: Models, name: 
     assert models.file(name) != live
 
 
-@pytest.mark.parametrize("name", PROJECTIONS)
+@pytest.mark.parametrize("name", on_every_node())
 def test_a_log_from_a_backup_is_rebuilt_although_more_is_served(models: Models, name: str) -> None:
     models.feed.length -= 1
     outcome = models.rebuild(name)
@@ -198,14 +201,14 @@ def test_a_rebuild_beside_a_working_projector_ends_equal_and_reports_nothing() -
         thread.start()
         try:
             while models.feed.length < len(log):
-                projections = [new_projection(name) for name in PROJECTIONS]
+                projections = [new_projection(name) for name in on_every_node()]
                 for outcome in rebuild_all(models.feed, projections, models.root, models.board):
                     assert outcome.differences == [], outcome
         finally:
             stopping.set()
             thread.join()
         models.projector.catch_up()
-        for name in PROJECTIONS:
+        for name in on_every_node():
             assert models.check(name) == []
             assert models.board.position(name) == len(log)
             model = ReadModel(folder / name, new_projection(name))
