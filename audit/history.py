@@ -7,10 +7,9 @@ from typing import Any
 
 import msgspec
 
-from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.errors import Invalid
 from packledger.domain.events.event import Event, tag_of
-from packledger.domain.npm.names import canonical_npm_name
+from packledger.domain.streams import ACCOUNTS, OF_ECOSYSTEM, stream_of
 from packledger.eventstore.log import Log, Recorded
 
 PAGE_EVENTS = 500
@@ -46,9 +45,6 @@ class FullEntry(Entry, frozen=True):
     event: msgspec.Raw
 
 
-_ECOSYSTEM = {"crate": "cargo", "npm": "npm", "account": "user", "token": "user"}
-
-
 def entry_of(recorded: Recorded) -> Entry:
     """Return what people see of an event."""
     return Entry(**_seen(recorded))
@@ -67,15 +63,14 @@ def full_entry_of(recorded: Recorded) -> FullEntry:
 
 def _seen(recorded: Recorded) -> dict[str, Any]:
     event: Any = recorded.event
-    kind, _, action = tag_of(type(event)).partition(".")
-    ecosystem = getattr(event, "ecosystem", _ECOSYSTEM.get(kind))
-    name = getattr(event, "account", getattr(event, "name", ""))
+    kind = stream_of(event)
+    action = tag_of(type(event)).partition(".")[2]
     return {
         "position": recorded.position,
         "at": event.at,
         "by": event.by,
         "what": action.rpartition(".")[0],
-        "subject": f"{ecosystem}:{name}" if ecosystem else kind,
+        "subject": f"{kind.word}:{kind.name_in(event)}" if kind.word else kind.stored_as,
         "version": _detail(event),
         "token": event.token,
         "request": event.request,
@@ -115,7 +110,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         kind, _, name = self.subject.partition(":")
-        if self.subject and (kind not in {"cargo", "npm", "user"} or not name):
+        if self.subject and (kind not in _SUBJECTS or not name):
             raise Invalid(f"`{self.subject}` must be cargo:NAME, npm:NAME or user:NAME")
         for end in (self.since, self.until):
             if end and not (_POSITION.fullmatch(end) or _TIME.fullmatch(end)):
@@ -125,6 +120,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
 
+_SUBJECTS = {*OF_ECOSYSTEM, ACCOUNTS.word}
 _POSITION = re.compile(r"[0-9]{1,18}")
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}(-[0-9]{2}(T[0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,3})?)?)?)?)?Z?"
@@ -148,7 +144,7 @@ def _candidates(log: Log, chosen: Chosen) -> Iterator[list[Recorded]]:
     last = int(chosen.until) if chosen.until.isdecimal() else None
     after = max(chosen.after, first - 1)
     ecosystem, _, name = chosen.subject.partition(":")
-    if ecosystem in _STREAM:
+    if ecosystem in OF_ECOSYSTEM:
         ours = package_events(log, ecosystem, name, until=last)
         yield [recorded for recorded in ours if recorded.position > after]
         return
@@ -163,14 +159,11 @@ def is_known(log: Log, chosen: Chosen) -> bool:
     An account that an embedding program vouches for has no events of its own, but acts.
     """
     kind, _, name = chosen.subject.partition(":")
-    if kind in _STREAM:
+    if kind in OF_ECOSYSTEM:
         return bool(package_events(log, kind, name, newest=1))
-    if not kind or log.load("account", name).version:
+    if not kind or log.load(ACCOUNTS, name).version:
         return True
     return next(history(log, Chosen(subject=chosen.subject)), None) is not None
-
-
-_STREAM = {"cargo": ("crate", canonical_crate_name), "npm": ("npm", canonical_npm_name)}
 
 
 def package_events(
@@ -180,8 +173,7 @@ def package_events(
 
     newest: only so many of them, the last ones.
     """
-    kind, canonical = _STREAM[ecosystem]
-    return log.read_stream(kind, canonical(name), until, newest)
+    return log.read_stream(OF_ECOSYSTEM[ecosystem], name, until, newest)
 
 
 def _filter(chosen: Chosen) -> Callable[[Recorded], bool]:

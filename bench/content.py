@@ -6,11 +6,12 @@ from pathlib import Path
 
 from generated_log import append, crate_version, npm_version
 
+from packledger.domain import streams
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.cargo import crate
 from packledger.domain.events.event import Event
 from packledger.domain.npm import package as npm_package
-from packledger.domain.streams import fold, stream_id
+from packledger.domain.streams import AnyStream
 from packledger.eventstore.mapper import StreamEvent
 
 OWNER = "bench"
@@ -46,28 +47,28 @@ def _events(chance: random.Random) -> Iterator[StreamEvent]:
 
 
 def _crate(name: str, versions: int, chance: random.Random) -> Iterator[StreamEvent]:
-    state, stream = None, _Stream("crate", name)
+    state, stream = None, _Stream(streams.CRATES, name)
     for number in range(versions):
         version = crate_version(_ACTOR, name, f"1.{number}.0", chance)
         events = crate.decide_publish(state, _ACTOR, version)
-        state = fold(state, events)
+        state = streams.CRATES.fold(state, events)
         yield from stream.placed(events)
 
 
 def _package(name: str, versions: int, size: int, chance: random.Random) -> Iterator[StreamEvent]:
-    state, stream = None, _Stream("npm", name)
+    state, stream = None, _Stream(streams.PACKAGES, name)
     for number in range(versions):
         version = npm_version(_ACTOR, name, f"1.{number}.0", chance, size)
         events = npm_package.decide_publish(state, _ACTOR, version, ("latest",))
-        state = fold(state, events)
+        state = streams.PACKAGES.fold(state, events)
         yield from stream.placed(events)
 
 
 class _Stream:
     """Counts the versions of a stream."""
 
-    def __init__(self, kind: str, name: str) -> None:
-        self._id, self._version = stream_id(kind, name), 0
+    def __init__(self, kind: AnyStream, name: str) -> None:
+        self._id, self._version = kind.id(name), 0
 
     def placed(self, events: list[Event]) -> Iterator[StreamEvent]:
         for event in events:

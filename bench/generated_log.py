@@ -17,13 +17,12 @@ from packledger.domain.accounts.actor import Actor
 from packledger.domain.cargo import crate
 from packledger.domain.cargo.dependencies import CRATES_IO, CrateDependency
 from packledger.domain.cargo.manifest import CrateManifest
-from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.events.cargo import CrateVersionPublished
 from packledger.domain.events.event import Event, encode
 from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.events.registry import RegistryConfigured
 from packledger.domain.npm import package as npm_package
-from packledger.domain.streams import fold, stream_id
+from packledger.domain.streams import CRATES, PACKAGES, REGISTRY, AnyStream
 from packledger.eventstore.log import Log
 from packledger.eventstore.mapper import StreamEvent
 from packledger.eventstore.sqlite.store import SQLiteStore
@@ -41,10 +40,9 @@ class _Package:
 
     def __init__(self, number: int, chance: random.Random) -> None:
         self.is_crate = number % 2 == 0
-        self.kind = "crate" if self.is_crate else "npm"
+        self.kind: AnyStream = CRATES if self.is_crate else PACKAGES
         self.name = f"{chance.choice(WORDS)}-{chance.choice(WORDS)}-{number}"
-        canonical = canonical_crate_name(self.name) if self.is_crate else self.name
-        self.stream = stream_id(self.kind, canonical)
+        self.stream = self.kind.id(self.name)
         self.owner = f"user{chance.randrange(500)}"
         self.version = 0
         self._state: object = None
@@ -55,7 +53,7 @@ class _Package:
         """Yield what each command appended, ten events in all."""
         while self.version < EVENTS_EACH:
             events = self._decide()[: EVENTS_EACH - self.version]
-            self._state = fold(self._state, events)  # type: ignore[arg-type]
+            self._state = self.kind.fold(self._state, events)
             first = self.version + 1
             self.version += len(events)
             yield [StreamEvent(self.stream, at, event) for at, event in enumerate(events, first)]
@@ -198,7 +196,7 @@ def _mixed(events: int, chance: random.Random) -> Iterator[StreamEvent]:
     configured = RegistryConfigured(
         at="2026-03-04T05:00:00.000Z", public_url="https://registry.example.com"
     )
-    yield StreamEvent(stream_id("registry"), 1, configured)
+    yield StreamEvent(REGISTRY.id(), 1, configured)
     packages = [_Package(number, chance) for number in range(-(-events // EVENTS_EACH))]
     turns = [number for number in range(len(packages)) for _ in range(EVENTS_EACH)]
     chance.shuffle(turns)

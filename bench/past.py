@@ -12,7 +12,7 @@ from wire import Wire
 
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.cargo import crate
-from packledger.domain.streams import fold, stream_id
+from packledger.domain.streams import CRATES
 from packledger.eventstore.mapper import StreamEvent
 
 NAME = "benchpast"
@@ -51,7 +51,7 @@ def _write(path: Path) -> None:
     for number in range(VERSIONS):
         version = crate_version(actor, NAME, f"1.{number}.0", chance)
         events = crate.decide_publish(state, actor, version)
-        state = fold(state, events)
+        state = CRATES.fold(state, events)
         for event in events:
-            stored.append(StreamEvent(stream_id("crate", NAME), len(stored) + 1, event))
+            stored.append(StreamEvent(CRATES.id(NAME), len(stored) + 1, event))
     append(path, iter(stored))

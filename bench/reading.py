@@ -10,6 +10,7 @@ from registry_server import Server
 from wire import Wire
 
 from packledger.domain.npm import package as npm_package
+from packledger.domain.streams import PACKAGES
 from packledger.server import wiring
 from packledger.server.settings.settings import load
 from uploads import npm_body
@@ -37,7 +38,7 @@ def _until_visible(server: Server) -> Figure:
         actor = registry.actor("bench")
         starred = number % 2 == 0
         recorded = registry.log.execute(
-            "npm",
+            PACKAGES,
             NAME,
             lambda state, _: npm_package.decide_star(state, actor, NAME, starred),  # noqa: B023
         )

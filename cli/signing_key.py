@@ -6,7 +6,7 @@ import msgspec
 from packledger.cli.options import Commands, common
 from packledger.cli.user import OPERATOR
 from packledger.commands.npm import signing
-from packledger.domain.configuration import Configuration
+from packledger.domain.streams import REGISTRY
 from packledger.server.settings.settings import Settings
 from packledger.server.wiring import opened
 
@@ -22,7 +22,7 @@ def signing_key() -> None:
 def list_(settings: Settings, as_json: bool) -> None:
     """List every key, the oldest first."""
     with opened(settings) as registry:
-        state: Configuration | None = registry.log.load("registry").state
+        state = registry.log.load(REGISTRY).state
     for keyid, key in (state.signing_keys if state else {}).items():
         if as_json:
             click.echo(

@@ -10,7 +10,8 @@ from packledger.domain.accounts import account
 from packledger.domain.accounts.account import Account, canonical_account_name, check_account_name
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAuthenticated
-from packledger.eventstore.log import Decision
+from packledger.domain.events.accounts import AccountEvent
+from packledger.domain.streams import ACCOUNTS, Decision
 from packledger.projections.accounts.reads import AccountRow
 
 MIN_PASSWORD = 8
@@ -152,13 +153,12 @@ def check_administrator_remains(accounts: Sequence[AccountRow], name: str) -> No
 
 def load(registry: Registry, name: str) -> Account | None:
     """Return an account, by any case of its name."""
-    state: Account | None = registry.log.load("account", canonical_account_name(name)).state
-    return state
+    return registry.log.load(ACCOUNTS, name).state
 
 
-def execute(registry: Registry, name: str, decide: Decision) -> bool:
+def execute(registry: Registry, name: str, decide: Decision[Account, AccountEvent]) -> bool:
     """Decide and append to the stream of an account; return whether anything changed."""
-    return registry.execute("account", canonical_account_name(name), decide)
+    return registry.execute(ACCOUNTS, name, decide)
 
 
 def as_registered(registry: Registry, names: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ from collections import Counter
 from packledger.commands.registry import Registry
 from packledger.domain.download_counts import count_events
 from packledger.domain.errors import RegistryError
+from packledger.domain.streams import DOWNLOADS
 
 log = logging.getLogger("packledger.downloads")
 
@@ -29,7 +30,7 @@ class DownloadCounter:
         actor = self._registry.actor("")
         try:
             self._registry.log.execute(
-                "downloads",
+                DOWNLOADS,
                 self._node,
                 lambda state, version: count_events(actor, self._node, counts),
             )

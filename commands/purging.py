@@ -13,15 +13,14 @@ from packledger.audit.history import package_events
 from packledger.commands.collecting import IN_FLIGHT_S
 from packledger.commands.registry import Registry
 from packledger.domain.accounts.actor import Actor
-from packledger.domain.cargo.names import canonical_crate_name
-from packledger.domain.ecosystems import CARGO
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import NoSuchPackage, NoSuchVersion
 from packledger.domain.events.blobs import BlobPurged
 from packledger.domain.events.cargo import CrateVersionPublished
 from packledger.domain.events.npm import NpmVersionPublished
-from packledger.domain.npm.names import canonical_npm_name
 from packledger.domain.npm.versions import npm_version_key
-from packledger.domain.purge import check_reason, decide_purge
+from packledger.domain.purge import check_reason, decide_purge_crate, decide_purge_package
+from packledger.domain.streams import CRATES, PACKAGES
 from packledger.eventstore.blobs.store import MissingBlob
 
 POLL_S = 2.0
@@ -67,7 +66,7 @@ def find_target(registry: Registry, ecosystem: str, name: str, version: str) -> 
         if isinstance(event, CrateVersionPublished) and event.version == version:
             return Target(CARGO, name, version, event.cksum, event.readme)
         if isinstance(event, NpmVersionPublished) and _is_npm_version(event.version, version):
-            return Target("npm", name, event.version, event.tarball, event.readme)
+            return Target(NPM, name, event.version, event.tarball, event.readme)
     raise NoSuchVersion(name, version)
 
 
@@ -101,10 +100,7 @@ def purge(
         reason=check_reason(reason),
         readme=target.readme if readme_too else "",
     )
-    cargo = target.ecosystem == CARGO
-    canonical = (canonical_crate_name if cargo else canonical_npm_name)(target.name)
-    kind = "crate" if cargo else "npm"
-    new = registry.execute(kind, canonical, lambda state, _: decide_purge(state, actor, event))
+    new = _execute(registry, actor, event)
     removed, kept = [], {}
     # The file at once: nobody may publish another version with the same one.
     for digest, min_age_s in ((target.digest, 0.0), (target.readme, IN_FLIGHT_S)):
@@ -113,6 +109,16 @@ def purge(
         elif digest:
             kept[digest] = _others(references, digest, target)[0]
     return Purged(target.subject, not new, removed, kept)
+
+
+def _execute(registry: Registry, actor: Actor, event: BlobPurged) -> bool:
+    if event.ecosystem == CARGO:
+        return registry.execute(
+            CRATES, event.name, lambda state, _: decide_purge_crate(state, actor, event)
+        )
+    return registry.execute(
+        PACKAGES, event.name, lambda state, _: decide_purge_package(state, actor, event)
+    )
 
 
 def _others(references: BlobReferences, digest: str, target: Target) -> list[str]:

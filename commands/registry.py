@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from packledger.commands.limits import Limits
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.events.registry import RegistryConfigured
+from packledger.domain.streams import REGISTRY, Decision, E, State, Stream
 from packledger.domain.times import rfc3339
 from packledger.eventstore.blobs.store import BlobStore
 from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.damaged_log import DamagedLog
-from packledger.eventstore.log import Decision, Log
+from packledger.eventstore.log import Log
 from packledger.projections.board import Board
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Registry:
         """Return who acts, stamped with the time."""
         return Actor(rfc3339(self.now()), account, token, request, admin)
 
-    def execute(self, kind: str, canonical_name: str, decide: Decision) -> bool:
+    def execute(self, kind: Stream[State, E], name: str, decide: Decision[State, E]) -> bool:
         """Decide, append, and wait until reads show it; return whether anything changed.
 
         Raises:
@@ -60,7 +61,7 @@ class Registry:
         if self.board.damaged():
             raise DamagedLog("nothing is added to it")
         try:
-            recorded = self.log.execute(kind, canonical_name, decide)
+            recorded = self.log.execute(kind, name, decide)
         except DamagedLog:
             self.board.set_damaged()
             raise
@@ -87,7 +88,7 @@ class Registry:
     def own_index_urls(self) -> frozenset[str]:
         """Return the index URLs that mean this registry: today's, and those it had before."""
         configured = (
-            one for one in self.log.stream("registry") if isinstance(one, RegistryConfigured)
+            one for one in self.log.stream(REGISTRY) if isinstance(one, RegistryConfigured)
         )
         urls = {self.public_url, *(one.public_url for one in configured)}
         return frozenset(f"sparse+{url}/cargo/index/" for url in urls)

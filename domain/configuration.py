@@ -4,8 +4,12 @@ import msgspec
 
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.errors import NotFound
-from packledger.domain.events.event import Event
-from packledger.domain.events.registry import RegistryConfigured, SigningKeyAdded, SigningKeyRetired
+from packledger.domain.events.registry import (
+    RegistryConfigured,
+    RegistryEvent,
+    SigningKeyAdded,
+    SigningKeyRetired,
+)
 
 
 class SigningKey(msgspec.Struct, frozen=True):
@@ -31,7 +35,7 @@ class Configuration(msgspec.Struct):
         return active[-1] if active else None
 
 
-def evolve(configuration: Configuration | None, event: Event) -> Configuration:
+def evolve(configuration: Configuration | None, event: RegistryEvent) -> Configuration:
     """Fold one event of the registry's stream into its state."""
     state = configuration or Configuration("")
     match event:
@@ -49,7 +53,7 @@ def evolve(configuration: Configuration | None, event: Event) -> Configuration:
 
 def decide_configure(
     configuration: Configuration | None, actor: Actor, public_url: str
-) -> list[Event]:
+) -> list[RegistryEvent]:
     """Return the event that changes the public URL; none when it is that already."""
     if configuration is not None and configuration.public_url == public_url:
         return []
@@ -58,7 +62,7 @@ def decide_configure(
 
 def decide_first_signing_key(
     configuration: Configuration | None, actor: Actor, keyid: str, key: str
-) -> list[Event]:
+) -> list[RegistryEvent]:
     """Return the event that adds the first key; none when somebody was faster."""
     if configuration is not None and configuration.signing_keys:
         return []
@@ -67,7 +71,7 @@ def decide_first_signing_key(
 
 def decide_rotate_signing_key(
     configuration: Configuration | None, actor: Actor, keyid: str, key: str, expires: str
-) -> list[Event]:
+) -> list[RegistryEvent]:
     """Return the events that replace the key that signs.
 
     expires: RFC 3339, a little later than now: another process may be signing with the old key.

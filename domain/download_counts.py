@@ -3,7 +3,6 @@
 import msgspec
 
 from packledger.domain.accounts.actor import Actor
-from packledger.domain.events.event import Event
 from packledger.domain.events.registry import DownloadsCounted
 
 MAX_NAMES = 2_000
@@ -20,14 +19,14 @@ class Downloads(msgspec.Struct):
         return Downloads(self.node)
 
 
-def evolve(downloads: Downloads | None, event: Event) -> Downloads:
+def evolve(downloads: Downloads | None, event: DownloadsCounted) -> Downloads:
     """Fold one event of a node's stream into its state."""
     if not isinstance(event, DownloadsCounted):
         raise TypeError(f"{type(event).__name__} is no event of a node's downloads")
     return Downloads(event.node)
 
 
-def count_events(actor: Actor, node: str, counts: dict[str, int]) -> list[Event]:
+def count_events(actor: Actor, node: str, counts: dict[str, int]) -> list[DownloadsCounted]:
     """Return the events of these counts, each small enough to be stored; none for none."""
     names = sorted(counts)
     return [

@@ -4,16 +4,20 @@ Unlike yanking and unpublishing, which hide a version, this takes the file from 
 files and past views included. It is for what must not be there at all, such as a leaked secret.
 """
 
+from typing import TypeVar
+
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.cargo import crate
 from packledger.domain.cargo.crate import Crate
 from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion, NotAllowed
 from packledger.domain.events.blobs import BlobPurged
-from packledger.domain.events.event import Event
+from packledger.domain.events.cargo import CrateEvent
+from packledger.domain.events.npm import NpmEvent
 from packledger.domain.npm import package as npm_package
 from packledger.domain.npm.package import NpmPackage
 from packledger.domain.versions import without_build
 
+Package = TypeVar("Package", Crate, NpmPackage)
 REASON_CHARACTERS = 300
 """Everybody who asks for the file reads it, in a line of a client's output."""
 
@@ -33,8 +37,8 @@ def check_reason(reason: str) -> str:
     return reason
 
 
-def decide_purge(state: Crate | NpmPackage | None, actor: Actor, purged: BlobPurged) -> list[Event]:
-    """Return the events of removing a version's bytes; none when it was done already.
+def decide_purge_crate(state: Crate | None, actor: Actor, purged: BlobPurged) -> list[CrateEvent]:
+    """Return the events of removing the bytes of a crate's version; none when it was done already.
 
     The same events hide the version, so that nothing chooses it any more.
 
@@ -42,22 +46,34 @@ def decide_purge(state: Crate | NpmPackage | None, actor: Actor, purged: BlobPur
         NoSuchPackage, NoSuchVersion: there is nothing to remove.
         NotAllowed: the actor is no administrator.
     """
+    found = _existing(state, actor, purged)
+    if purged.version in found.purged:
+        return []
+    hidden = crate.decide_yank(found, actor, purged.name, purged.version, yanked=True)
+    return [*hidden, purged]
+
+
+def decide_purge_package(
+    state: NpmPackage | None, actor: Actor, purged: BlobPurged
+) -> list[NpmEvent]:
+    """Return the events of removing the bytes of a package's version, as `decide_purge_crate`."""
+    found = _existing(state, actor, purged)
+    if purged.version in found.purged:
+        return []
+    return [*_unpublish(found, actor, purged), purged]
+
+
+def _existing(state: Package | None, actor: Actor, purged: BlobPurged) -> Package:
     if not actor.admin:
         raise NotAllowed(
             f"only an administrator may purge `{purged.name}@{purged.version}`; ask one"
         )
     if state is None or state.name != purged.name:
         raise NoSuchPackage(purged.name)
-    if purged.version in state.purged:
-        return []
-    if isinstance(state, Crate):
-        hidden = crate.decide_yank(state, actor, purged.name, purged.version, yanked=True)
-    else:
-        hidden = _unpublish(state, actor, purged)
-    return [*hidden, purged]
+    return state
 
 
-def _unpublish(package: NpmPackage, actor: Actor, purged: BlobPurged) -> list[Event]:
+def _unpublish(package: NpmPackage, actor: Actor, purged: BlobPurged) -> list[NpmEvent]:
     if package.removed.get(without_build(purged.version)) == purged.version:
         return []
     # the event names the version by its exact text, as the one that published it does

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from operator import lt
-from typing import Any, Protocol, cast
+from typing import Any, Generic, cast
 from uuid import UUID
 
 import msgspec
@@ -26,7 +26,7 @@ from eventsourcing.utils import Environment
 
 from packledger.domain.errors import TooLarge, Unavailable
 from packledger.domain.events.event import Event
-from packledger.domain.streams import fold, stream_id
+from packledger.domain.streams import AnyStream, Decision, E, State, Stream
 from packledger.eventstore.blobs.store import disk_errors_as_refusals
 from packledger.eventstore.damaged_log import (
     DamagedLog,
@@ -69,19 +69,11 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
     state: bytes
 
 
-class Loaded(msgspec.Struct, frozen=True):
+class Loaded(msgspec.Struct, Generic[State], frozen=True):
     """A stream as it was at a version; version 0 and no state when it does not exist."""
 
     version: int
-    state: Any
-
-
-class Decision(Protocol):
-    """Decides what happens to a stream: its state and version in, new events out; pure."""
-
-    def __call__(self, state: Any, version: int, /) -> Sequence[Event]:
-        """Return the events to append; none if nothing is to change."""
-        ...
+    state: State | None
 
 
 class Log(Application[UUID]):
@@ -102,7 +94,7 @@ class Log(Application[UUID]):
     ) -> None:
         self._store, self._snapshot_key = store, snapshot_key
         self._clock_s, self._sleep = clock_s, sleep
-        self._cache: OrderedDict[UUID, Loaded] = OrderedDict()
+        self._cache: OrderedDict[UUID, Loaded[Any]] = OrderedDict()
         self._cache_lock = threading.Lock()
         with disk_errors_as_refusals(), damage_as_refusal():
             super().__init__()
@@ -125,18 +117,20 @@ class Log(Application[UUID]):
         self.factory.close()
         self._store.close()
 
-    def load(self, kind: str, canonical_name: str = "") -> Loaded:
-        """Return a stream's state. Never changed afterwards: safe to share between threads.
+    def load(self, kind: Stream[State, E], name: str = "") -> Loaded[State]:
+        """Return the state of the stream of a name, in any spelling.
+
+        Never changed afterwards: safe to share between threads.
 
         Raises:
             Unavailable: the store cannot be read.
         """
         with disk_errors_as_refusals(), damage_as_refusal():
-            return self._load(kind, stream_id(kind, canonical_name))
+            return self._load(kind, kind.id(name))
 
-    def _load(self, kind: str, stream: UUID) -> Loaded:
+    def _load(self, kind: Stream[State, E], stream: UUID) -> Loaded[State]:
         with self._cache_lock:
-            start = self._cache.get(stream)
+            start: Loaded[State] | None = self._cache.get(stream)
         if start is None:
             start = self._snapshot(kind, stream)
         tail = list(self._stream(stream, start.version))
@@ -147,14 +141,16 @@ class Log(Application[UUID]):
         if tail[-1].originator_version != version:
             raise DamagedLog(f"the stream `{stream.hex}` lacks an event before version {version}")
         with misfits_as_damage(f"the stream `{stream.hex}`"):
-            loaded = Loaded(version, fold(start.state, [saved.event for saved in tail]))
+            # those of another kind of stream, which it refuses, would be damage
+            events = cast(list[E], [saved.event for saved in tail])
+            loaded = Loaded(version, kind.fold(start.state, events))
         self._remember(stream, loaded)
         return loaded
 
     def _stream(self, stream: UUID, after: int) -> Iterator[StreamEvent]:
         return self.events.get(stream, gt=after)  # type: ignore[return-value]
 
-    def _snapshot(self, kind: str, stream: UUID) -> Loaded:
+    def _snapshot(self, kind: Stream[State, E], stream: UUID) -> Loaded[State]:
         assert self.snapshots is not None
         if not self._snapshot_key:
             return Loaded(0, None)
@@ -169,7 +165,7 @@ class Log(Application[UUID]):
         assert isinstance(snapshot, StreamSnapshot)
         return Loaded(snapshot.originator_version, snapshot.state)
 
-    def _remember(self, stream: UUID, loaded: Loaded) -> None:
+    def _remember(self, stream: UUID, loaded: Loaded[Any]) -> None:
         with self._cache_lock:
             known = self._cache.get(stream)
             if known is None or known.version <= loaded.version:
@@ -178,7 +174,9 @@ class Log(Application[UUID]):
             if len(self._cache) > CACHED_STREAMS:
                 self._cache.popitem(last=False)
 
-    def execute(self, kind: str, canonical_name: str, decide: Decision) -> list[Recorded]:
+    def execute(
+        self, kind: Stream[State, E], name: str, decide: Decision[State, E]
+    ) -> list[Recorded]:
         """Decide on a stream and append what was decided; at most `DEADLINE_S` of losing races.
 
         Raises:
@@ -188,15 +186,15 @@ class Log(Application[UUID]):
         deadline_s = self._clock_s() + DEADLINE_S
         attempt = 0
         while True:
-            loaded = self.load(kind, canonical_name)
+            loaded = self.load(kind, name)
             events = decide(loaded.state, loaded.version)
             try:
-                return self._append(kind, canonical_name, loaded, events)
+                return self._append(kind, name, loaded, events)
             except IntegrityError as error:
                 attempt += 1
                 if self._clock_s() > deadline_s:
                     raise Unavailable(
-                        f"`{canonical_name}` is being changed by many at once; try again"
+                        f"`{name}` is being changed by many at once; try again"
                     ) from error
                 self._sleep(random.uniform(0, min(0.1, 0.002 * 2**attempt)))  # noqa: S311
             except PersistenceError as error:
@@ -205,11 +203,11 @@ class Log(Application[UUID]):
                 ) from error
 
     def _append(
-        self, kind: str, canonical_name: str, loaded: Loaded, events: Sequence[Event]
+        self, kind: Stream[State, E], name: str, loaded: Loaded[State], events: Sequence[E]
     ) -> list[Recorded]:
         if not events:
             return []
-        stream = stream_id(kind, canonical_name)
+        stream = kind.id(name)
         saved = [
             StreamEvent(stream, version, event)
             for version, event in enumerate(events, loaded.version + 1)
@@ -218,16 +216,16 @@ class Log(Application[UUID]):
         for row in rows:
             if len(row.state) > STATE_LIMIT_BYTES:
                 raise TooLarge(
-                    f"`{canonical_name}`: its metadata takes {len(row.state)} bytes, "
+                    f"`{name}`: its metadata takes {len(row.state)} bytes, "
                     f"the limit is {STATE_LIMIT_BYTES}; shorten the manifest"
                 )
         with damage_as_refusal():
             positions = self._recorder.insert_events(rows)
         assert positions is not None
-        after = Loaded(loaded.version + len(events), fold(loaded.state, events))
+        after = Loaded(loaded.version + len(events), kind.fold(loaded.state, events))
         self._remember(stream, after)
         if after.version // SNAPSHOT_EVERY > loaded.version // SNAPSHOT_EVERY:
-            self._take_snapshot(stream, after)
+            self._take_snapshot(kind, stream, after)
         return [
             Recorded(
                 position, event.originator_version, event.event, stream.hex, row.topic, row.state
@@ -235,12 +233,13 @@ class Log(Application[UUID]):
             for position, event, row in zip(positions, saved, rows, strict=True)
         ]
 
-    def _take_snapshot(self, stream: UUID, loaded: Loaded) -> None:
+    def _take_snapshot(self, kind: AnyStream, stream: UUID, loaded: Loaded[Any]) -> None:
         assert self.snapshots is not None
         if not self._snapshot_key:
             return
         try:
-            self.snapshots.put([StreamSnapshot(stream, loaded.version, loaded.state)])
+            tag = snapshot_tag(kind)
+            self.snapshots.put([StreamSnapshot(stream, loaded.version, tag, loaded.state)])
         except PersistenceError:
             # The command is committed; a missing or doubled snapshot only makes a load slower.
             return
@@ -295,8 +294,8 @@ class Log(Application[UUID]):
 
     def read_stream(
         self,
-        kind: str,
-        canonical_name: str = "",
+        kind: AnyStream,
+        name: str = "",
         until: int | None = None,
         newest: int | None = None,
     ) -> list[Recorded]:
@@ -309,20 +308,20 @@ class Log(Application[UUID]):
             DamagedLog: one of them is missing, in another's place, or cannot be read.
             Unavailable: the store cannot be read.
         """
-        stream = stream_id(kind, canonical_name)
+        stream = kind.id(name)
         with disk_errors_as_refusals(), damage_as_refusal():
             rows = self._recorder.select_stream_rows(stream, until, newest)
         recorded = list(map(recorded_of, rows))  # before: what is no number cannot be compared
-        check_stream(rows, canonical_name, None if newest else 1)
+        check_stream(rows, name, None if newest else 1)
         return recorded
 
-    def stream(self, kind: str, canonical_name: str = "") -> list[Event]:
+    def stream(self, kind: AnyStream, name: str = "") -> list[Event]:
         """Return every event of one stream, oldest first.
 
         Raises:
             Unavailable: the store cannot be read.
         """
-        return [recorded.event for recorded in self.read_stream(kind, canonical_name)]
+        return [recorded.event for recorded in self.read_stream(kind, name)]
 
     def rows_of_stream(self, stream: UUID) -> list[LogRow]:
         """Return what is stored of a stream, oldest first, whatever it is.

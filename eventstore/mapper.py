@@ -15,7 +15,7 @@ from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 from packledger.domain.errors import RegistryError
 from packledger.domain.events import EVENTS
 from packledger.domain.events.event import Event, encode, tag_of
-from packledger.domain.streams import State, kind_of, type_of_state
+from packledger.domain.streams import DOWNLOADS, STREAMS, AnyStream, Folded
 from packledger.eventstore.damaged_log import DamagedLog
 
 SNAPSHOT_SCHEMA = 4
@@ -31,11 +31,15 @@ class StreamEvent(msgspec.Struct, frozen=True):
 
 
 class StreamSnapshot(msgspec.Struct, frozen=True):
-    """A stream's folded state at a version, in the shape that the library saves."""
+    """A stream's folded state at a version, in the shape that the library saves.
+
+    tag: of its kind of stream, as `snapshot_tag` gives it.
+    """
 
     originator_id: UUID
     originator_version: int
-    state: State
+    tag: str
+    state: Any
 
 
 DECODERS: dict[str, Callable[[bytes], Event]] = {
@@ -43,10 +47,6 @@ DECODERS: dict[str, Callable[[bytes], Event]] = {
 }
 """Tag → decoder. An upcaster is one more entry: old tag → a function that returns the new event."""
 
-_SNAPSHOT_DECODERS: dict[str, Callable[[bytes], State]] = {
-    f"{kind}.snapshot.v{SNAPSHOT_SCHEMA}": msgspec.json.Decoder(cls).decode
-    for kind, cls in type_of_state.items()
-}
 _SEAL_BYTES = 32
 
 
@@ -76,17 +76,22 @@ def decode_event(tag: str, state: bytes) -> Event:
         raise DamagedLog(f"an event `{tag}` cannot be read ({error})") from error
 
 
-def snapshot_tag(kind: str) -> str:
+def snapshot_tag(kind: AnyStream) -> str:
     """Return the stored name of a snapshot of a stream of this kind."""
-    return f"{kind}.snapshot.v{SNAPSHOT_SCHEMA}"
+    return f"{kind.stored_as}.snapshot.v{SNAPSHOT_SCHEMA}"
+
+
+_SNAPSHOT_DECODERS: dict[str, Callable[[bytes], Folded]] = {
+    snapshot_tag(kind): msgspec.json.Decoder(kind.state).decode for kind in STREAMS
+}
 
 
 def is_snapshot_tag(tag: str) -> bool:
     """Return whether snapshots of this name are read, and matter: nothing is decided on counts."""
-    return tag in _SNAPSHOT_DECODERS and tag != snapshot_tag("downloads")
+    return tag in _SNAPSHOT_DECODERS and tag != snapshot_tag(DOWNLOADS)
 
 
-def snapshot_body(state: State) -> bytes:
+def snapshot_body(state: Folded) -> bytes:
     """Return what is stored of a state, behind the seal."""
     return msgspec.json.encode(state)
 
@@ -111,7 +116,7 @@ class EventMapper(Mapper[UUID]):
         """Return the row of a `StreamEvent` or `StreamSnapshot`."""
         if isinstance(domain_event, StreamSnapshot):
             # Not `encode`: it sorts keys, and the order of owners and versions is part of a state.
-            tag, body = snapshot_tag(kind_of(domain_event.state)), snapshot_body(domain_event.state)
+            tag, body = domain_event.tag, snapshot_body(domain_event.state)
             place = domain_event.originator_id, domain_event.originator_version
             body = self._seal(*place, tag, body) + body
         else:
@@ -129,7 +134,8 @@ class EventMapper(Mapper[UUID]):
         assert isinstance(stream, UUID)
         snapshot = _SNAPSHOT_DECODERS.get(stored_event.topic)
         if snapshot is not None:
-            return StreamSnapshot(stream, version, snapshot(self._opened(stored_event)))
+            state = snapshot(self._opened(stored_event))
+            return StreamSnapshot(stream, version, stored_event.topic, state)
         return StreamEvent(stream, version, decode_event(stored_event.topic, stored_event.state))
 
     def _opened(self, stored: StoredEvent) -> bytes:

@@ -14,6 +14,7 @@ from packledger.commands.npm import signing
 from packledger.commands.registry import Registry
 from packledger.domain import configuration
 from packledger.domain.errors import Unavailable
+from packledger.domain.streams import REGISTRY
 from packledger.eventstore.blobs.disk import DiskBlobs
 from packledger.eventstore.blobs.store import BlobStore
 from packledger.eventstore.checkpoints import Checkpoints
@@ -111,7 +112,7 @@ def configure(registry: Registry) -> None:
     """Record what shapes documents, if it changed, so that the log alone explains them."""
     actor = registry.actor("")
     registry.execute(
-        "registry",
+        REGISTRY,
         "",
         lambda state, version: configuration.decide_configure(state, actor, registry.public_url),
     )

@@ -20,6 +20,7 @@ from packledger.audit.history import (
     history_pages,
     package_events,
 )
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import Invalid, NoSuchPackage
 from packledger.eventstore.blobs.store import Download
 from packledger.eventstore.log import Recorded
@@ -59,11 +60,11 @@ class PackageHistory:
 
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
         """Answer a crate's events."""
-        await self._of(req, resp, "cargo", name)
+        await self._of(req, resp, CARGO, name)
 
     async def on_get_npm(self, req: Request, resp: Response, name: str) -> None:
         """Answer an npm package's events; a name with a scope has a slash."""
-        await self._of(req, resp, "npm", name)
+        await self._of(req, resp, NPM, name)
 
     async def _of(self, req: Request, resp: Response, ecosystem: str, name: str) -> None:
         identity = await self._context.authenticator.require(req)

@@ -5,6 +5,8 @@ from urllib.parse import quote, urlsplit
 
 from markupsafe import Markup, escape
 
+from packledger.domain.ecosystems import CARGO
+
 MAX_LINK = 60
 _STEPS = ((60, "minute"), (3_600, "hour"), (86_400, "day"), (86_400 * 30, "month"))
 
@@ -90,7 +92,7 @@ def ticks(sentence: str) -> Markup:
 
 def package_path(ecosystem: str, name: str, version: str = "") -> str:
     """Return the path of a package's page, or of one version's."""
-    if ecosystem == "cargo":
+    if ecosystem == CARGO:
         return f"/crates/{quote(name)}" + (f"/{quote(version)}" if version else "")
     return f"/packages/{quote(name, safe='@/')}" + (f"/v/{quote(version)}" if version else "")
 

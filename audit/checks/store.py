@@ -9,17 +9,13 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
 from uuid import NAMESPACE_URL
 
 import msgspec
 
 from packledger.audit.checks.faults import EVERYBODY, REBUILD, RESTORE, Fault
-from packledger.domain.accounts.account import canonical_account_name
-from packledger.domain.cargo.names import canonical_crate_name
-from packledger.domain.events import EVENTS
 from packledger.domain.events.event import Event
-from packledger.domain.npm.names import canonical_npm_name
+from packledger.domain.streams import stream_of
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log, Recorded, recorded_of
 from packledger.eventstore.mapper import UnknownEvent
@@ -168,23 +164,12 @@ def _strayed(position: int) -> str:
 def _is_of(event: Event, stream: str) -> bool:
     """Return whether an event is in the stream of what it says that it is about.
 
-    As `stream_id`, in a third of its time; what differs is the version that each UUID carries.
+    As `Stream.id`, in a third of its time; what differs is the version that each UUID carries.
     """
-    text = f"packledger:{_SUBJECT_OF[type(event)](event)}"
+    kind = stream_of(event)
+    text = kind.identifier(kind.name_in(event))
     digest = _sha1(_NAMESPACE + text.encode(), usedforsecurity=False).hexdigest()
     return (digest[:12], digest[13:16], digest[17:32]) == (stream[:12], stream[13:16], stream[17:])
-
-
-_SUBJECTS: dict[str, Callable[[Any], str]] = {
-    "crate": lambda event: f"crate/{canonical_crate_name(event.name)}",
-    "npm": lambda event: f"npm/{canonical_npm_name(event.name)}",
-    "blob": lambda event: _SUBJECTS["crate" if event.ecosystem == "cargo" else "npm"](event),
-    "account": lambda event: f"account/{canonical_account_name(event.name)}",
-    "token": lambda event: f"account/{canonical_account_name(event.account)}",
-    "downloads": lambda event: f"downloads/{event.node}",
-    "registry": lambda event: "registry/",
-}
-_SUBJECT_OF = {kind: _SUBJECTS[tag.partition(".")[0]] for tag, kind in EVENTS.items()}
 
 
 def _streams(log: Log, since: int, last: int, events: Places, known: bool) -> Iterator[Fault]:

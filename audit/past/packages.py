@@ -9,13 +9,10 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from packledger.domain.cargo.crate import Crate
-from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.errors import Invalid
 from packledger.domain.events.event import encode
 from packledger.domain.events.registry import RegistryConfigured
-from packledger.domain.npm.names import canonical_npm_name
-from packledger.domain.npm.package import NpmPackage
+from packledger.domain.streams import CRATES, PACKAGES
 from packledger.domain.times import rfc3339
 from packledger.eventstore.blobs.store import BlobStore
 from packledger.eventstore.damaged_log import misfits_as_damage
@@ -118,10 +115,11 @@ class PastCrate:
 
     def __init__(self, log: Log, key: str, position: int) -> None:
         self._key = key
-        stream = canonical_crate_name(key)
         with misfits_as_damage(f"the crate `{key}`"):
-            self._db = _folded(SparseIndex(), log.read_stream("crate", stream, position))
-        for version, reason in _purged(log, "crate", stream).items():
+            self._db = _folded(SparseIndex(), log.read_stream(CRATES, key, position))
+        # what is gone today is gone for all of the past
+        today = log.load(CRATES, key).state
+        for version, reason in (today.purged if today else {}).items():
             sparse_index.set_purged(self._db, key, version, reason)
 
     def index_file(self) -> bytes | None:
@@ -150,11 +148,11 @@ class PastPackage:
     def __init__(self, log: Log, name: str, position: int, base_url: str) -> None:
         self._name = name
         configured = RegistryConfigured(at="", public_url=base_url)
-        stream = canonical_npm_name(name)
-        events = log.read_stream("npm", stream, position)
+        events = log.read_stream(PACKAGES, name, position)
         with misfits_as_damage(f"the package `{name}`"):
             self._db = _folded(Packuments(), [_first(configured), *events])
-        for version, reason in _purged(log, "npm", stream).items():
+        today = log.load(PACKAGES, name).state  # as of a crate
+        for version, reason in (today.purged if today else {}).items():
             packuments.set_purged(self._db, name, version, reason)
 
     def full(self, blobs: BlobStore | None) -> bytes | None:
@@ -181,12 +179,6 @@ class PastPackage:
     def close(self) -> None:
         """Forget it."""
         self._db.close()
-
-
-def _purged(log: Log, kind: str, stream: str) -> dict[str, str]:
-    """Return the versions whose bytes are gone today, for all of the past, to the reason."""
-    state: Crate | NpmPackage | None = log.load(kind, stream).state
-    return state.purged if state else {}
 
 
 def _first(event: RegistryConfigured) -> Recorded:

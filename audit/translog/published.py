@@ -11,12 +11,11 @@ from packledger.audit.translog.checkpoint import parse_checkpoint
 from packledger.audit.translog.notes import BadNote, parse_note
 from packledger.audit.translog.proofs import MissingTile, Tree
 from packledger.audit.translog.receipts import make_receipt
-from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.errors import NoSuchVersion, NotFound, Unavailable
 from packledger.domain.events.cargo import CrateVersionPublished
 from packledger.domain.events.npm import NpmVersionPublished
-from packledger.domain.npm.names import canonical_npm_name
 from packledger.domain.npm.versions import npm_version_key
+from packledger.domain.streams import OF_ECOSYSTEM, PACKAGES
 from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log
@@ -130,7 +129,7 @@ class PublishedLog:
         except (UnknownEvent, DamagedLog):
             return "", ""
         kind, _, name = entry_of(rows[0]).subject.partition(":") if rows else ("", "", "")
-        return (kind, name) if kind in {"cargo", "npm"} else ("", "")
+        return (kind, name) if kind in OF_ECOSYSTEM else ("", "")
 
     def position_of(self, ecosystem: str, name: str, version: str) -> int:
         """Return the position at which a version was published; any text of it, for npm.
@@ -138,12 +137,10 @@ class PublishedLog:
         Raises:
             NoSuchVersion: it never was.
         """
-        if ecosystem == "cargo":
-            stream = self._log.read_stream("crate", canonical_crate_name(name))
-        else:
-            stream = self._log.read_stream("npm", canonical_npm_name(name))
+        kind = OF_ECOSYSTEM[ecosystem]
+        if kind is PACKAGES:
             version = npm_version_key(version)
-        for recorded in stream:
+        for recorded in self._log.read_stream(kind, name):
             match recorded.event:
                 case CrateVersionPublished(version=published):
                     found = published == version

@@ -15,10 +15,11 @@ from packledger.domain.accounts.actor import Actor
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.cargo import crate
 from packledger.domain.cargo.manifest import CrateManifest
-from packledger.domain.cargo.names import canonical_crate_name, check_crate_name
+from packledger.domain.cargo.names import check_crate_name
 from packledger.domain.ecosystems import CARGO
 from packledger.domain.events.cargo import CrateVersionPublished
 from packledger.domain.events.event import encode
+from packledger.domain.streams import CRATES
 from packledger.domain.versions import parse_version
 from packledger.eventstore.blobs.store import BlobWriter
 
@@ -37,7 +38,6 @@ def publish(
     # Before the archive is read: the cheap answer first, and nothing is stored for it.
     check_publish(registry, identity, actor, upload.metadata)
     name, version = upload.metadata.name, upload.metadata.vers
-    stream = canonical_crate_name(name)
     with blob.reader() as file:
         found = read_crate(
             file, upload.metadata, registry.own_index_urls, registry.limits.unpacked_bytes
@@ -53,9 +53,7 @@ def publish(
         manifest=msgspec.Raw(encode(found.manifest)),
         readme=store_readme(registry.blobs, found.readme),
     )
-    registry.execute(
-        "crate", stream, lambda state, _: crate.decide_publish(state, actor, published)
-    )
+    registry.execute(CRATES, name, lambda state, _: crate.decide_publish(state, actor, published))
     return found.manifest
 
 
@@ -85,8 +83,8 @@ def set_yanked(
     """
     identity.check_may("yank", CARGO, name)
     registry.execute(
-        "crate",
-        canonical_crate_name(name),
+        CRATES,
+        name,
         lambda state, _: crate.decide_yank(
             seen(identity, CARGO, state), actor, name, version, yanked
         ),
@@ -113,12 +111,11 @@ def change_owners(
     crate.decide_owners(state, actor, name, adding, removing)
     check_accounts_exist(registry, adding)
     registry.execute(
-        "crate",
-        canonical_crate_name(name),
+        CRATES,
+        name,
         lambda state, _: crate.decide_owners(state, actor, name, adding, removing),
     )
 
 
 def _state(registry: Registry, name: str) -> crate.Crate | None:
-    state: crate.Crate | None = registry.log.load("crate", canonical_crate_name(name)).state
-    return state
+    return registry.log.load(CRATES, name).state

@@ -11,13 +11,13 @@ from packledger.domain.accounts.actor import Actor
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import Conflict, Invalid, NotFound
-from packledger.domain.events.event import Event
-from packledger.domain.events.npm import NpmOwnerAdded
+from packledger.domain.events.npm import NpmEvent, NpmOwnerAdded
 from packledger.domain.npm import package as npm_package
-from packledger.domain.npm.names import canonical_npm_name, check_dist_tag
+from packledger.domain.npm.names import check_dist_tag
 from packledger.domain.npm.package import NpmPackage
 from packledger.domain.npm.versions import npm_version_key
 from packledger.domain.ownership import check_owner
+from packledger.domain.streams import PACKAGES
 
 UNREAD = "undefined"
 """The revision that yarn 1 names after it read the abbreviated form, which has none."""
@@ -45,17 +45,17 @@ def edit(
             "users, and no tarball"
         )
 
-    def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
+    def decide(state: NpmPackage | None, version: int) -> Sequence[NpmEvent]:
         package = npm_package.existing(seen(identity, NPM, state), name)
         check_rev(name, version, rev or wanted.rev)
         return _decide_edit(package, identity, actor, wanted, may_shrink=rev is not None)
 
-    registry.execute("npm", canonical_npm_name(name), decide)
+    registry.execute(PACKAGES, name, decide)
 
 
 def _decide_edit(
     package: NpmPackage, identity: Identity, actor: Actor, wanted: NpmEdit, *, may_shrink: bool
-) -> Sequence[Event]:
+) -> Sequence[NpmEvent]:
     """Return the events of the one thing that a packument changes."""
     if wanted.deprecations is not None:
         messages = _by_exact_text(package, wanted)
@@ -98,7 +98,7 @@ def _by_exact_text(package: NpmPackage, wanted: NpmEdit) -> dict[str, str]:
 
 def _decide_star(
     package: NpmPackage, identity: Identity, actor: Actor, starred: bool
-) -> Sequence[Event]:
+) -> Sequence[NpmEvent]:
     identity.check_may("stars", NPM, package.name)
     return npm_package.decide_star(package, actor, package.name, starred)
 
@@ -128,12 +128,12 @@ def unpublish(
     """
     identity.check_may("yank", NPM, name)
 
-    def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
+    def decide(state: NpmPackage | None, version: int) -> Sequence[NpmEvent]:
         events = npm_package.decide_unpublish_all(seen(identity, NPM, state), actor, name)
         check_rev(name, version, rev)
         return events
 
-    registry.execute("npm", canonical_npm_name(name), decide)
+    registry.execute(PACKAGES, name, decide)
 
 
 def check_tarball_gone(
@@ -145,7 +145,7 @@ def check_tarball_gone(
         RegistryError: no such package, no right to it, the version is still listed or never was.
     """
     identity.check_may("yank", NPM, name)
-    state: NpmPackage | None = registry.log.load("npm", canonical_npm_name(name)).state
+    state = registry.log.load(PACKAGES, name).state
     package = npm_package.existing(seen(identity, NPM, state), name)
     check_owner(package.owners, actor, name)
     key = npm_version_key(version)
@@ -168,8 +168,8 @@ def set_tag(
     check_dist_tag(tag)
     identity.check_may("dist-tags", NPM, name)
     registry.execute(
-        "npm",
-        canonical_npm_name(name),
+        PACKAGES,
+        name,
         lambda state, _: npm_package.decide_set_tag(
             seen(identity, NPM, state), actor, name, tag, version
         ),
@@ -184,8 +184,8 @@ def remove_tag(registry: Registry, identity: Identity, actor: Actor, name: str, 
     """
     identity.check_may("dist-tags", NPM, name)
     registry.execute(
-        "npm",
-        canonical_npm_name(name),
+        PACKAGES,
+        name,
         lambda state, _: npm_package.decide_remove_tag(
             seen(identity, NPM, state), actor, name, tag
         ),
@@ -216,7 +216,7 @@ def set_owners(
             "use `npm owner rm`"
         )
 
-    def decide(state: NpmPackage | None, version: int) -> Sequence[Event]:
+    def decide(state: NpmPackage | None, version: int) -> Sequence[NpmEvent]:
         package = npm_package.existing(seen(identity, NPM, state), name)
         given = as_registered(registry, owners)
         wanted = [*package.owners, *given] if rev == UNREAD else given
@@ -226,7 +226,7 @@ def set_owners(
         check_accounts_exist(registry, added)
         return events
 
-    registry.execute("npm", canonical_npm_name(name), decide)
+    registry.execute(PACKAGES, name, decide)
 
 
 def star(registry: Registry, identity: Identity, actor: Actor, name: str, starred: bool) -> None:
@@ -236,8 +236,8 @@ def star(registry: Registry, identity: Identity, actor: Actor, name: str, starre
         RegistryError: no such package, or a token that may not write.
     """
     registry.execute(
-        "npm",
-        canonical_npm_name(name),
+        PACKAGES,
+        name,
         lambda state, _: _decide_star(
             npm_package.existing(seen(identity, NPM, state), name), identity, actor, starred
         ),

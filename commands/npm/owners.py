@@ -8,12 +8,11 @@ from packledger.commands.sight import seen
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.ecosystems import NPM
-from packledger.domain.events.event import Event
-from packledger.domain.events.npm import NpmOwnerAdded
+from packledger.domain.events.npm import NpmEvent, NpmOwnerAdded
 from packledger.domain.npm import package as npm_package
-from packledger.domain.npm.names import canonical_npm_name
 from packledger.domain.npm.package import NpmPackage
 from packledger.domain.ownership import check_owner, owners_to_remove
+from packledger.domain.streams import PACKAGES
 
 
 def change_owner(
@@ -27,7 +26,7 @@ def change_owner(
     identity.check_may("change-owners", NPM, name)
     (owner,) = as_registered(registry, [account])
 
-    def decide(state: NpmPackage | None, _: int) -> Sequence[Event]:
+    def decide(state: NpmPackage | None, _: int) -> Sequence[NpmEvent]:
         package = npm_package.existing(seen(identity, NPM, state), name)
         check_owner(package.owners, actor, name)
         leaving = [] if adding else owners_to_remove(package.owners, [owner], name)
@@ -39,4 +38,4 @@ def change_owner(
         )
         return events
 
-    registry.execute("npm", canonical_npm_name(name), decide)
+    registry.execute(PACKAGES, name, decide)

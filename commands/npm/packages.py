@@ -23,9 +23,9 @@ from packledger.domain.errors import NotAllowed
 from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.npm import package as npm_package
 from packledger.domain.npm.manifest import check_manifest, normalise_package_json
-from packledger.domain.npm.names import canonical_npm_name, check_new_npm_name
-from packledger.domain.npm.package import NpmPackage
+from packledger.domain.npm.names import check_new_npm_name
 from packledger.domain.ownership import check_owner
+from packledger.domain.streams import PACKAGES
 from packledger.eventstore.blobs.store import BlobWriter
 
 
@@ -43,8 +43,7 @@ def publish(
         RegistryError: the sentence says why; nothing is visible.
     """
     request = check_publish(body, name)
-    stream = canonical_npm_name(name)
-    state: NpmPackage | None = registry.log.load("npm", stream).state
+    state = registry.log.load(PACKAGES, name).state
     check_may_use_name(identity, NPM, name, state)
     if state is None:
         check_new_npm_name(name)
@@ -58,7 +57,7 @@ def publish(
         writer.discard()
     tags = request.dist_tags
     registry.execute(
-        "npm", stream, lambda state, _: npm_package.decide_publish(state, actor, published, tags)
+        PACKAGES, name, lambda state, _: npm_package.decide_publish(state, actor, published, tags)
     )
     return state is None
 
@@ -67,7 +66,7 @@ def refusal_of_publish(
     registry: Registry, identity: Identity, actor: Actor, name: str
 ) -> NotAllowed | None:
     """Return why this caller may not publish a package, None if he may."""
-    state: NpmPackage | None = registry.log.load("npm", canonical_npm_name(name)).state
+    state = registry.log.load(PACKAGES, name).state
     try:
         check_may_use_name(identity, NPM, name, state)
         identity.check_may("publish-update" if state else "publish-new", NPM, name)

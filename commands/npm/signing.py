@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from packledger.commands.registry import Registry
 from packledger.domain import configuration
-from packledger.domain.configuration import Configuration
 from packledger.domain.errors import Unavailable
 from packledger.domain.events.npm import (
     NpmSignature,
@@ -23,7 +22,7 @@ from packledger.domain.events.npm import (
     NpmVersionUnpublished,
 )
 from packledger.domain.npm import package as npm_package
-from packledger.domain.npm.names import canonical_npm_name
+from packledger.domain.streams import PACKAGES, REGISTRY
 from packledger.domain.times import rfc3339
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def sign(registry: Registry, name: str, version: str, integrity: str) -> NpmSign
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
     from cryptography.hazmat.primitives.hashes import SHA256
 
-    state: Configuration | None = registry.log.load("registry").state
+    state = registry.log.load(REGISTRY).state
     keyid = state.signing_keyid() if state else None
     if keyid is None:
         return None
@@ -69,7 +68,7 @@ def check_key(registry: Registry) -> None:
         BadSigningKey: the private key is lost, or damaged.
         Unavailable: the store cannot be read.
     """
-    state: Configuration | None = registry.log.load("registry").state
+    state = registry.log.load(REGISTRY).state
     keyid = state.signing_keyid() if state else None
     if keyid is not None:
         _private_key(registry, keyid)
@@ -105,13 +104,13 @@ def _loaded(pem: str, keyid: str) -> "EllipticCurvePrivateKey":
 
 def ensure_key(registry: Registry) -> None:
     """Make the first key; does nothing where there is one."""
-    state: Configuration | None = registry.log.load("registry").state
+    state = registry.log.load(REGISTRY).state
     if state is not None and state.signing_keys:
         return
     keyid, public = _new_key(registry)
     actor = registry.actor("")
     registry.execute(
-        "registry",
+        REGISTRY,
         "",
         lambda state, _: configuration.decide_first_signing_key(state, actor, keyid, public),
     )
@@ -127,7 +126,7 @@ def rotate_key(registry: Registry, account: str = "") -> str:
     actor = registry.actor(account)
     expires = rfc3339(registry.now() + OVERLAP)
     registry.execute(
-        "registry",
+        REGISTRY,
         "",
         lambda state, _: configuration.decide_rotate_signing_key(
             state, actor, keyid, public, expires
@@ -165,8 +164,8 @@ def _sign_package(
     }
     actor = registry.actor(account)
     recorded = registry.log.execute(
-        "npm",
-        canonical_npm_name(name),
+        PACKAGES,
+        name,
         lambda state, _: npm_package.decide_sign(state, actor, signatures),
     )
     return len(recorded)

@@ -16,6 +16,7 @@ from packledger.domain.errors import Conflict, Invalid, NoSuchAccount, NotAllowe
 from packledger.domain.events.accounts import (
     AccountDisabled,
     AccountEnabled,
+    AccountEvent,
     AccountPasswordChanged,
     AccountRegistered,
     AccountRoleChanged,
@@ -24,7 +25,6 @@ from packledger.domain.events.accounts import (
     TokenIssued,
     TokenRevoked,
 )
-from packledger.domain.events.event import Event
 
 ROLES = ("user", "admin")
 
@@ -70,7 +70,7 @@ def check_account_name(name: str) -> None:
         )
 
 
-def evolve(account: Account | None, event: Event) -> Account:  # noqa: C901 - one case an event
+def evolve(account: Account | None, event: AccountEvent) -> Account:  # noqa: C901 - one case an event
     """Fold one event of an account's stream into its state, in place."""
     if isinstance(event, AccountRegistered):
         return Account(event.name, event.role, False, {})
@@ -103,7 +103,7 @@ def evolve(account: Account | None, event: Event) -> Account:  # noqa: C901 - on
 
 def decide_register(
     account: Account | None, actor: Actor, name: str, role: str, credential: str = ""
-) -> list[Event]:
+) -> list[AccountEvent]:
     """Return the event of a new account. credential: the digest of what its password is stored as.
 
     Raises:
@@ -118,7 +118,7 @@ def decide_register(
     return [AccountRegistered(**actor.stamp(), name=name, role=role, credential=known)]
 
 
-def decide_disable(account: Account | None, actor: Actor, name: str) -> list[Event]:
+def decide_disable(account: Account | None, actor: Actor, name: str) -> list[AccountEvent]:
     """Return the event that disables an account; none when it is so already.
 
     Raises:
@@ -128,7 +128,7 @@ def decide_disable(account: Account | None, actor: Actor, name: str) -> list[Eve
     return [] if account.disabled else [AccountDisabled(**actor.stamp(), name=account.name)]
 
 
-def decide_enable(account: Account | None, actor: Actor, name: str) -> list[Event]:
+def decide_enable(account: Account | None, actor: Actor, name: str) -> list[AccountEvent]:
     """Return the event that takes a disabling back; none when it is not disabled.
 
     Raises:
@@ -138,7 +138,7 @@ def decide_enable(account: Account | None, actor: Actor, name: str) -> list[Even
     return [AccountEnabled(**actor.stamp(), name=account.name)] if account.disabled else []
 
 
-def decide_role(account: Account | None, actor: Actor, name: str, role: str) -> list[Event]:
+def decide_role(account: Account | None, actor: Actor, name: str, role: str) -> list[AccountEvent]:
     """Return the event of another role; none when it is so already.
 
     Raises:
@@ -159,7 +159,7 @@ def _check_role(role: str) -> None:
 
 def decide_password(
     account: Account | None, actor: Actor, name: str, credential: str = ""
-) -> list[Event]:
+) -> list[AccountEvent]:
     """Return the event that says a password was changed. credential: as of `decide_register`.
 
     Raises:
@@ -169,7 +169,7 @@ def decide_password(
     return [AccountPasswordChanged(**actor.stamp(), name=name, credential=known)]
 
 
-def decide_issue(account: Account | None, actor: Actor, issued: TokenIssued) -> list[Event]:
+def decide_issue(account: Account | None, actor: Actor, issued: TokenIssued) -> list[AccountEvent]:
     """Return the event of a new token.
 
     Raises:
@@ -186,7 +186,9 @@ def decide_issue(account: Account | None, actor: Actor, issued: TokenIssued) -> 
     return [msgspec.structs.replace(issued, account=account.name)]
 
 
-def decide_begin_session(account: Account | None, actor: Actor, begun: SessionBegun) -> list[Event]:
+def decide_begin_session(
+    account: Account | None, actor: Actor, begun: SessionBegun
+) -> list[AccountEvent]:
     """Return the event of a browser that signed in.
 
     Raises:
@@ -201,7 +203,7 @@ def decide_begin_session(account: Account | None, actor: Actor, begun: SessionBe
 
 def decide_end_session(
     account: Account | None, actor: Actor, name: str, session_id: str
-) -> list[Event]:
+) -> list[AccountEvent]:
     """Return the event that signs a browser out; none when it is so already.
 
     Raises:
@@ -213,7 +215,9 @@ def decide_end_session(
     return [SessionEnded(**actor.stamp(), name=account.name, session_id=session_id)]
 
 
-def decide_revoke(account: Account | None, actor: Actor, name: str, token_id: str) -> list[Event]:
+def decide_revoke(
+    account: Account | None, actor: Actor, name: str, token_id: str
+) -> list[AccountEvent]:
     """Return the event that ends a token.
 
     Raises:

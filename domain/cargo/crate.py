@@ -18,6 +18,7 @@ from packledger.domain.errors import (
 )
 from packledger.domain.events.blobs import BlobPurged
 from packledger.domain.events.cargo import (
+    CrateEvent,
     CrateOwnerAdded,
     CrateOwnerRemoved,
     CrateRegistered,
@@ -25,7 +26,6 @@ from packledger.domain.events.cargo import (
     CrateVersionUnyanked,
     CrateVersionYanked,
 )
-from packledger.domain.events.event import Event
 from packledger.domain.ownership import check_owner, owners_to_add, owners_to_remove
 from packledger.domain.versions import without_build
 
@@ -66,7 +66,7 @@ class Crate(msgspec.Struct):
         return found
 
 
-def evolve(crate: Crate | None, event: Event) -> Crate:
+def evolve(crate: Crate | None, event: CrateEvent) -> Crate:
     """Fold one event of a crate's stream into its state, in place."""
     if isinstance(event, CrateRegistered):
         return Crate(event.name, {event.owner: None}, {})
@@ -110,7 +110,7 @@ def check_publish(crate: Crate | None, actor: Actor, name: str, version: str) ->
 
 def decide_publish(
     crate: Crate | None, actor: Actor, published: CrateVersionPublished
-) -> list[Event]:
+) -> list[CrateEvent]:
     """Return the events of publishing one version, the crate's registration first if it is new.
 
     Raises:
@@ -125,7 +125,7 @@ def decide_publish(
 
 def decide_yank(
     crate: Crate | None, actor: Actor, name: str, version: str, yanked: bool
-) -> list[Event]:
+) -> list[CrateEvent]:
     """Return the event that yanks or unyanks a version; none when it is so already.
 
     Raises:
@@ -149,7 +149,7 @@ def decide_owners(
     name: str,
     add: Sequence[str] = (),
     remove: Sequence[str] = (),
-) -> list[Event]:
+) -> list[CrateEvent]:
     """Return the events that add and remove owners; accounts in `add` are known to exist.
 
     Raises:

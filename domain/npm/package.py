@@ -19,10 +19,10 @@ from packledger.domain.errors import (
     VersionUnpublished,
 )
 from packledger.domain.events.blobs import BlobPurged
-from packledger.domain.events.event import Event
 from packledger.domain.events.npm import (
     NpmDistTagRemoved,
     NpmDistTagSet,
+    NpmEvent,
     NpmOwnerAdded,
     NpmOwnerRemoved,
     NpmRegistered,
@@ -97,7 +97,7 @@ class NpmPackage(msgspec.Struct):
         return found
 
 
-def evolve(package: NpmPackage | None, event: Event) -> NpmPackage:  # noqa: C901, PLR0912, PLR0915
+def evolve(package: NpmPackage | None, event: NpmEvent) -> NpmPackage:  # noqa: C901, PLR0912, PLR0915
     """Fold one event of a package's stream into its state, in place."""
     if isinstance(event, NpmRegistered):
         return NpmPackage(event.name, {event.owner: None}, {}, {}, {}, {})
@@ -167,7 +167,7 @@ def check_publish(package: NpmPackage | None, actor: Actor, name: str, version: 
 
 def decide_publish(
     package: NpmPackage | None, actor: Actor, published: NpmVersionPublished, tags: Sequence[str]
-) -> list[Event]:
+) -> list[NpmEvent]:
     """Return the events of publishing one version under dist-tags.
 
     A package without a `latest` gets one, whatever tag was asked for, as on the public registry:
@@ -179,7 +179,7 @@ def decide_publish(
     name, version = published.name, published.version
     check_publish(package, actor, name, version)
     stamp = actor.stamp()
-    events: list[Event] = []
+    events: list[NpmEvent] = []
     if package is None:
         events.append(NpmRegistered(**stamp, name=name, owner=actor.by))
     maintainers = tuple(package.owners) if package else (actor.by,)
@@ -193,7 +193,7 @@ def decide_publish(
 
 def decide_unpublish(
     package: NpmPackage | None, actor: Actor, name: str, versions: Sequence[str]
-) -> list[Event]:
+) -> list[NpmEvent]:
     """Return the events of removing versions, their dist-tags included.
 
     `latest` moves to the highest version that remains. Removing the last version removes the
@@ -212,7 +212,7 @@ def decide_unpublish(
     staying = [known.version for known in package.versions.values() if known.version not in leaving]
     if not staying:
         return [NpmUnpublished(**stamp, name=name)]
-    events: list[Event] = []
+    events: list[NpmEvent] = []
     for tag, version in package.dist_tags.items():
         if version in leaving and tag == LATEST:
             target = highest(staying)
@@ -224,7 +224,7 @@ def decide_unpublish(
     return events
 
 
-def decide_unpublish_all(package: NpmPackage | None, actor: Actor, name: str) -> list[Event]:
+def decide_unpublish_all(package: NpmPackage | None, actor: Actor, name: str) -> list[NpmEvent]:
     """Return the event of removing the whole package.
 
     Raises:
@@ -238,7 +238,7 @@ def decide_unpublish_all(package: NpmPackage | None, actor: Actor, name: str) ->
 
 def decide_set_tag(
     package: NpmPackage | None, actor: Actor, name: str, tag: str, version: str
-) -> list[Event]:
+) -> list[NpmEvent]:
     """Return the event that points a dist-tag to a version; none when it does already.
 
     Raises:
@@ -253,7 +253,9 @@ def decide_set_tag(
     return [NpmDistTagSet(**actor.stamp(), name=name, dist_tag=tag, version=exact)]
 
 
-def decide_remove_tag(package: NpmPackage | None, actor: Actor, name: str, tag: str) -> list[Event]:
+def decide_remove_tag(
+    package: NpmPackage | None, actor: Actor, name: str, tag: str
+) -> list[NpmEvent]:
     """Return the event that removes a dist-tag.
 
     Raises:
@@ -274,7 +276,7 @@ def decide_remove_tag(package: NpmPackage | None, actor: Actor, name: str, tag: 
 
 def decide_deprecate(
     package: NpmPackage | None, actor: Actor, name: str, messages: Mapping[str, str]
-) -> list[Event]:
+) -> list[NpmEvent]:
     """Return the events that set messages (version → text, empty to take one back).
 
     Raises:
@@ -284,7 +286,7 @@ def decide_deprecate(
     package = existing(package, name)
     check_owner(package.owners, actor, name)
     stamp = actor.stamp()
-    events: list[Event] = []
+    events: list[NpmEvent] = []
     for text, message in messages.items():
         known = package.find(text)
         version = known.version
@@ -300,7 +302,7 @@ def decide_deprecate(
 
 def decide_sign(
     package: NpmPackage | None, actor: Actor, signatures: Mapping[str, NpmSignature]
-) -> list[Event]:
+) -> list[NpmEvent]:
     """Return the events that sign versions which are there and have no signature yet."""
     if package is None:
         return []
@@ -317,7 +319,7 @@ def decide_sign(
 
 def decide_owners(
     package: NpmPackage | None, actor: Actor, name: str, owners: Sequence[str]
-) -> list[Event]:
+) -> list[NpmEvent]:
     """Return the events that make `owners` the package's owners; the accounts are known to exist.
 
     Raises:
@@ -337,7 +339,9 @@ def decide_owners(
     ]
 
 
-def decide_star(package: NpmPackage | None, actor: Actor, name: str, starred: bool) -> list[Event]:
+def decide_star(
+    package: NpmPackage | None, actor: Actor, name: str, starred: bool
+) -> list[NpmEvent]:
     """Return the event that gives or takes back the actor's star; none when it is so already.
 
     Raises:

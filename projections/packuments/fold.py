@@ -11,7 +11,6 @@ from sys import intern
 import msgspec
 
 from packledger.domain.ecosystems import NPM
-from packledger.domain.events import EVENTS
 from packledger.domain.events.blobs import BlobPurged
 from packledger.domain.events.event import Event
 from packledger.domain.events.npm import (
@@ -32,6 +31,7 @@ from packledger.domain.events.npm import (
 )
 from packledger.domain.events.registry import RegistryConfigured, SigningKeyAdded, SigningKeyRetired
 from packledger.domain.npm.package import LATEST
+from packledger.domain.streams import PACKAGES
 from packledger.feeds.feed import Recorded
 from packledger.projections.heads import FragmentProjection, Heads
 from packledger.projections.packuments.form import (
@@ -45,9 +45,7 @@ from packledger.projections.packuments.form import (
 from packledger.projections.packuments.reads import public_url_of, signing_keys_of
 
 PACKUMENTS = "packuments"
-_OF_NPM = frozenset(
-    kind for tag, kind in EVENTS.items() if tag.startswith("npm.") and kind is not NpmRegistered
-)
+_OF_NPM = PACKAGES.events - {NpmRegistered, BlobPurged}
 """What moves a package's revision; `NpmRegistered` begins it. `isinstance` costs ten times as much
 where the answer is no."""
 _OF_THE_REGISTRY = frozenset({RegistryConfigured, SigningKeyAdded, SigningKeyRetired})

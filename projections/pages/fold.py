@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from packledger.domain.ecosystems import CARGO, NPM, ecosystem_of
+from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.events.blobs import BlobPurged
 from packledger.domain.events.cargo import (
     CrateOwnerAdded,
@@ -32,6 +32,7 @@ from packledger.domain.events.npm import (
     NpmVersionUndeprecated,
     NpmVersionUnpublished,
 )
+from packledger.domain.streams import PACKAGES, stream_of
 from packledger.projections.heads import Folds, FragmentProjection, Heads
 from packledger.projections.pages.form import crate_details, npm_details
 
@@ -218,7 +219,7 @@ def _set_state(db: sqlite3.Connection, key: str, version: str, state: int) -> No
 
 def _key_of(event: Any) -> str:
     """Return the key of an event's package, or of its crate, whatever the case of its letters."""
-    if ecosystem_of(event) == NPM:
+    if stream_of(event) is PACKAGES:
         return f"{NPM}:{event.name}"
     return f"{CARGO}:{event.name.lower()}"
 

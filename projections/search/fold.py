@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from packledger.domain.ecosystems import ecosystem_of
 from packledger.domain.events.cargo import (
     CrateOwnerAdded,
     CrateOwnerRemoved,
@@ -32,6 +31,7 @@ from packledger.domain.events.npm import (
 )
 from packledger.domain.events.registry import DownloadsCounted
 from packledger.domain.npm.package import LATEST, highest
+from packledger.domain.streams import stream_of
 from packledger.feeds.feed import Recorded
 from packledger.projections.heads import Folds, FragmentProjection, Heads
 from packledger.projections.search.form import Summary, crate_summary, npm_summary, read_summary
@@ -271,7 +271,7 @@ def _show_highest(head: SearchHead, version: str) -> None:
 
 
 def _key_of(event: Any) -> str:
-    return f"{ecosystem_of(event)}:{event.name}"
+    return f"{stream_of(event).word}:{event.name}"
 
 
 def _summary_of(db: sqlite3.Connection, head: SearchHead) -> bytes:

@@ -11,7 +11,6 @@ from sys import intern
 import msgspec
 
 from packledger.domain.ecosystems import CARGO
-from packledger.domain.events import EVENTS
 from packledger.domain.events.blobs import BlobPurged
 from packledger.domain.events.cargo import (
     CrateOwnerAdded,
@@ -22,12 +21,13 @@ from packledger.domain.events.cargo import (
     CrateVersionYanked,
 )
 from packledger.domain.events.event import Event
+from packledger.domain.streams import CRATES
 from packledger.feeds.feed import Recorded
 from packledger.projections.heads import FragmentProjection, Heads
 from packledger.projections.sparse_index.form import index_file, render_entry
 
 SPARSE_INDEX = "sparse-index"
-_OF_CRATES = frozenset(kind for tag, kind in EVENTS.items() if tag.startswith("crate."))
+_OF_CRATES = CRATES.events - {BlobPurged}
 """What moves a crate's revision. `isinstance` costs ten times as much where the answer is no."""
 
 

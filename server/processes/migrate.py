@@ -4,8 +4,8 @@ import logging
 import shlex
 
 from packledger.commands.registry import Registry
-from packledger.domain.configuration import Configuration
 from packledger.domain.errors import Conflict, NotFound, Unavailable, WrongSchema
+from packledger.domain.streams import REGISTRY
 from packledger.server import wiring
 from packledger.server.settings.settings import Settings
 
@@ -63,7 +63,7 @@ def check_migrated(registry: Registry) -> None:
         Conflict: the log has another public URL.
     """
     try:
-        state: Configuration | None = registry.log.load("registry").state
+        state = registry.log.load(REGISTRY).state
     except WrongSchema:
         raise
     except Unavailable as error:

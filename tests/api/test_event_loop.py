@@ -32,6 +32,7 @@ from packledger.domain.events.npm import (
     NpmStarred,
     NpmVersionPublished,
 )
+from packledger.domain.streams import ACCOUNTS, PACKAGES, AnyStream
 from packledger.projections.packuments.fold import PACKUMENTS
 from packledger.projections.packuments.reads import starred_by
 from packledger.server.http.app import build_context
@@ -110,15 +111,15 @@ def fill(small: SmallRegistry) -> None:
         if number < 300:
             keywords = [f"keyword-{one}" for one in range(30)]
             begun += [package(name, "1.0.0", keywords=keywords), tagged(name, "latest", "1.0.0")]  # type: ignore[list-item]
-        append(small, "npm", name, [*begun, NpmStarred(at=AT, by="alice", name=name)])
+        append(small, PACKAGES, name, [*begun, NpmStarred(at=AT, by="alice", name=name)])
     append(
-        small, "account", "alice",
+        small, ACCOUNTS, "alice",
         [TokenIssued(at=AT, by="alice", account="alice", token_id=f"id-{number}",
                      sha256=f"{number:064}", label="a machine") for number in range(TOKENS)],
     )  # fmt: skip
 
 
-def append(small: SmallRegistry, kind: str, name: str, events: list[Any]) -> None:
+def append(small: SmallRegistry, kind: AnyStream, name: str, events: list[Any]) -> None:
     small.log.execute(kind, name, lambda state, version: events)
 
 

@@ -12,7 +12,7 @@ import cargo_client
 import npm_client
 from packledger.domain.events.event import encode, tag_of
 from packledger.domain.events.registry import DownloadsCounted
-from packledger.domain.streams import stream_id
+from packledger.domain.streams import DOWNLOADS
 from packledger.domain.times import rfc3339
 from running_registry import RunningRegistry
 
@@ -26,7 +26,7 @@ def append_dated(data: Path, at: str, node: str) -> None:
         db.execute(
             "INSERT INTO stored_events (originator_id, originator_version, topic, state)"
             " VALUES (?, 1, ?, ?)",
-            (stream_id("downloads", node).hex, tag_of(DownloadsCounted), encode(event)),
+            (DOWNLOADS.id(node).hex, tag_of(DownloadsCounted), encode(event)),
         )
 
 

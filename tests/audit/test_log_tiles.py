@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from event_stores import recorded
 from packledger.audit.translog.proofs import Tree
 from packledger.domain.events.event import encode
+from packledger.domain.streams import CRATES
 from packledger.projections.log_tiles.fold import LogTiles, bundle_of, size_of, tile_of
 from packledger.projections.log_tiles.form import LogEntry, entries_in, entry_of, framed
 from packledger.projections.log_tiles.merkle import TILE_WIDTH, Edge, leaf_hash
@@ -51,7 +52,7 @@ def documents(db: sqlite3.Connection) -> list[tuple[str, bytes]]:
 
 
 def test_an_entry_is_canonical_json_with_the_digest_of_the_stored_state() -> None:
-    event = recorded(7, 3, YANKED, "crate", "demo")
+    event = recorded(7, 3, YANKED, CRATES, "demo")
     assert event.state == encode(YANKED)
     assert entry_of(event) == (
         b'{"position":7,"type":"crate.version_yanked.v1",'

@@ -11,6 +11,7 @@ import pytest
 
 from packledger.commands import accounts
 from packledger.domain.events.accounts import AccountPasswordChanged, AccountRegistered
+from packledger.domain.streams import ACCOUNTS
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.log import Log
 from small_registry import SmallRegistry, memory_folder
@@ -43,8 +44,8 @@ def test_the_log_has_the_digest_of_what_is_stored_and_nothing_to_guess_with(
     verified: Verified,
 ) -> None:
     with closing(SmallRegistry(verified.data)) as small:
-        ann = [one for one in small.log.stream("account", "ann")]
-        ben = [one for one in small.log.stream("account", "ben")]
+        ann = [one for one in small.log.stream(ACCOUNTS, "ann")]
+        ben = [one for one in small.log.stream(ACCOUNTS, "ben")]
     assert isinstance(ann[0], AccountRegistered)
     assert isinstance(ben[-1], AccountPasswordChanged)
     for event, name in ((ann[0], "ann"), (ben[-1], "ben")):

@@ -15,7 +15,6 @@ from event_stores import AT
 from packledger.cli.main import main
 from packledger.commands.cargo import crates
 from packledger.domain.accounts.permissions import Identity
-from packledger.domain.cargo.names import canonical_crate_name
 from packledger.domain.errors import NotOwner
 from packledger.domain.events.accounts import TokenIssued
 from packledger.domain.events.cargo import (
@@ -26,7 +25,7 @@ from packledger.domain.events.cargo import (
 from packledger.domain.events.event import Event, encode, tag_of
 from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.events.registry import RegistryConfigured, SigningKeyAdded
-from packledger.domain.streams import stream_id
+from packledger.domain.streams import ACCOUNTS, CRATES, PACKAGES, REGISTRY, AnyStream
 from packledger.eventstore.log import SNAPSHOT_EVERY
 from small_registry import ADMIN, PUBLIC_URL, SmallRegistry, memory_folder
 from verified_registry import Verified
@@ -38,9 +37,9 @@ def verified() -> Iterator[Verified]:
         yield Verified(folder)
 
 
-def insert(data: Path, event: Event, kind: str, name: str) -> None:
+def insert(data: Path, event: Event, kind: AnyStream, name: str) -> None:
     """Append an event as whoever has nothing but the database can."""
-    stream = stream_id(kind, name).hex
+    stream = kind.id(name).hex
     with closing(sqlite3.connect(data / "events.sqlite")) as db, db:
         version = "(SELECT count(*) + 1 FROM stored_events WHERE originator_id = ?)"
         db.execute(
@@ -50,26 +49,26 @@ def insert(data: Path, event: Event, kind: str, name: str) -> None:
         )
 
 
-INSERTED: dict[str, tuple[Event, str, str, str]] = {
+INSERTED: dict[str, tuple[Event, AnyStream, str, str]] = {
     "an owner": (
         CrateOwnerAdded(at=AT, by="mallory", name="demo", owner="mallory"),
-        *("crate", "demo", "`mallory` was neither an owner nor an administrator"),
+        *(CRATES, "demo", "`mallory` was neither an owner nor an administrator"),
     ),
     "a yank of nothing": (
         CrateVersionYanked(at=AT, by=ADMIN, name="demo", version="7.0.0"),
-        *("crate", "demo", "there is no version `7.0.0`"),
+        *(CRATES, "demo", "there is no version `7.0.0`"),
     ),
     "a token": (
         TokenIssued(at=AT, by="ghost", account="ghost", token_id="x", sha256="0" * 64),
-        *("account", "ghost", "there is nothing that it could be about"),
+        *(ACCOUNTS, "ghost", "there is nothing that it could be about"),
     ),
     "an address": (
         RegistryConfigured(at=AT, by="mallory", public_url="https://evil.example.com"),
-        *("registry", "", "`mallory` was no administrator"),
+        *(REGISTRY, "", "`mallory` was no administrator"),
     ),
     "a signing key": (
         SigningKeyAdded(at=AT, by="mallory", keyid="evil", key="its public part"),
-        *("registry", "", "`mallory` was no administrator"),
+        *(REGISTRY, "", "`mallory` was no administrator"),
     ),
     "other bytes for a version": (
         CrateVersionPublished(
@@ -81,7 +80,7 @@ INSERTED: dict[str, tuple[Event, str, str, str]] = {
             size_bytes=1,
             manifest=msgspec.Raw(b'{"name":"demo","version":"1.0.0"}'),
         ),
-        *("crate", "demo", "its manifest is that of `demo@1.0.0`"),
+        *(CRATES, "demo", "its manifest is that of `demo@1.0.0`"),
     ),
     "another's package.json": (
         NpmVersionPublished(
@@ -98,15 +97,15 @@ INSERTED: dict[str, tuple[Event, str, str, str]] = {
             manifest=msgspec.Raw(b'{"name":"other","version":"1.0.0"}'),
             maintainers=(ADMIN,),
         ),
-        *("npm", "@acme/tool", "its manifest is that of `other@1.0.0`"),
+        *(PACKAGES, "@acme/tool", "its manifest is that of `other@1.0.0`"),
     ),
     "a time that is none": (
         CrateVersionYanked(at="0", by=ADMIN, name="demo", version="1.0.0"),
-        *("crate", "demo", "its time is none that a registry writes"),
+        *(CRATES, "demo", "its time is none that a registry writes"),
     ),
     "a time of another place": (
         CrateVersionYanked(at="2026-11-21T10:00:00+05:00", by=ADMIN, name="demo", version="1.0.0"),
-        *("crate", "demo", "its time is none that a registry writes"),
+        *(CRATES, "demo", "its time is none that a registry writes"),
     ),
 }
 
@@ -134,7 +133,7 @@ def test_time_that_goes_back_is_noted(verified: Verified) -> None:
     event = CrateVersionYanked(
         at="1999-01-01T00:00:00.000Z", by=ADMIN, name="demo", version="1.0.0"
     )
-    insert(verified.data, event, "crate", "demo")
+    insert(verified.data, event, CRATES, "demo")
     assert any("time goes back at position" in note for note in verified.verify().notes)
 
 
@@ -154,7 +153,7 @@ def long(verified: Verified) -> Verified:
 
 def resealed(verified: Verified, seal: str) -> None:
     """Make somebody else an owner in the snapshot of `demo`, and seal it as anybody can."""
-    stream = stream_id("crate", canonical_crate_name("demo"))
+    stream = CRATES.id("demo")
     ((version, tag, state),) = verified.rows(
         "SELECT originator_version, topic, state FROM stored_snapshots"
         f" WHERE originator_id = '{stream.hex}'"
@@ -180,7 +179,7 @@ def test_a_changed_snapshot_lets_nobody_publish_and_is_found(long: Verified, sea
     with closing(SmallRegistry(long.data)) as small:
         with pytest.raises(NotOwner):
             small.publish_crate("mallory", "demo", "2.0.0")
-        assert list(small.log.load("crate", "demo").state.owners) == [ADMIN]
+        assert list(small.log.load(CRATES, "demo").state.owners) == [ADMIN]
     (fault,) = long.verify().faults
     assert "at version 100 is not what its events give" in fault.what
     mend(long, fault.mend)
@@ -225,7 +224,7 @@ def test_without_the_key_streams_are_folded_from_their_events(long: Verified) ->
     (long.data / "snapshot.key").unlink()
     with closing(SmallRegistry(long.data)) as small:
         small.publish_crate(ADMIN, "demo", "2.0.0")
-        assert "2.0.0" in small.log.load("crate", "demo").state.versions
+        assert "2.0.0" in small.log.load(CRATES, "demo").state.versions
     with closing(SmallRegistry(long.data)) as small:
         small.catch_up()
     assert long.whats() == []

@@ -18,6 +18,7 @@ from event_stores import AT, add_owner, execute_sql, open_sqlite
 from packledger.audit.checks.faults import Fault
 from packledger.audit.checks.store import Checked, Places, verify_store
 from packledger.domain.events.cargo import CrateRegistered
+from packledger.domain.streams import CRATES
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log
 from small_registry import ADMIN, SmallRegistry, memory_folder
@@ -232,7 +233,7 @@ def test_events_that_lead_back_are_not_followed(
     monkeypatch.setattr(packledger.audit.checks.store, "PAGE_EVENTS", 1)
     with closing(open_sqlite(tmp_path)) as log:
         log.execute(
-            "crate",
+            CRATES,
             "demo",
             lambda state, version: [CrateRegistered(at=AT, name="demo", owner="alice")],
         )

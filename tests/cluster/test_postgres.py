@@ -13,6 +13,7 @@ from event_stores import AT, add_owner, execute_sql, open_log
 from packledger.domain.errors import Invalid, Unavailable, WrongSchema
 from packledger.domain.events.cargo import CrateOwnerAdded, CrateRegistered
 from packledger.domain.events.event import encode
+from packledger.domain.streams import CRATES
 from packledger.eventstore.log import Log
 from packledger.eventstore.postgres import schema as postgres_schema
 from packledger.eventstore.postgres.schema import migrate
@@ -40,7 +41,7 @@ def log(place: str) -> Iterator[Log]:
 
 def register(log: Log, name: str) -> None:
     event = CrateRegistered(at=AT, by="alice", name=name, owner="alice")
-    log.execute("crate", name, lambda state, version: [event])
+    log.execute(CRATES, name, lambda state, version: [event])
 
 
 def tables(place: str) -> list[tuple[object, ...]]:
@@ -260,4 +261,4 @@ def test_who_follows_several_writers_is_shown_every_position_in_order(place: str
         seen += len(page)
     assert [process.exitcode for process in processes] == [0] * writers
     assert log.last_position() == 1 + 2 * writers * each
-    assert len(log.load("crate", "demo").state.owners) == 1 + writers * each
+    assert len(log.load(CRATES, "demo").state.owners) == 1 + writers * each

@@ -15,6 +15,7 @@ from one_fault import AFTER, BEFORE, WHENS
 from packledger.domain.errors import Unavailable
 from packledger.domain.events.cargo import CrateOwnerAdded, CrateRegistered
 from packledger.domain.events.event import Event
+from packledger.domain.streams import CRATES
 from packledger.eventstore import log as log_module
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.log import Log
@@ -35,7 +36,7 @@ def place(postgres: PostgresServer) -> Iterator[str]:
     registered = CrateRegistered(at=AT, by="alice", name="demo", owner="alice")
     with postgres.store() as place:
         with closing(open_log(place)) as log:
-            log.execute("crate", "demo", lambda state, version: [registered])
+            log.execute(CRATES, "demo", lambda state, version: [registered])
         yield place
 
 
@@ -93,7 +94,7 @@ def test_a_command_survives_the_loss_of_its_connection_at_any_step_and_happens_o
 ) -> None:
     monkeypatch.setattr(log_module, "SNAPSHOT_EVERY", 1)
     wire.arm(step, when)
-    recorded = log.execute("crate", "demo", lambda state, version: [OWNER])
+    recorded = log.execute(CRATES, "demo", lambda state, version: [OWNER])
     assert wire.cuts == 1
     assert [(one.position, one.version) for one in recorded] == [(2, 2)]
     assert owners(place) == ["alice", "bob"]
@@ -143,7 +144,7 @@ def test_an_append_that_lost_its_connection_and_then_its_place_decides_again(
         return [OWNER]
 
     wire.arm(APPEND, BEFORE, rival)
-    recorded = log.execute("crate", "demo", decide)
+    recorded = log.execute(CRATES, "demo", decide)
     assert seen == [1, 2]
     assert [(one.position, one.version) for one in recorded] == [(3, 3)]
     assert owners(place) == ["alice", "rival", "bob"]
@@ -155,7 +156,7 @@ def test_an_append_that_goes_on_without_its_client_is_found_by_the_client(
     recorded: list[log_module.Recorded] = []
 
     def add() -> None:
-        recorded.extend(log.execute("crate", "demo", lambda state, version: [OWNER]))
+        recorded.extend(log.execute(CRATES, "demo", lambda state, version: [OWNER]))
 
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     with psycopg.connect(place, autocommit=True) as watcher, psycopg.connect(place) as blocker:
@@ -195,10 +196,10 @@ def test_who_cannot_know_the_outcome_is_told_so(
     monkeypatch.setattr(postgres_connections, "PATIENCE_S", 0.3)
     wire.arm(step, when, gone=True)
     with pytest.raises(Unavailable, match=sentence):
-        log.execute("crate", "demo", lambda state, version: [OWNER])
+        log.execute(CRATES, "demo", lambda state, version: [OWNER])
     assert owners(place) == (["alice", "bob"] if there else ["alice"])
     wire.gone = False
-    assert log.load("crate", "demo").version == (2 if there else 1)
+    assert log.load(CRATES, "demo").version == (2 if there else 1)
     add_owner(log, "demo", "carol")
     assert owners(place)[-1] == "carol"
 
@@ -211,7 +212,7 @@ def test_who_can_connect_again_but_not_write_cannot_know_the_outcome_either(
     try:
         wire.arm(APPEND, when, lambda: postgres.execute(read_only.format("SET") + " = on"))
         with pytest.raises(Unavailable, match="which may have happened or not; look"):
-            log.execute("crate", "demo", lambda state, version: [OWNER])
+            log.execute(CRATES, "demo", lambda state, version: [OWNER])
         assert owners(place) == (["alice", "bob"] if when == AFTER else ["alice"])
         with pytest.raises(Unavailable, match="now: it is read-only; try"):
             add_owner(log, "demo", "carol")
@@ -230,9 +231,9 @@ def test_a_database_that_is_away_from_the_beginning_is_a_refusal_for_now(
     credentials = Credentials(store.credentials())
     wire.gone = True
     for act in (
-        lambda: log.execute("crate", "demo", lambda state, version: [OWNER]),
+        lambda: log.execute(CRATES, "demo", lambda state, version: [OWNER]),
         lambda: log.read(0, 10),
-        lambda: log.stream("crate", "demo"),
+        lambda: log.stream(CRATES, "demo"),
         log.last_position,
         lambda: credentials.check_password("alice", "x"),
         lambda: credentials.add("alice", "x"),
@@ -259,14 +260,14 @@ def test_a_database_that_is_away_from_the_beginning_is_a_refusal_for_now(
 def test_a_refusal_of_postgresql_is_a_refusal_for_now(
     place: str, log: Log, setting: str, locked: bool, sentence: str
 ) -> None:
-    log.load("crate", "demo")
+    log.load(CRATES, "demo")
     connection = log._store._connections._idle[0]
     connection.execute(f"SET {setting}".encode())
     with psycopg.connect(place) as blocker:
         if locked:
             blocker.execute("LOCK TABLE append_order IN EXCLUSIVE MODE")
         with pytest.raises(Unavailable, match=sentence):
-            log.execute("crate", "demo", lambda state, version: [OWNER])
+            log.execute(CRATES, "demo", lambda state, version: [OWNER])
     connection.execute(b"RESET ALL")
     add_owner(log, "demo", "bob")
     assert owners(place) == ["alice", "bob"]

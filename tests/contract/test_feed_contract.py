@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from event_stores import add_owner, new_place, open_log
+from packledger.domain.streams import CRATES
 from packledger.eventstore.log import Log
 from packledger.feeds.feed import Feed
 from packledger.feeds.store_feed import StoreFeed
@@ -64,7 +65,7 @@ def test_every_event_comes_in_order_without_a_gap(feed: Feed, log: Log) -> None:
     grow(log, 12)
     page = feed.read(0, 100)
     assert [one.position for one in page] == list(range(1, 13))
-    assert [one.event for one in page] == log.stream("crate", "demo")
+    assert [one.event for one in page] == log.stream(CRATES, "demo")
     assert [one.version for one in page] == list(range(1, 13))
     assert feed.last_position() == 12
 

@@ -16,7 +16,7 @@ from packledger.domain.cargo import crate
 from packledger.domain.errors import NotOwner, TooLarge, Unavailable
 from packledger.domain.events.cargo import CrateOwnerAdded, CrateOwnerRemoved, CrateRegistered
 from packledger.domain.events.event import Event
-from packledger.domain.streams import stream_id
+from packledger.domain.streams import CRATES
 from packledger.eventstore import log as log_module
 from packledger.eventstore import snapshots
 from packledger.eventstore.damaged_log import DamagedLog
@@ -56,36 +56,36 @@ def owner(name: str, account: str) -> Event:
 
 
 def register(log: Log, name: str) -> None:
-    log.execute("crate", name, lambda state, version: [registered(name)])
+    log.execute(CRATES, name, lambda state, version: [registered(name)])
 
 
 def test_what_was_appended_is_loaded_and_read(open_log: OpenLog) -> None:
     log = open_log()
     recorded = log.execute(
-        "crate", "demo", lambda state, version: [registered("demo"), owner("demo", "bob")]
+        CRATES, "demo", lambda state, version: [registered("demo"), owner("demo", "bob")]
     )
     assert [(one.position, one.version) for one in recorded] == [(1, 1), (2, 2)]
     for same in (log, open_log()):
-        loaded = same.load("crate", "demo")
+        loaded = same.load(CRATES, "demo")
         assert (loaded.version, list(loaded.state.owners)) == (2, ["alice", "bob"])
         assert same.read(0, 10) == recorded
-        assert same.stream("crate", "demo") == [registered("demo"), owner("demo", "bob")]
+        assert same.stream(CRATES, "demo") == [registered("demo"), owner("demo", "bob")]
         assert same.last_position() == 2
 
 
 def test_a_stream_that_is_not_there_is_version_0_without_a_state(open_log: OpenLog) -> None:
     log = open_log()
-    assert (log.load("crate", "demo").version, log.load("crate", "demo").state) == (0, None)
-    assert log.stream("crate", "demo") == []
+    assert (log.load(CRATES, "demo").version, log.load(CRATES, "demo").state) == (0, None)
+    assert log.stream(CRATES, "demo") == []
     assert log.last_position() == 0
     assert log.read(0, 10) == []
     register(open_log(), "demo")
-    assert log.load("crate", "demo").version == 1, "what was missing is not remembered as missing"
+    assert log.load(CRATES, "demo").version == 1, "what was missing is not remembered as missing"
 
 
 def test_deciding_nothing_appends_nothing(open_log: OpenLog) -> None:
     log = open_log()
-    assert log.execute("crate", "demo", lambda state, version: []) == []
+    assert log.execute(CRATES, "demo", lambda state, version: []) == []
     assert log.last_position() == 0
 
 
@@ -95,7 +95,7 @@ def test_a_refusal_appends_nothing(open_log: OpenLog) -> None:
     stranger = Actor(AT, "eve")
     with pytest.raises(NotOwner):
         log.execute(
-            "crate",
+            CRATES,
             "demo",
             lambda state, version: crate.decide_owners(state, stranger, "demo", add=["eve"]),
         )
@@ -125,12 +125,11 @@ def test_a_stream_is_read_as_it_was_at_any_position(open_log: OpenLog) -> None:
             wanted = [
                 one
                 for one in everything
-                if one.stream == stream_id("crate", name).hex
-                and (until is None or one.position <= until)
+                if one.stream == CRATES.id(name).hex and (until is None or one.position <= until)
             ]
-            assert log.read_stream("crate", name, until) == wanted
-            assert log.read_stream("crate", name, until, newest=2) == wanted[-2:]
-            assert log.read_stream("crate", name, until, newest=0) == []
+            assert log.read_stream(CRATES, name, until) == wanted
+            assert log.read_stream(CRATES, name, until, newest=2) == wanted[-2:]
+            assert log.read_stream(CRATES, name, until, newest=0) == []
 
 
 def test_who_loses_a_race_decides_again_on_what_the_winner_left(open_log: OpenLog) -> None:
@@ -144,11 +143,11 @@ def test_who_loses_a_race_decides_again_on_what_the_winner_left(open_log: OpenLo
             add_owner(theirs, "demo", "bob")
         return [owner("demo", "carol")]
 
-    recorded = mine.execute("crate", "demo", decide)
+    recorded = mine.execute(CRATES, "demo", decide)
     assert seen == [(1, ["alice"]), (2, ["alice", "bob"])]
     assert [(one.position, one.version) for one in recorded] == [(3, 3)]
     for log in (mine, theirs, open_log()):
-        assert list(log.load("crate", "demo").state.owners) == ["alice", "bob", "carol"]
+        assert list(log.load(CRATES, "demo").state.owners) == ["alice", "bob", "carol"]
     assert [one.position for one in mine.read(0, 10)] == [1, 2, 3], "a lost race leaves no gap"
 
 
@@ -168,8 +167,8 @@ def test_who_always_loses_is_told_to_try_again(open_log: OpenLog, place: str) ->
             return [owner("demo", "carol")]
 
         with pytest.raises(Unavailable, match="`demo`"):
-            mine.execute("crate", "demo", decide)
-    state = open_log().load("crate", "demo").state
+            mine.execute(CRATES, "demo", decide)
+    state = open_log().load(CRATES, "demo").state
     assert "carol" not in state.owners
     assert len(state.owners) > 3, "it tried more than once"
 
@@ -177,10 +176,10 @@ def test_who_always_loses_is_told_to_try_again(open_log: OpenLog, place: str) ->
 def test_a_loaded_state_never_changes(open_log: OpenLog) -> None:
     log = open_log()
     register(log, "demo")
-    before = log.load("crate", "demo")
+    before = log.load(CRATES, "demo")
     add_owner(log, "demo", "bob")
     add_owner(open_log(), "demo", "carol")
-    log.load("crate", "demo")
+    log.load(CRATES, "demo")
     assert list(before.state.owners) == ["alice"]
 
 
@@ -189,14 +188,14 @@ def test_an_event_over_the_limit_is_refused_and_the_stream_goes_on(open_log: Ope
     register(log, "demo")
     with pytest.raises(TooLarge, match="`demo`"):
         log.execute(
-            "crate",
+            CRATES,
             "demo",
             lambda state, version: [owner("demo", "bob"), owner("demo", "x" * 600_000)],
         )
     assert log.last_position() == 1
-    assert list(log.load("crate", "demo").state.owners) == ["alice"]
+    assert list(log.load(CRATES, "demo").state.owners) == ["alice"]
     add_owner(log, "demo", "bob")
-    assert open_log().load("crate", "demo").version == 2
+    assert open_log().load(CRATES, "demo").version == 2
 
 
 def grow(log: Log, name: str, events: int) -> None:
@@ -205,16 +204,16 @@ def grow(log: Log, name: str, events: int) -> None:
     for number in range(1, events):
         kind = CrateOwnerAdded if number % 2 else CrateOwnerRemoved
         event = kind(at=AT, name=name, owner="bob")
-        log.execute("crate", name, lambda state, version, event=event: [event])
+        log.execute(CRATES, name, lambda state, version, event=event: [event])
 
 
 @pytest.mark.parametrize("events", [99, 100, 101, 205])
 def test_snapshots_do_not_change_what_is_loaded(open_log: OpenLog, events: int) -> None:
     grow(open_log(), "demo", events)
-    loaded = open_log().load("crate", "demo")
+    loaded = open_log().load(CRATES, "demo")
     assert loaded.version == events
     assert list(loaded.state.owners) == (["alice"] if events % 2 else ["alice", "bob"])
-    assert len(open_log().stream("crate", "demo")) == events
+    assert len(open_log().stream(CRATES, "demo")) == events
 
 
 def test_a_snapshot_keeps_the_order_of_things(open_log: OpenLog) -> None:
@@ -223,14 +222,14 @@ def test_a_snapshot_keeps_the_order_of_things(open_log: OpenLog) -> None:
     people = [f"owner-{number * 37 % 101}" for number in range(101)]
     for person in people:
         add_owner(log, "demo", person)
-    assert list(open_log().load("crate", "demo").state.owners) == ["alice", *people]
+    assert list(open_log().load(CRATES, "demo").state.owners) == ["alice", *people]
 
 
 def test_a_snapshot_spares_reading_the_events_before_it(open_log: OpenLog, place: str) -> None:
     grow(open_log(), "demo", 110)
     damage = "UPDATE stored_events SET state = ? WHERE originator_version <= 100 RETURNING position"
     assert len(execute_sql(place, damage, b"0")) == 100
-    assert open_log().load("crate", "demo").version == 110
+    assert open_log().load(CRATES, "demo").version == 110
 
 
 def test_a_snapshot_of_another_key_is_neither_read_nor_taken(open_log: OpenLog, place: str) -> None:
@@ -239,11 +238,11 @@ def test_a_snapshot_of_another_key_is_neither_read_nor_taken(open_log: OpenLog, 
     execute_sql(place, damage, b"0")
     for key in (b"", b"x" * 32):
         with closing(Log(open_store(place), snapshot_key=key)) as log, pytest.raises(DamagedLog):
-            log.load("crate", "demo")
+            log.load(CRATES, "demo")
     with closing(Log(open_store(place))) as log:
         grow(log, "other", 110)
         streams = {stream for stream, *_ in stored_snapshots(log)}
-    assert streams == {stream_id("crate", "demo").hex}
+    assert streams == {CRATES.id("demo").hex}
 
 
 def test_all_snapshots_are_listed_in_order_and_removed(
@@ -255,18 +254,18 @@ def test_all_snapshots_are_listed_in_order_and_removed(
     for name in ("demo", "other"):
         grow(log, name, 205)
     found = [(stream, version) for stream, version, _, _ in stored_snapshots(log)]
-    streams = sorted(stream_id("crate", name).hex for name in ("demo", "other"))
+    streams = sorted(CRATES.id(name).hex for name in ("demo", "other"))
     assert found == [(stream, version) for stream in streams for version in (100, 200)]
     assert remove_snapshots(log) == 4
     assert list(stored_snapshots(open_log())) == []
-    assert open_log().load("crate", "demo").version == 205
+    assert open_log().load(CRATES, "demo").version == 205
 
 
 def test_a_snapshot_of_another_schema_is_ignored(open_log: OpenLog, place: str) -> None:
     grow(open_log(), "demo", 120)
     change = "UPDATE stored_snapshots SET topic = 'crate.snapshot.v999', state = ? RETURNING topic"
     assert len(execute_sql(place, change, b"0")) > 0
-    loaded = open_log().load("crate", "demo")
+    loaded = open_log().load(CRATES, "demo")
     assert (loaded.version, list(loaded.state.owners)) == (120, ["alice", "bob"])
 
 
@@ -277,7 +276,7 @@ def test_a_snapshot_that_cannot_be_written_does_not_fail_the_command(
     grow(log, "demo", 99)
     execute_sql(place, "DROP TABLE stored_snapshots")
     add_owner(log, "demo", "carol")
-    assert log.load("crate", "demo").version == 100
+    assert log.load(CRATES, "demo").version == 100
 
 
 def test_an_event_of_a_newer_release_is_refused_loudly(open_log: OpenLog, place: str) -> None:
@@ -287,7 +286,7 @@ def test_an_event_of_a_newer_release_is_refused_loudly(open_log: OpenLog, place:
     with pytest.raises(UnknownEvent, match=r"`crate\.renamed\.v7`"):
         log.read(0, 10)
     with pytest.raises(UnknownEvent):
-        log.load("crate", "demo")
+        log.load(CRATES, "demo")
 
 
 def test_a_full_cache_forgets_the_oldest_and_stays_right(
@@ -299,7 +298,7 @@ def test_a_full_cache_forgets_the_oldest_and_stays_right(
         register(log, f"crate-{number}")
     for number in range(8):
         add_owner(open_log() if number % 2 else log, f"crate-{number}", "bob")
-        assert list(log.load("crate", f"crate-{number}").state.owners) == ["alice", "bob"]
+        assert list(log.load(CRATES, f"crate-{number}").state.owners) == ["alice", "bob"]
 
 
 def test_threads_of_one_process_lose_nothing(open_log: OpenLog) -> None:
@@ -318,12 +317,12 @@ def test_threads_of_one_process_lose_nothing(open_log: OpenLog) -> None:
     for thread in threads:
         thread.join()
     check_all_are_there(open_log(), 4, 10)
-    assert log.load("crate", "demo") == open_log().load("crate", "demo")
+    assert log.load(CRATES, "demo") == open_log().load(CRATES, "demo")
 
 
 def check_all_are_there(log: Log, writers: int, each: int) -> None:
     wanted = {f"{writer}-{number}" for writer in range(writers) for number in range(each)}
-    assert set(log.load("crate", "demo").state.owners) == {"alice", *wanted}
+    assert set(log.load(CRATES, "demo").state.owners) == {"alice", *wanted}
     events = log.read(0, 10_000)
     assert [one.position for one in events] == list(range(1, writers * each + 2))
     assert [one.version for one in events] == list(range(1, writers * each + 2))
@@ -351,7 +350,7 @@ def test_writers_in_several_processes_lose_nothing_and_leave_no_gap(
 def test_events_keep_their_bytes(open_log: OpenLog, place: str) -> None:
     log = open_log()
     register(log, "demo")
-    log.execute("crate", "demo", lambda state, version: [owner("demo", "bob")])
+    log.execute(CRATES, "demo", lambda state, version: [owner("demo", "bob")])
     rows = execute_sql(place, "SELECT position, topic, state FROM stored_events ORDER BY position")
     assert rows[1][:2] == (2, "crate.owner_added.v1")
     assert rows[1][2] == (
@@ -388,9 +387,9 @@ def test_a_damaged_log_is_refused_loudly(open_log: OpenLog, place: str, statemen
     with pytest.raises(DamagedLog, match=DAMAGE[statement]):
         log.read(0, 10)
     with pytest.raises(DamagedLog):
-        log.read_stream("crate", "demo")
+        log.read_stream(CRATES, "demo")
     with pytest.raises(DamagedLog):
-        log.load("crate", "demo")
+        log.load(CRATES, "demo")
     with pytest.raises(DamagedLog):
         add_owner(log, "demo", "carol")
     assert [one.position for one in log.read(0, 2)] == [1, 2]
@@ -402,7 +401,7 @@ def test_swapped_events_of_a_stream_are_refused(open_log: OpenLog, place: str) -
     for before, after in ((3, 99), (4, 3), (99, 4)):
         execute_sql(place, f"UPDATE stored_events SET position = {after} WHERE position = {before}")
     with pytest.raises(DamagedLog, match="in another's place"):
-        open_log().read_stream("crate", "demo")
+        open_log().read_stream(CRATES, "demo")
 
 
 def test_a_snapshot_that_cannot_be_read_is_left_alone(open_log: OpenLog, place: str) -> None:
@@ -410,4 +409,4 @@ def test_a_snapshot_that_cannot_be_read_is_left_alone(open_log: OpenLog, place: 
     assert (
         len(execute_sql(place, "UPDATE stored_snapshots SET state = ? RETURNING topic", b"{")) > 0
     )
-    assert open_log().load("crate", "demo").version == 120
+    assert open_log().load(CRATES, "demo").version == 120

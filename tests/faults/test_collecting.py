@@ -22,7 +22,8 @@ from packledger.commands.purging import find_target, purge
 from packledger.commands.registry import Registry
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.events.blobs import BlobPurged
-from packledger.domain.purge import decide_purge
+from packledger.domain.purge import decide_purge_crate
+from packledger.domain.streams import CRATES
 from packledger.eventstore.blobs.disk import DiskBlobs
 from packledger.eventstore.blobs.s3 import S3Blobs
 from packledger.eventstore.blobs.store import BlobStore, MissingBlob, StoredBlob
@@ -255,7 +256,7 @@ def purge_event_alone(small: SmallRegistry) -> None:
         digest=digest,
         reason="a secret",
     )
-    small.log.execute("crate", "demo", lambda state, _: decide_purge(state, actor, event))
+    small.log.execute(CRATES, "demo", lambda state, _: decide_purge_crate(state, actor, event))
 
 
 def aged_object(folder: Path, digest: str, age_s: float) -> None:

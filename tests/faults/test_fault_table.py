@@ -25,6 +25,7 @@ from one_fault import (
 from packledger.domain.errors import Unavailable, VersionExists
 from packledger.domain.events.cargo import CrateVersionPublished
 from packledger.domain.events.npm import NpmVersionPublished
+from packledger.domain.streams import CRATES, PACKAGES, AnyStream
 from packledger.eventstore import log as log_module
 from packledger.eventstore.blobs.disk import DiskBlobs
 from small_registry import SmallRegistry
@@ -193,7 +194,8 @@ def test_a_command_whose_snapshot_fails_has_succeeded(
     fault.arm()
     publish(small)
     assert fault.fired
-    kind, name = ("crate", "a_crate") if publish is publish_crate else ("npm", "a-package")
+    kind: AnyStream
+    kind, name = (CRATES, "a_crate") if publish is publish_crate else (PACKAGES, "a-package")
     cached = small.log.load(kind, name)
     small.log._cache.clear()
     assert small.log.load(kind, name) == cached

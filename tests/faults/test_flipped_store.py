@@ -26,6 +26,7 @@ from packledger.domain.accounts.permissions import Identity
 from packledger.domain.errors import RegistryError, Unavailable, WrongPassword
 from packledger.domain.events.cargo import CrateVersionYanked
 from packledger.domain.events.event import encode, tag_of
+from packledger.domain.streams import CRATES
 from packledger.eventstore import log as log_module
 from packledger.eventstore.blobs.store import disk_errors_as_refusals
 from packledger.eventstore.damaged_log import DamagedLog
@@ -356,7 +357,7 @@ def test_events_that_nobody_decided_on_are_damage(store: Store) -> None:
             opened(damaged.settings) as registry,
             pytest.raises(DamagedLog, match=r"do not follow from each other \(KeyError"),
         ):
-            registry.log.load("crate", "demo")
+            registry.log.load(CRATES, "demo")
 
 
 def test_the_stored_checkpoint_is_checked_though_another_is_remembered(store: Store) -> None:

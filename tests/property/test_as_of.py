@@ -17,6 +17,7 @@ from packledger.audit.past.packages import Moments, PastCrate, PastPackage
 from packledger.domain.errors import Invalid
 from packledger.domain.events.blobs import BlobPurged
 from packledger.domain.events.registry import DownloadsCounted
+from packledger.domain.streams import DOWNLOADS
 from packledger.domain.times import rfc3339
 from packledger.eventstore.log import Log, Recorded
 from packledger.projections.log_tiles.fold import LogTiles, last_not_later, newest_time
@@ -143,7 +144,7 @@ def jumping(draw: st.DrawFn) -> list[Recorded]:
     runs = draw(st.lists(st.tuples(OFF, st.integers(1, 300)), max_size=6))
     offs = [off for off, length in runs for _ in range(length)]
     return [
-        recorded(number, number, _counted(RIGHT + timedelta(seconds=number) + off), "downloads")
+        recorded(number, number, _counted(RIGHT + timedelta(seconds=number) + off), DOWNLOADS)
         for number, off in enumerate(offs, 1)
     ]
 
@@ -180,7 +181,7 @@ def test_a_time_means_the_last_event_that_is_not_later(
 
 def test_one_event_dated_ahead_hides_nothing_that_follows() -> None:
     history = [
-        recorded(number, number, _counted(at), "downloads")
+        recorded(number, number, _counted(at), DOWNLOADS)
         for number, at in enumerate([RIGHT, RIGHT + timedelta(days=730), RIGHT], 1)
     ]
     with stored(history) as log:

@@ -14,6 +14,7 @@ from packledger.domain.cargo import crate
 from packledger.domain.errors import LastOwner, NoSuchOwner
 from packledger.domain.events.cargo import CrateRegistered
 from packledger.domain.events.event import Event
+from packledger.domain.streams import CRATES
 from packledger.eventstore import log as log_module
 from packledger.eventstore.log import Log
 
@@ -37,7 +38,7 @@ class Beside:
 
     def register(self, log: Log, name: str) -> None:
         event = CrateRegistered(at=AT, by="alice", name=name, owner="alice")
-        log.execute("crate", name, lambda state, version: [] if state else [event])
+        log.execute(CRATES, name, lambda state, version: [] if state else [event])
         if name not in self.owners:
             self.owners[name] = ["alice"]
             self.lengths[name] = 1
@@ -49,7 +50,7 @@ class Beside:
         rival = rng.choice([None, *self.logs]) if adding else None
         decide = self._decide(name, owner, adding, rival)
         try:
-            log.execute("crate", name, decide)
+            log.execute(CRATES, name, decide)
         except (LastOwner, NoSuchOwner):
             assert not adding
             assert owner not in owners or owners == [owner]
@@ -77,7 +78,7 @@ class Beside:
         def decide(state: crate.Crate | None, version: int) -> list[Event]:
             if rivals:
                 add = self._decide(name, f"rival-of-{owner}", True, None)
-                rivals.pop().execute("crate", name, add)
+                rivals.pop().execute(CRATES, name, add)
             change = {"add" if adding else "remove": [owner]}
             return crate.decide_owners(state, ADMIN, name, **change)
 
@@ -85,7 +86,7 @@ class Beside:
 
     def check(self, log: Log) -> None:
         for name in NAMES:
-            loaded = log.load("crate", name)
+            loaded = log.load(CRATES, name)
             assert loaded.version == self.lengths[name]
             assert (list(loaded.state.owners) if loaded.state else None) == self.owners.get(name)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 import msgspec
@@ -57,8 +58,16 @@ from packledger.domain.events.registry import (
     SigningKeyRetired,
 )
 from packledger.domain.npm import package as npm_package
-from packledger.domain.purge import decide_purge
-from packledger.domain.streams import fold
+from packledger.domain.purge import decide_purge_crate, decide_purge_package
+from packledger.domain.streams import (
+    ACCOUNTS,
+    CRATES,
+    DOWNLOADS,
+    PACKAGES,
+    REGISTRY,
+    AnyStream,
+    evolve,
+)
 from packledger.feeds.feed import Recorded
 
 ADMINS = PEOPLE
@@ -119,7 +128,9 @@ DECIDE: dict[type[Event], Decide] = {
     ),
     NpmStarred: lambda s, a, e: npm_package.decide_star(s, a, e.name, True),
     NpmUnstarred: lambda s, a, e: npm_package.decide_star(s, a, e.name, False),
-    BlobPurged: decide_purge,
+    BlobPurged: lambda s, a, e: (
+        decide_purge_crate if isinstance(s, crate.Crate) else decide_purge_package
+    )(s, a, e),
     AccountRegistered: lambda s, a, e: account.decide_register(s, a, e.name, e.role),
     AccountPasswordChanged: lambda s, a, e: account.decide_password(s, a, e.name),
     AccountDisabled: lambda s, a, e: account.decide_disable(s, a, e.name),
@@ -219,7 +230,7 @@ def test_a_changed_event_that_no_command_decides_is_found(
     one = history[at]
     changed = data.draw(st.sampled_from([one.event, *mutations(one.event)]))
     before = [other for other in history[:at] if other.stream == one.stream]
-    state: Any = fold(None, [other.event for other in before])
+    state: Any = reduce(evolve, [other.event for other in before], None)
     admin = changed.by in {"", *ADMINS} or changed.by in admins_of(history[:at])
     faults = faults_of([*history[:at], placed(one, changed)])
     if type(changed) in DECIDE:
@@ -247,71 +258,73 @@ def also_possible(history: Sequence[Recorded], at: int, changed: Any) -> bool:
     )
 
 
-def appended(event: Event, kind: str, name: str) -> list[str]:
+def appended(event: Event, kind: AnyStream, name: str) -> list[str]:
     version = sum(one.stream == recorded(1, 1, event, kind, name).stream for one in EVERYTHING) + 1
     return faults_of([*EVERYTHING, recorded(len(EVERYTHING) + 1, version, event, kind, name)], [])
 
 
 AT = "2026-11-21T11:00:00.000Z"
-INSERTED: list[tuple[Event, str, str, str]] = [
+INSERTED: list[tuple[Event, AnyStream, str, str]] = [
     (
         CrateVersionYanked(at=AT, by="mallory", name="demo", version="2.0.0"),
-        *("crate", "demo", "neither an owner nor an administrator"),
+        *(CRATES, "demo", "neither an owner nor an administrator"),
     ),
     (
         CrateOwnerAdded(at=AT, by="mallory", name="demo", owner="mallory"),
-        *("crate", "demo", "neither an owner nor an administrator"),
+        *(CRATES, "demo", "neither an owner nor an administrator"),
     ),
     (
         AccountRoleChanged(at=AT, by="bob", name="bob", role="admin"),
-        *("account", "bob", "no administrator"),
+        *(ACCOUNTS, "bob", "no administrator"),
     ),
     (
         AccountRegistered(at=AT, by="mallory", name="mallory", role="admin"),
-        *("account", "mallory", "made themselves an administrator"),
+        *(ACCOUNTS, "mallory", "made themselves an administrator"),
     ),
     (
         TokenIssued(at=AT, by="mallory", account="alice", token_id="x", sha256="y"),
-        *("account", "alice", "is not `alice`"),
+        *(ACCOUNTS, "alice", "is not `alice`"),
     ),
     (
         TokenIssued(at=AT, by="ghost", account="ghost", token_id="x", sha256="y"),
-        *("account", "ghost", "nothing that it could be about"),
+        *(ACCOUNTS, "ghost", "nothing that it could be about"),
     ),
     (
         SigningKeyAdded(at=AT, keyid="first", key="k"),
-        *("registry", "", "there already"),
+        *(REGISTRY, "", "there already"),
     ),
     (
         SigningKeyRetired(at=AT, keyid="unknown", expires=AT),
-        *("registry", "", "signs"),
+        *(REGISTRY, "", "signs"),
     ),
     (
         NpmStarred(at=AT, by="mallory", name="gone"),
-        *("npm", "gone", "nothing that it could be about"),
+        *(PACKAGES, "gone", "nothing that it could be about"),
     ),
 ]
 
 
 @pytest.mark.parametrize(("event", "kind", "name", "why"), INSERTED)
-def test_what_somebody_else_appends_is_found(event: Event, kind: str, name: str, why: str) -> None:
+def test_what_somebody_else_appends_is_found(
+    event: Event, kind: AnyStream, name: str, why: str
+) -> None:
     (fault,) = appended(event, kind, name)
     assert why in fault
 
 
 def test_a_token_acts_for_its_account_alone_and_within_its_rights() -> None:
     issued = TokenIssued(at=AT, by="bob", account="bob", token_id="t", sha256="s", read_only=True)
-    log = [*EVERYTHING, recorded(len(EVERYTHING) + 1, 3, issued, "account", "bob")]
+    log = [*EVERYTHING, recorded(len(EVERYTHING) + 1, 3, issued, ACCOUNTS, "bob")]
     for by, why in (("alice", "is not `alice`'s"), ("bob", "may only read")):
         yank = CrateVersionYanked(at=AT, by=by, token="t", name="demo", version="2.0.0")
-        (fault,) = faults_of([*log, recorded(len(log) + 1, 9, yank, "crate", "demo")], [])
+        (fault,) = faults_of([*log, recorded(len(log) + 1, 9, yank, CRATES, "demo")], [])
         assert why in fault
 
 
 def test_one_command_may_remove_its_own_author_and_others() -> None:
     def one(kind: type[Any], number: int, **fields: str) -> Recorded:
         event = kind(at=f"2026-11-21T11:00:0{number // 3}.000Z", by="ann", name="x", **fields)
-        return recorded(number, number, event, "crate", "x")
+        return recorded(number, number, event, CRATES, "x")
 
     log = [
         one(CrateRegistered, 1, owner="ann"),
@@ -331,7 +344,7 @@ def test_time_that_goes_back_is_a_note_and_no_fault() -> None:
         rules = Rules()
         rules.follow(
             [
-                recorded(number, number, DownloadsCounted(at=at, node="", counts={}), "downloads")
+                recorded(number, number, DownloadsCounted(at=at, node="", counts={}), DOWNLOADS)
                 for number, at in enumerate(times, 1)
             ]
         )

@@ -11,7 +11,7 @@ import pytest
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.cargo import crate
 from packledger.domain.events.event import Event, encode, tag_of
-from packledger.domain.streams import stream_id
+from packledger.domain.streams import CRATES, REGISTRY, AnyStream
 from packledger.eventstore.log import Log, Recorded
 from packledger.eventstore.postgres.store import PostgresStore
 from packledger.eventstore.sqlite.store import SQLiteStore
@@ -64,16 +64,16 @@ def execute_sql(place: str, statement: str, *values: object) -> list[tuple[objec
 
 
 def recorded(
-    position: int, version: int, event: Event, kind: str = "registry", name: str = ""
+    position: int, version: int, event: Event, kind: AnyStream = REGISTRY, name: str = ""
 ) -> Recorded:
     """Return an event as a log would, without one."""
-    stream = stream_id(kind, name).hex
+    stream = kind.id(name).hex
     return Recorded(position, version, event, stream, tag_of(type(event)), encode(event))
 
 
 def add_owner(log: Log, name: str, account: str) -> None:
     log.execute(
-        "crate",
+        CRATES,
         name,
         lambda state, version: crate.decide_owners(state, ACTOR, name, add=[account]),
     )

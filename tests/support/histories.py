@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from event_stores import recorded
-from packledger.domain import configuration
+from packledger.domain import configuration, streams
 from packledger.domain.accounts import account
 from packledger.domain.accounts.account import SCOPES
 from packledger.domain.accounts.actor import Actor
@@ -22,8 +22,8 @@ from packledger.domain.events.cargo import CrateVersionPublished
 from packledger.domain.events.event import Event, encode
 from packledger.domain.events.npm import NpmSignature, NpmVersionPublished
 from packledger.domain.npm import package as npm_package
-from packledger.domain.purge import decide_purge
-from packledger.domain.streams import fold
+from packledger.domain.purge import decide_purge_crate, decide_purge_package
+from packledger.domain.streams import AnyStream
 from packledger.feeds.feed import Recorded
 
 PEOPLE = ["alice", "bob", "carol"]
@@ -70,9 +70,9 @@ class _Author:
 
     def __init__(self) -> None:
         self.log: list[Recorded] = []
-        self._streams: dict[tuple[str, str], tuple[int, Any]] = {}
+        self._streams: dict[tuple[AnyStream, str], tuple[int, Any]] = {}
 
-    def _write(self, kind: str, name: str, decide: Callable[[Any], Sequence[Event]]) -> None:
+    def _write(self, kind: AnyStream, name: str, decide: Callable[[Any], Sequence[Event]]) -> None:
         version, state = self._streams.get((kind, name), (0, None))
         try:
             events = decide(state)
@@ -80,7 +80,7 @@ class _Author:
             return
         for number, event in enumerate(events, version + 1):
             self.log.append(recorded(len(self.log) + 1, number, event, kind, name))
-        self._streams[kind, name] = version + len(events), fold(state, events)
+        self._streams[kind, name] = version + len(events), kind.fold(state, events)
 
     def obey(self, command: tuple[Any, ...]) -> None:
         what, name, one, other = command
@@ -92,12 +92,12 @@ class _Author:
                 self._crate(what, actor, name, one, other)
             case "configure":
                 decide = configuration.decide_configure
-                self._write("registry", "", lambda s: decide(s, operator, name))
+                self._write(streams.REGISTRY, "", lambda s: decide(s, operator, name))
             case "signing key":
                 first = configuration.decide_first_signing_key
                 rotate = configuration.decide_rotate_signing_key
                 self._write(
-                    "registry",
+                    streams.REGISTRY,
                     "",
                     lambda s: (
                         first(s, operator, name, f"k-{name}")
@@ -106,7 +106,7 @@ class _Author:
                     ),
                 )
             case "download":
-                self._write("downloads", "n", lambda _: count_events(actor, "n", {name: one}))
+                self._write(streams.DOWNLOADS, "n", lambda _: count_events(actor, "n", {name: one}))
             case "account" | "disable" | "enable" | "role" | "password":
                 self._account(what, actor, name, one)
             case "token" | "revoke" | "sign in" | "sign out":
@@ -121,9 +121,11 @@ class _Author:
             "crate": lambda s: crate.decide_publish(s, stamp, _crate_version(stamp, name, one)),
             "yank": lambda s: crate.decide_yank(s, actor, name, one, other),
             "crate owner": lambda s: crate.decide_owners(s, actor, name, **change),
-            "purge crate": lambda s: decide_purge(s, actor, _purged(actor, "cargo", name, one)),
+            "purge crate": lambda s: decide_purge_crate(
+                s, actor, _purged(actor, "cargo", name, one)
+            ),
         }
-        self._write("crate", name.lower().replace("-", "_"), decide[what])
+        self._write(streams.CRATES, name.lower().replace("-", "_"), decide[what])
 
     def _account(self, what: str, actor: Actor, name: str, one: Any) -> None:
         decide: dict[str, Callable[[Any], Sequence[Event]]] = {
@@ -133,7 +135,7 @@ class _Author:
             "role": lambda s: account.decide_role(s, actor, name, one),
             "password": lambda s: account.decide_password(s, actor, name),
         }
-        self._write("account", name, decide[what])
+        self._write(streams.ACCOUNTS, name, decide[what])
 
     def _credential(self, what: str, actor: Actor, name: str, one: int) -> None:
         new = f"{name}-{one}-{len(self.log)}"
@@ -143,7 +145,7 @@ class _Author:
         begun = SessionBegun(
             **actor.stamp(), name=name, session_id=new, sha256=new, expires="2026-11-22T10:00:00Z"
         )
-        _, state = self._streams.get(("account", name), (0, None))
+        _, state = self._streams.get((streams.ACCOUNTS, name), (0, None))
         live = list(state.tokens if what == "revoke" else state.sessions) if state else []
         old = live[one % len(live)] if live else ""
         decide: dict[str, Callable[[Any], Sequence[Event]]] = {
@@ -152,7 +154,7 @@ class _Author:
             "sign in": lambda s: account.decide_begin_session(s, actor, begun),
             "sign out": lambda s: account.decide_end_session(s, actor, name, old),
         }
-        self._write("account", name, decide[what])
+        self._write(streams.ACCOUNTS, name, decide[what])
 
     def _npm(self, what: str, actor: Actor, name: str, one: Any, other: Any) -> None:
         decide: dict[str, Callable[[Any], Sequence[Event]]] = {
@@ -162,7 +164,9 @@ class _Author:
             "sign": lambda s: npm_package.decide_sign(s, actor, {one: NpmSignature("k", "sig")}),
             "npm owners": lambda s: npm_package.decide_owners(s, actor, name, [one, other]),
             "tag": lambda s: npm_package.decide_set_tag(s, actor, name, other, one),
-            "purge npm": lambda s: decide_purge(s, actor, _purged(actor, "npm", name, one, other)),
+            "purge npm": lambda s: decide_purge_package(
+                s, actor, _purged(actor, "npm", name, one, other)
+            ),
             "untag": lambda s: npm_package.decide_remove_tag(s, actor, name, one),
             "deprecate": lambda s: npm_package.decide_deprecate(s, actor, name, {one: other}),
             "unpublish": lambda s: npm_package.decide_unpublish(s, actor, name, [one]),
@@ -171,7 +175,7 @@ class _Author:
                 s, msgspec.structs.replace(actor, by=one), name, other
             ),
         }
-        self._write("npm", name, decide[what])
+        self._write(streams.PACKAGES, name, decide[what])
 
 
 def _crate_version(actor: Actor, name: str, version: str) -> CrateVersionPublished:

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from packledger.commands import accounts
 from packledger.commands.cargo import crates
 from packledger.commands.npm import edits as npm_edits
+from packledger.domain import streams
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import Conflict, RegistryError
@@ -23,7 +24,7 @@ from packledger.domain.events.blobs import BlobPurged
 from packledger.domain.events.cargo import CrateVersionPublished
 from packledger.domain.events.event import tag_of
 from packledger.domain.events.npm import NpmVersionPublished
-from packledger.domain.streams import State, fold
+from packledger.domain.streams import AnyStream
 from packledger.eventstore.blobs.store import MissingBlob
 from packledger.eventstore.log import Recorded
 from packledger.projections.catalogue import on_every_node
@@ -177,12 +178,12 @@ class Registry(RuleBasedStateMachine):
             for one, message in package.deprecated.items()
             if one != version
         }
-        rev = f"{self.small.log.load('npm', name).version}-0"
+        rev = f"{self.small.log.load(streams.PACKAGES, name).version}-0"
         expected = self.model.unpublish_version(by, name, version)
         self.ask(expected, lambda: self.small.edit_npm(by, name, {"versions": staying}, rev))
 
     def unpublish(self, by: str, name: str, which: int) -> None:
-        version = self.small.log.load("npm", name.lower()).version
+        version = self.small.log.load(streams.PACKAGES, name.lower()).version
         is_stale = which % 4 == 0
         rev = f"{version - is_stale}-0"
         expected = self.model.unpublish(by, name, is_stale)
@@ -369,13 +370,13 @@ class Registry(RuleBasedStateMachine):
     def _check_states(self) -> None:
         """Replayed state, cached state and model are the same."""
         for key, crate in self.model.crates.items():
-            state = self._replayed("crate", key)
+            state = self._replayed(streams.CRATES, key)
             assert (state.name, list(state.owners)) == (crate.name, crate.owners)
             assert {one.version: one.yanked for one in state.versions.values()} == crate.yanked
             assert list(state.purged) == crate.purged
             assert state.owners, "a crate keeps an owner"
         for name, package in self.model.packages.items():
-            state = self._replayed("npm", name)
+            state = self._replayed(streams.PACKAGES, name)
             versions = {one.version: one.deprecated for one in state.versions.values()}
             assert versions == package.deprecated
             assert list(state.removed.values()) == package.removed
@@ -386,10 +387,10 @@ class Registry(RuleBasedStateMachine):
             assert set(state.dist_tags.values()) <= versions.keys()
             assert ("latest" in state.dist_tags) is bool(versions)
 
-    def _replayed(self, kind: str, name: str) -> Any:
-        events = [one for one in self.log if _stream_of(one.event) == (kind, name)]
+    def _replayed(self, kind: AnyStream, name: str) -> Any:
+        events = [one for one in self.log if _stream_of(one.event) == (kind.stored_as, name)]
         assert [one.version for one in events] == list(range(1, len(events) + 1))
-        replayed: State | None = fold(None, [one.event for one in events])
+        replayed = kind.fold(None, [one.event for one in events])
         loaded = self.small.log.load(kind, name)
         assert (loaded.version, loaded.state) == (len(events), replayed)
         return replayed

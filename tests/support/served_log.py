@@ -11,7 +11,7 @@ from packledger.audit.checks.log import SignedLog, verify_log
 from packledger.audit.translog.keys import LogKeys
 from packledger.audit.translog.notes import VerifierKey
 from packledger.domain.events.cargo import CrateVersionYanked
-from packledger.domain.streams import stream_id
+from packledger.domain.streams import CRATES
 from packledger.eventstore.checkpoints import CheckpointRow
 from packledger.eventstore.mapper import StreamEvent
 from packledger.projections.generation import Generations
@@ -37,7 +37,7 @@ class ServedLog:
 
     def append(self, count: int) -> None:
         """Append events that are all alike, and have the tiles built."""
-        log, stream = self.registry.log, stream_id("crate", "demo")
+        log, stream = self.registry.log, CRATES.id("demo")
         first = log.last_position() + 1
         event = CrateVersionYanked(
             at="2026-11-21T10:00:00.000Z", by="alice", name="demo", version="1.0.0"

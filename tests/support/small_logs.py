@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from event_stores import AT, add_owner, recorded
 from packledger.domain.events.cargo import CrateOwnerAdded, CrateRegistered
 from packledger.domain.events.event import Event
+from packledger.domain.streams import CRATES
 from packledger.eventstore.log import Log
 from packledger.feeds.feed import Recorded
 
@@ -40,7 +41,7 @@ def grow(log: Log, events: int) -> None:
     """Let a log have so many events."""
     registered = CrateRegistered(at=AT, by="alice", name="demo", owner="alice")
     if log.last_position() == 0:
-        log.execute("crate", "demo", lambda state, version: [registered])
+        log.execute(CRATES, "demo", lambda state, version: [registered])
     for position in range(log.last_position(), events):
         add_owner(log, "demo", f"owner-{position}")
 
@@ -54,6 +55,6 @@ def owners_come(events: int, name: str = "demo") -> list[Recorded]:
         return CrateOwnerAdded(at=AT, by="alice", name=name, owner=f"owner-{position}")
 
     return [
-        recorded(position, position, event(position), "crate", name)
+        recorded(position, position, event(position), CRATES, name)
         for position in range(1, events + 1)
     ]

@@ -23,6 +23,7 @@ from packledger.commands.purging import Purged, find_target, purge
 from packledger.domain import configuration
 from packledger.domain.accounts.actor import Actor
 from packledger.domain.accounts.permissions import Identity
+from packledger.domain.streams import REGISTRY
 from packledger.eventstore.log import Log
 from packledger.feeds.store_feed import StoreFeed
 from packledger.projections.catalogue import on_every_node, row_of
@@ -123,7 +124,7 @@ class SmallRegistry:
             keyid="a key",
             key="its public part",
         )
-        self.registry.execute("registry", "", lambda state, version: added(state))
+        self.registry.execute(REGISTRY, "", lambda state, version: added(state))
         for one in (self.registry, self._other):
             one.signers["a key"] = signer
 

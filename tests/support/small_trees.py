@@ -5,6 +5,7 @@ import msgspec
 from event_stores import recorded
 from packledger.audit.translog.proofs import Tree
 from packledger.domain.events.cargo import CrateVersionYanked
+from packledger.domain.streams import CRATES
 from packledger.feeds.feed import Recorded
 from packledger.projections.log_tiles.merkle import HASH_BYTES, Edge, leaf_hash
 
@@ -12,7 +13,7 @@ YANKED = CrateVersionYanked(at="2026-11-21T10:00:00.000Z", by="alice", name="dem
 
 
 def _log_of(count: int) -> list[Recorded]:
-    one = recorded(1, 1, YANKED, "crate", "demo")
+    one = recorded(1, 1, YANKED, CRATES, "demo")
     return [msgspec.structs.replace(one, position=at, version=at) for at in range(1, count + 1)]
 
 

@@ -9,6 +9,7 @@ from event_stores import AT, add_owner, open_log
 from packledger.domain.errors import Unavailable
 from packledger.domain.events.cargo import CrateRegistered
 from packledger.domain.events.event import Event
+from packledger.domain.streams import CRATES
 
 
 def write_streams(place: str, writer: int, count: int) -> None:
@@ -23,7 +24,7 @@ def write_streams(place: str, writer: int, count: int) -> None:
     with closing(open_log(place)) as log:
         for number in range(count):
             name = f"crate-{writer}-{number}"
-            log.execute("crate", name, partial(decide, name=name))
+            log.execute(CRATES, name, partial(decide, name=name))
             add_owner(log, "demo", f"{writer}-{number}")
     assert decided == count, "an append loses no race for a stream that nobody else writes"
 

@@ -24,7 +24,7 @@ from packledger.domain.events.accounts import (
     TokenRevoked,
 )
 from packledger.domain.events.event import Event
-from packledger.domain.streams import fold
+from packledger.domain.streams import ACCOUNTS
 
 AT = "2026-11-21T10:00:00.000Z"
 ROOT = Actor(AT, "root", admin=True)
@@ -37,7 +37,7 @@ REVOKED = TokenRevoked(**S, account="alice", token_id="t1")
 
 
 def given(*events: Event) -> Account:
-    state = fold(None, events)
+    state = ACCOUNTS.fold(None, events)
     assert isinstance(state, Account)
     return state
 
@@ -128,7 +128,7 @@ def test_roles_and_passwords_change() -> None:
 def test_folding_leaves_the_given_state_alone() -> None:
     state = given(REGISTERED, ISSUED)
     before = state.copy()
-    fold(state, [REVOKED, DISABLED])
+    ACCOUNTS.fold(state, [REVOKED, DISABLED])
     assert state == before
 
 

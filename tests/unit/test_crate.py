@@ -26,7 +26,7 @@ from packledger.domain.events.cargo import (
     CrateVersionYanked,
 )
 from packledger.domain.events.event import Event
-from packledger.domain.streams import fold
+from packledger.domain.streams import CRATES
 
 AT = "2026-11-21T10:00:00.000Z"
 ALICE = Actor(AT, "alice", "token", "request")
@@ -49,7 +49,7 @@ BOB_ADDED = CrateOwnerAdded(**STAMP, name="demo", owner="bob")
 
 
 def given(*events: Event) -> Crate:
-    state = fold(None, events)
+    state = CRATES.fold(None, events)
     assert isinstance(state, Crate)
     return state
 
@@ -104,7 +104,7 @@ def test_a_version_is_yanked_by_its_exact_text() -> None:
     with pytest.raises(NoSuchVersion):
         crate.decide_yank(state, ALICE, "demo", "1.0.0", True)
     (yanked,) = crate.decide_yank(state, ALICE, "demo", "1.0.0+build", True)
-    assert fold(state, [yanked]).versions["1.0.0"].yanked  # type: ignore[union-attr]
+    assert CRATES.fold(state, [yanked]).versions["1.0.0"].yanked  # type: ignore[union-attr]
 
 
 def test_what_is_not_there_cannot_be_yanked() -> None:
@@ -157,9 +157,9 @@ def test_ownership_may_be_handed_over_in_one_request() -> None:
 def test_deciding_and_folding_leave_the_given_state_alone() -> None:
     state = given(REGISTERED, published("1.0.0"))
     before = state.copy()
-    fold(state, crate.decide_yank(state, ALICE, "demo", "1.0.0", True))
-    fold(state, crate.decide_owners(state, ALICE, "demo", add=["bob"]))
-    fold(state, crate.decide_publish(state, ALICE, published("2.0.0")))
+    CRATES.fold(state, crate.decide_yank(state, ALICE, "demo", "1.0.0", True))
+    CRATES.fold(state, crate.decide_owners(state, ALICE, "demo", add=["bob"]))
+    CRATES.fold(state, crate.decide_publish(state, ALICE, published("2.0.0")))
     assert state == before
 
 

@@ -35,7 +35,7 @@ from packledger.domain.events.npm import (
 )
 from packledger.domain.npm import package as npm_package
 from packledger.domain.npm.package import NpmPackage, highest
-from packledger.domain.streams import fold
+from packledger.domain.streams import PACKAGES
 
 AT = "2026-11-21T10:00:00.000Z"
 ALICE = Actor(AT, "alice", "token", "request")
@@ -70,7 +70,7 @@ def given(*versions: str, then: Sequence[Event] = ()) -> NpmPackage:
     """A package with these versions, `latest` the last of them."""
     events: list[Event] = [REGISTERED, *map(published, versions)]
     events += [tagged("latest", versions[-1])] if versions else []
-    state = fold(None, [*events, *then])
+    state = PACKAGES.fold(None, [*events, *then])
     assert isinstance(state, NpmPackage)
     return state
 
@@ -208,7 +208,7 @@ def test_any_text_that_npm_cleans_to_a_version_names_it(stored: str, text: str) 
     gone = NpmVersionUnpublished(**S, version=stored)
     assert npm_package.decide_unpublish(state, ALICE, "demo", [text]) == [gone]
     with pytest.raises(VersionUnpublished):
-        npm_package.decide_publish(fold(state, [gone]), ALICE, published(text), ["latest"])
+        npm_package.decide_publish(PACKAGES.fold(state, [gone]), ALICE, published(text), ["latest"])
 
 
 def test_owners_are_made_to_be_those_of_a_list() -> None:
@@ -268,5 +268,5 @@ def test_deciding_and_folding_leave_the_given_state_alone() -> None:
         npm_package.decide_owners(state, ALICE, "demo", ["bob"]),
         npm_package.decide_star(state, EVE, "demo", True),
     ):
-        assert fold(state, events) != before
+        assert PACKAGES.fold(state, events) != before
     assert state == before

@@ -1,5 +1,6 @@
 """Purging: given a crate or package, when its bytes must go, then these events, or a refusal."""
 
+from functools import reduce
 from typing import Any
 
 import msgspec
@@ -34,8 +35,8 @@ from packledger.domain.events.npm import (
     NpmVersionUnpublished,
 )
 from packledger.domain.npm import package as npm_package
-from packledger.domain.purge import check_reason, decide_purge
-from packledger.domain.streams import fold
+from packledger.domain.purge import check_reason, decide_purge_crate, decide_purge_package
+from packledger.domain.streams import CRATES, PACKAGES, evolve
 from packledger.feeds.feed import Recorded
 
 AT = "2026-11-21T10:00:00.000Z"
@@ -82,7 +83,9 @@ def purged(ecosystem: str, version: str = "1.0.0", reason: str = "a secret") -> 
 
 
 def decided(events: list[Event], event: BlobPurged, actor: Actor = ROOT) -> list[Event]:
-    return decide_purge(fold(None, events), actor, event)  # type: ignore[arg-type]
+    if event.ecosystem == "cargo":
+        return [*decide_purge_crate(CRATES.fold(None, events), actor, event)]  # type: ignore[arg-type]
+    return [*decide_purge_package(PACKAGES.fold(None, events), actor, event)]  # type: ignore[arg-type]
 
 
 def test_a_crates_version_is_yanked_and_purged() -> None:
@@ -127,7 +130,7 @@ def test_what_cannot_be_purged_is_refused(ecosystem: str) -> None:
     with pytest.raises(NoSuchVersion):
         decided(events, purged(ecosystem, "1.0.0+build"))
     with pytest.raises(NoSuchPackage):
-        decide_purge(None, ROOT, purged(ecosystem))
+        decided([], purged(ecosystem))
     whole = [*package_of("1.0.0"), NpmUnpublished(**STAMP, name="demo")]
     with pytest.raises(NoSuchVersion):
         decided(whole, purged("npm", "2.0.0"))
@@ -135,7 +138,7 @@ def test_what_cannot_be_purged_is_refused(ecosystem: str) -> None:
 
 def test_a_purged_crate_version_stays_yanked_and_used() -> None:
     events = crate_of("1.0.0")
-    state = fold(None, [*events, *decided(events, purged("cargo"))])
+    state = CRATES.fold(None, [*events, *decided(events, purged("cargo"))])  # type: ignore[list-item]
     assert isinstance(state, crate.Crate)
     with pytest.raises(VersionPurged, match="a secret"):
         crate.decide_yank(state, ALICE, "demo", "1.0.0", yanked=False)
@@ -145,7 +148,7 @@ def test_a_purged_crate_version_stays_yanked_and_used() -> None:
 
 def test_a_purged_npm_version_is_never_published_again() -> None:
     events = package_of("1.0.0", "2.0.0")
-    state = fold(None, [*events, *decided(events, purged("npm"))])
+    state = PACKAGES.fold(None, [*events, *decided(events, purged("npm"))])  # type: ignore[list-item]
     assert isinstance(state, npm_package.NpmPackage)
     with pytest.raises(VersionUnpublished):
         npm_package.check_publish(state, ALICE, "demo", "1.0.0")
@@ -165,7 +168,7 @@ def test_whatever_is_purged_is_hidden_for_ever(events: list[Recorded]) -> None:
     for one in events:
         streams.setdefault(one.stream, []).append(one.event)
     for history in streams.values():
-        state = fold(None, history)
+        state: Any = reduce(evolve, history, None)
         for version, reason in getattr(state, "purged", {}).items():
             assert reason == "a secret in it"
             if isinstance(state, crate.Crate):

@@ -18,6 +18,7 @@ from packledger.domain.errors import (
     WrongPassword,
 )
 from packledger.domain.events.accounts import AccountPasswordChanged, AccountRegistered, TokenIssued
+from packledger.domain.streams import ACCOUNTS
 from packledger.eventstore.log import Log
 from small_registry import SmallRegistry, memory_folder
 
@@ -40,7 +41,7 @@ def check(small: SmallRegistry, name: str, password: str = PASSWORD) -> None:
 
 def registered(small: SmallRegistry, name: str) -> int:
     """How often an account was registered."""
-    return sum(isinstance(one, AccountRegistered) for one in small.log.stream("account", name))
+    return sum(isinstance(one, AccountRegistered) for one in small.log.stream(ACCOUNTS, name))
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_the_setup_code_makes_one_administrator(small: SmallRegistry) -> None:
     with pytest.raises(Invalid):
         accounts.claim_setup(small.registry, actor, code, "root", "short")
     accounts.claim_setup(small.registry, actor, f" {code.upper()}\n", "root", PASSWORD)
-    state = small.log.load("account", "root").state
+    state = small.log.load(ACCOUNTS, "root").state
     assert state.role == "admin"
     with pytest.raises(NotAuthenticated):
         accounts.claim_setup(small.registry, actor, code, "second", PASSWORD)
@@ -162,7 +163,7 @@ def test_a_setup_that_died_can_be_repeated_for_the_same_name(
     with pytest.raises(NotAuthenticated):
         accounts.claim_setup(small.registry, small.actor(""), code, "second", PASSWORD)
     accounts.claim_setup(small.registry, small.actor(""), code, "root", PASSWORD)
-    assert small.log.load("account", "root").state.role == "admin"
+    assert small.log.load(ACCOUNTS, "root").state.role == "admin"
     assert small.registry.credentials.new_setup_code() is None
 
 
@@ -174,7 +175,7 @@ def test_a_setup_that_died_gets_another_code_at_the_next_start(
     with pytest.raises(NotAuthenticated):
         accounts.claim_setup(small.registry, small.actor(""), code, "root", PASSWORD)
     accounts.claim_setup(small.registry, small.actor(""), another, "second", PASSWORD)
-    assert small.log.load("account", "second").state.role == "admin"
+    assert small.log.load(ACCOUNTS, "second").state.role == "admin"
 
 
 def test_a_changed_password_is_the_only_one(small: SmallRegistry) -> None:
@@ -184,7 +185,7 @@ def test_a_changed_password_is_the_only_one(small: SmallRegistry) -> None:
     with pytest.raises(WrongPassword):
         check(small, "alice")
     assert small.registry.credentials.email("alice") == "alice@example.com"
-    assert isinstance(small.log.stream("account", "alice")[-1], AccountPasswordChanged)
+    assert isinstance(small.log.stream(ACCOUNTS, "alice")[-1], AccountPasswordChanged)
     with pytest.raises(NoSuchAccount):
         accounts.change_password(small.registry, small.actor("bob"), "bob", OTHER)
     with pytest.raises(WrongPassword):

@@ -19,6 +19,7 @@ from packledger.domain.configuration import decide_rotate_signing_key
 from packledger.domain.errors import NotFound, Unavailable
 from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.npm import package as npm_package
+from packledger.domain.streams import PACKAGES
 from packledger.projections.packuments.reads import PublicKey, full_of, signing_keys_of
 from small_registry import SmallRegistry, memory_folder
 
@@ -75,7 +76,9 @@ def test_a_rotated_key_signs_no_more_and_its_signatures_stay_valid(small: SmallR
     retired, active = keys(small)
     assert (retired.keyid, active.keyid, active.expires) == (old.keyid, new, None)
     published = [
-        event for event in small.log.stream("npm", "demo") if isinstance(event, NpmVersionPublished)
+        event
+        for event in small.log.stream(PACKAGES, "demo")
+        if isinstance(event, NpmVersionPublished)
     ]
     assert retired.expires is not None
     assert all(event.at < retired.expires for event in published), "or npm calls it expired"
@@ -84,12 +87,14 @@ def test_a_rotated_key_signs_no_more_and_its_signatures_stay_valid(small: SmallR
 def publish_unsigned(small: SmallRegistry, version: str) -> None:
     """Publish another version as a release without signatures did."""
     published = next(
-        event for event in small.log.stream("npm", "demo") if isinstance(event, NpmVersionPublished)
+        event
+        for event in small.log.stream(PACKAGES, "demo")
+        if isinstance(event, NpmVersionPublished)
     )
     event = msgspec.structs.replace(published, version=version, signatures=())
     actor = small.actor("alice")
     small.registry.execute(
-        "npm", "demo", lambda state, _: npm_package.decide_publish(state, actor, event, ["old"])
+        PACKAGES, "demo", lambda state, _: npm_package.decide_publish(state, actor, event, ["old"])
     )
 
 
@@ -100,7 +105,7 @@ def test_versions_from_before_there_was_a_key_can_be_signed(small: SmallRegistry
     assert "signatures" not in dist(small, "0.9.0")
     actor = small.actor("alice")
     small.registry.execute(
-        "npm",
+        PACKAGES,
         "demo",
         lambda state, _: npm_package.decide_unpublish(state, actor, "demo", ["0.8.0"]),
     )
@@ -134,7 +139,7 @@ def test_a_key_that_is_lost_refuses_the_publish(small: SmallRegistry) -> None:
     small.registry.credentials._table.change("DELETE FROM signing_keys")
     with pytest.raises(Unavailable, match="signing-key rotate"):
         small.publish_npm("alice", "demo", "1.0.0")
-    assert small.log.stream("npm", "demo") == []
+    assert small.log.stream(PACKAGES, "demo") == []
     signing.rotate_key(small.registry)
     small.publish_npm("alice", "demo", "1.0.0")
     check(small, "1.0.0")
