@@ -35,6 +35,7 @@ from packledger.commands.cargo import crates
 from packledger.commands.cargo.upload import CrateUpload
 from packledger.domain.accounts.permissions import Identity
 from packledger.eventstore.log import Log
+from packledger.eventstore.postgres.settings import Postgres
 from packledger.eventstore.sqlite.store import SQLiteStore
 from packledger.projections.board import Board
 from packledger.projections.catalogue import on_every_node
@@ -226,7 +227,7 @@ def _cpu_s(pid: int) -> float:
 
 
 def _write(start: Any, pipe: Any, data: Path, database: str, count: int) -> None:
-    settings = Settings(data=str(data), database=database)
+    settings = Settings(data=str(data), postgres=Postgres(database))
     registry = wiring.open_registry(settings, create=False)
     bodies = [
         (f"append-{data.name}-{number}", uploads.new_crate(f"append-{data.name}-{number}", "1.0.0"))

@@ -53,7 +53,7 @@ def backup(settings: Settings, to: Path, as_json: bool) -> None:
 
 def refuse_database(settings: Settings) -> None:
     """Refuse what is only for a data directory that has everything."""
-    if settings.database:
+    if settings.postgres.url:
         raise Conflict(
             "the event store is in PostgreSQL and the blobs are in a bucket, which have tools of "
             "their own: `pg_dump` first, then a copy of the bucket, see docs/OPERATIONS.md"

@@ -16,7 +16,8 @@ from packledger.audit.translog.notes import BadNote, VerifierKey, parse_verifier
 from packledger.domain.errors import RegistryError, Unavailable
 from packledger.eventstore.blobs.store import disk_errors_as_refusals
 from packledger.server.data_directory import enter, name_of
-from packledger.server.settings.settings import DEFAULT_LISTEN, Settings, from_environment
+from packledger.server.http.settings import DEFAULT_LISTEN
+from packledger.server.settings.settings import Settings, from_environment
 from packledger.server.settings.values import BadSettings
 
 Command = Callable[..., Any]
@@ -93,7 +94,7 @@ def listening(command: Command) -> Command:
         "--workers",
         type=click.IntRange(1, 64),
         help="Web worker processes.",
-        show_default=str(Settings().workers),
+        show_default=str(Settings().http.workers),
     )
     return listen(workers(command))
 
@@ -105,7 +106,7 @@ def _settings(config: Path | None, folder: str | None, values: dict[str, Any]) -
     try:
         return from_environment(config, flags)
     except BadSettings as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(error.told()) from error
 
 
 @contextmanager

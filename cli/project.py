@@ -17,7 +17,7 @@ def project(settings: Settings) -> None:
     """Keep this node's read models up to date, until SIGTERM."""
     logs.configure(settings.log_level)
     end_at_sigterm()
-    enter(settings, creates=bool(settings.database))
+    enter(settings, creates=bool(settings.postgres.url))
     with hold_projector(settings, "project"):
         prepare_read_models(settings)
         Supervisor(projecting(settings)).run()

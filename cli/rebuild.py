@@ -32,7 +32,7 @@ def rebuild(settings: Settings, projections: tuple[str, ...], check: bool, as_js
     The registry goes on serving. With --check nothing is swapped: each read model is rebuilt aside
     and compared document by document with the live one.
     """
-    if STATIC_TREE in projections and not settings.static_tree:
+    if STATIC_TREE in projections and not settings.static.tree:
         raise click.ClickException(
             "`static_tree` is not set, so there is no static tree to rebuild; set the directory "
             "that nginx serves"

@@ -20,7 +20,7 @@ def relay(settings: Settings) -> None:
     """
     from packledger.feeds.relay import run_relay
 
-    if not settings.kafka:
+    if not settings.brokers.servers:
         raise click.UsageError("the relay needs `kafka`: set it to the brokers, `HOST:PORT`")
     logs.configure(settings.log_level)
     stop = StopAsked()

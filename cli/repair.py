@@ -11,7 +11,8 @@ from packledger.cli.options import Commands, common
 from packledger.cli.progress import shown_progress
 from packledger.cli.references import read_references
 from packledger.eventstore.snapshots import remove_snapshots
-from packledger.server.settings.settings import TOKEN, Settings
+from packledger.server.settings.keys import TOKEN
+from packledger.server.settings.settings import Settings
 from packledger.server.wiring import opened
 
 

@@ -11,7 +11,8 @@ from packledger.domain.errors import Conflict
 from packledger.server import logs
 from packledger.server.data_directory import enter
 from packledger.server.processes.signing import sign_own, sign_served
-from packledger.server.settings.settings import TOKEN, Settings
+from packledger.server.settings.keys import TOKEN
+from packledger.server.settings.settings import Settings
 
 
 @click.command()
@@ -44,10 +45,10 @@ def sign(settings: Settings, url: str, keys_folder: Path | None, token: str) -> 
     if keys_folder is not None:
         sign_served(settings, ServedLog(url, token), keys_folder, origin_of(url.rstrip("/")))
         return
-    if settings.log_vkey:
+    if settings.translog.vkey:
         raise Conflict(
             "`log_vkey` is set: the log is signed elsewhere, by `packledger sign --url URL --key "
             "DIR`"
         )
-    enter(settings, creates=bool(settings.database))
+    enter(settings, creates=bool(settings.postgres.url))
     sign_own(settings)

@@ -36,7 +36,7 @@ def add(
         raise click.UsageError("--setup-code creates the first administrator; add --admin")
     password = read_password(password_stdin)
     # Before the first `serve` there may be no registry; a database is for `migrate` alone.
-    with opened(settings, create=not settings.database) as registry:
+    with opened(settings, create=not settings.postgres.url) as registry:
         actor = registry.actor(OPERATOR)
         if setup_code is not None:
             accounts.claim_setup(registry, actor, setup_code, name, password)

@@ -23,7 +23,7 @@ def web(settings: Settings) -> None:
 
     logs.configure(settings.log_level)
     end_at_sigterm()
-    enter(settings, creates=bool(settings.database))
+    enter(settings, creates=bool(settings.postgres.url))
     held = hold_web(settings)
     sockets = listen_on(settings)
     settings = with_real_ports(settings, sockets)

@@ -3,8 +3,9 @@
 import logging
 from typing import Any
 
-import msgspec
 from kafka import TopicPartition
+
+from packledger.feeds.settings import Brokers
 
 # The client logs an ERROR for every refused connection, several in a second while a broker is
 # away; whoever calls it says that once, in a sentence.
@@ -14,16 +15,8 @@ REQUEST_TIMEOUT_MS = 4_000
 BOOTSTRAP_TIMEOUT_MS = 1_500
 
 
-class KafkaAddress(msgspec.Struct, frozen=True):
+class KafkaAddress(Brokers, frozen=True):
     """Brokers (`HOST:PORT`), topic, and credentials; replicas: of a topic that is created."""
-
-    servers: tuple[str, ...]
-    topic: str
-    replicas: int = 1
-    tls: bool = False
-    ca_file: str = ""
-    user: str = ""
-    password: str = ""
 
     @property
     def partition(self) -> TopicPartition:

@@ -22,8 +22,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     slot: of the board, where its own begin; never given to another one, since processes of two
     releases may share a board. weight_us: processor time of an event in a rebuild, as measured with
     a generated log of 2,000,000. affects: who is led astray when it is wrong, or what. awaited: a
-    client reads it next after its own change, so a publish waits for it. setting: without which a
-    node has none; empty for what each node has.
+    client reads it next after its own change, so a publish waits for it. setting: as a path in
+    the settings, without which a node has none; empty for what each node has.
     """
 
     kind: type[Projection]
@@ -88,7 +88,7 @@ CATALOGUE = (
         weight_us=3,
         affects="what nginx answers with in our place",
         awaited=True,
-        setting="static_tree",
+        setting="static.tree",
     ),
 )
 

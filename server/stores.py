@@ -6,6 +6,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from packledger.domain.errors import NotFound
 from packledger.eventstore.log import Log
 from packledger.eventstore.sqlite.store import SQLiteStore
@@ -47,7 +49,7 @@ def places_of(settings: Settings) -> Places:
 
 def node_of(settings: Settings) -> str:
     """Return the name under which a node counts downloads: its web processes count together."""
-    return settings.node or (socket.gethostname() if settings.database else "embedded")
+    return settings.node or (socket.gethostname() if settings.postgres.url else "embedded")
 
 
 def open_store(settings: Settings, *, create: bool) -> Store:
@@ -57,14 +59,14 @@ def open_store(settings: Settings, *, create: bool) -> Store:
         NotFound: there is none, and none is to be created.
         Unavailable: PostgreSQL cannot be migrated.
     """
-    if settings.database:
+    if settings.postgres.url:
         # Only now: the driver takes 10 MB in every process that has it.
         from packledger.eventstore.postgres.schema import migrate
         from packledger.eventstore.postgres.store import PostgresStore
 
         if create:
-            migrate(settings.database)
-        return PostgresStore(settings.database, settings.database_connections)
+            migrate(settings.postgres.url)
+        return PostgresStore(settings.postgres.url, settings.postgres.connections)
     places = Places(Path(settings.data))
     if not create and not places.events.exists():
         raise NotFound(
@@ -78,7 +80,7 @@ def open_store(settings: Settings, *, create: bool) -> Store:
 @contextmanager
 def opened_feed(settings: Settings) -> Iterator[Feed]:
     """Give the log as this node reads it; from Kafka it needs no other store."""
-    if settings.kafka:
+    if settings.brokers.servers:
         # Only now: the client takes 0.2 s and 20 MB in every process that has it.
         from packledger.feeds.kafka_feed import KafkaFeed
 
@@ -103,12 +105,4 @@ def kafka_address(settings: Settings) -> "KafkaAddress":
     """Return where the log is in Kafka."""
     from packledger.feeds.kafka_address import KafkaAddress
 
-    return KafkaAddress(
-        servers=settings.kafka,
-        topic=settings.kafka_topic,
-        replicas=settings.kafka_replicas,
-        tls=settings.kafka_tls,
-        ca_file=settings.kafka_ca_file,
-        user=settings.kafka_user,
-        password=settings.kafka_password,
-    )
+    return KafkaAddress(**msgspec.structs.asdict(settings.brokers))

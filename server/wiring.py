@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
 
 from packledger.audit.translog.notes import VerifierKey, parse_verifier
 from packledger.audit.translog.witness import parse_witness
-from packledger.commands.limits import Limits
 from packledger.commands.npm import signing
 from packledger.commands.registry import Registry
 from packledger.domain import configuration
@@ -52,7 +52,7 @@ def projections_of(settings: Settings) -> tuple[str, ...]:
 
 
 def _has(settings: Settings, row: Row) -> bool:
-    return not row.setting or bool(getattr(settings, row.setting))
+    return not row.setting or bool(attrgetter(row.setting)(settings))
 
 
 def open_registry(settings: Settings, *, create: bool) -> Registry:
@@ -70,39 +70,21 @@ def open_registry(settings: Settings, *, create: bool) -> Registry:
         credentials=Credentials(table),
         checkpoints=Checkpoints(table),
         board=Board(places.board),
-        limits=Limits(
-            settings.max_crate_bytes,
-            settings.max_unpacked_bytes,
-            settings.max_npm_body_bytes,
-            settings.wildcard_dependencies,
-        ),
+        limits=settings.limits,
         public_url=settings.public_url,
     )
 
 
 def open_blobs(settings: Settings, places: Places, *, create: bool) -> BlobStore:
     """Open the blob store; what it needs on this machine is created in any case."""
-    if not settings.s3_bucket:
+    if not settings.s3.bucket:
         blobs = DiskBlobs(places.blobs)
         blobs.create()
         return blobs
     # Only now: boto3 takes 40 MB in every process that has it.
     from packledger.eventstore.blobs.s3 import S3Blobs
-    from packledger.eventstore.blobs.s3_client import Bucket
 
-    bucket = Bucket(
-        name=settings.s3_bucket,
-        prefix=settings.s3_prefix,
-        endpoint=settings.s3_endpoint,
-        public_endpoint=settings.s3_public_endpoint,
-        region=settings.s3_region,
-        access_key=settings.s3_access_key,
-        secret_key=settings.s3_secret_key,
-        ca_bundle=settings.s3_ca_bundle,
-        timeout_s=settings.s3_timeout_s,
-        redirect=settings.s3_redirect,
-    )
-    objects = S3Blobs(bucket, places.blobs / "uploads")
+    objects = S3Blobs(settings.s3, places.blobs / "uploads")
     if create:
         objects.create()
     return objects
@@ -169,12 +151,12 @@ def opened_static_writer(settings: Settings) -> Iterator[StaticWriter]:
             generations(STATIC_TREE),
             board,
             sources_of(lambda name: open_reader(settings, board, name), generations, blobs),
-            index_config(settings.public_url, settings.private),
+            index_config(settings.public_url, settings.access.private),
         )
 
 
 def _static_files(settings: Settings) -> StaticFiles:
-    return StaticFiles(Path(settings.static_tree), private=settings.private)
+    return StaticFiles(Path(settings.static.tree), private=settings.access.private)
 
 
 def catch_up(settings: Settings, registry: Registry) -> None:
@@ -202,12 +184,12 @@ def set_damaged_aside(settings: Settings) -> dict[str, str]:
 
 def witness_keys(settings: Settings) -> tuple[VerifierKey, ...]:
     """Return the keys of the witnesses that the settings name."""
-    return tuple(parse_witness(one).key for one in settings.witnesses)
+    return tuple(parse_witness(one).key for one in settings.translog.witnesses)
 
 
 def log_key(settings: Settings) -> VerifierKey | None:
     """Return the key that the log is signed with elsewhere, None if it is signed here."""
-    return parse_verifier(settings.log_vkey) if settings.log_vkey else None
+    return parse_verifier(settings.translog.vkey) if settings.translog.vkey else None
 
 
 def is_stale(settings: Settings, projection: str) -> bool:

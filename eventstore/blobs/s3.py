@@ -18,13 +18,13 @@ from botocore.exceptions import ClientError
 
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.blobs.s3_client import (
-    Bucket,
     code_of,
     connect,
     persist,
     s3_errors_as_refusals,
 )
 from packledger.eventstore.blobs.s3_reader import BodyReader, VerifiedReader
+from packledger.eventstore.blobs.settings import S3
 from packledger.eventstore.blobs.spool import Spool, SpooledWriter, sweep
 from packledger.eventstore.blobs.store import Download, MissingBlob, OpenBlob, StoredBlob
 
@@ -41,7 +41,7 @@ class S3Blobs:
     spool_folder: on this machine, for uploads until they are whole; created here.
     """
 
-    def __init__(self, bucket: Bucket, spool_folder: Path) -> None:
+    def __init__(self, bucket: S3, spool_folder: Path) -> None:
         self._bucket, self.spool_folder = bucket, spool_folder
         spool_folder.mkdir(parents=True, exist_ok=True)
         self._client = connect(bucket, bucket.endpoint)
@@ -243,7 +243,7 @@ class S3Blobs:
         """Return a presigned URL of a blob, to be followed soon; None: hand out the bytes."""
         if not self._bucket.redirect:
             return None
-        params = {"Bucket": self._bucket.name, "Key": self.key(download.digest)}
+        params = {"Bucket": self._bucket.bucket, "Key": self.key(download.digest)}
         with s3_errors_as_refusals(self._bucket):
             if download.method == "HEAD":
                 url = self._public.generate_presigned_url("head_object", params, LINK_S)
@@ -261,7 +261,7 @@ class S3Blobs:
         def request() -> Any:
             if isinstance(body := params.get("Body"), io.IOBase):
                 body.seek(0)
-            return getattr(self._client, operation)(Bucket=self._bucket.name, **params)
+            return getattr(self._client, operation)(Bucket=self._bucket.bucket, **params)
 
         return persist(request, self._bucket.timeout_s)
 

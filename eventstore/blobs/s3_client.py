@@ -7,7 +7,6 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import boto3
@@ -24,6 +23,7 @@ from botocore.exceptions import (
 )
 
 from packledger.domain.errors import Unavailable
+from packledger.eventstore.blobs.settings import S3
 
 Result = TypeVar("Result")
 
@@ -40,28 +40,7 @@ _CAUSES = {
 _UNREACHABLE = "the S3 server cannot be reached"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bucket:
-    """Where objects are, and how to get there.
-
-    prefix: what all keys begin with; endpoint: empty for Amazon's; public_endpoint: the same as
-    clients reach it; keys: empty for what AWS tools find in their environment or files;
-    timeout_s: how long the server may say nothing; redirect: whether clients fetch blobs there.
-    """
-
-    name: str
-    prefix: str = ""
-    endpoint: str = ""
-    public_endpoint: str = ""
-    region: str = "us-east-1"
-    access_key: str = ""
-    secret_key: str = ""
-    ca_bundle: str = ""
-    timeout_s: float = 30.0
-    redirect: bool = False
-
-
-def connect(bucket: Bucket, endpoint: str) -> Any:
+def connect(bucket: S3, endpoint: str) -> Any:
     """Return a client for any thread; it connects when it is used."""
     # The checksum is ours, SHA-256, both ways; and we repeat requests, within the time-out.
     config = Config(
@@ -128,7 +107,7 @@ def _timed_out(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def s3_errors_as_refusals(bucket: Bucket) -> Iterator[None]:
+def s3_errors_as_refusals(bucket: S3) -> Iterator[None]:
     """Turn whatever an S3 server or the way to it does into a refusal."""
     try:
         yield
@@ -139,10 +118,10 @@ def s3_errors_as_refusals(bucket: Bucket) -> Iterator[None]:
         ) from error
 
 
-def _why(error: BotoCoreError | ClientError, bucket: Bucket) -> str:
+def _why(error: BotoCoreError | ClientError, bucket: S3) -> str:
     code = code_of(error)
     if code == "NoSuchBucket":
-        return f"its bucket `{bucket.name}` does not exist"
+        return f"its bucket `{bucket.bucket}` does not exist"
     if _status_of(error) in {401, 403}:
         return f"the S3 server refuses the access key with `{code}`"
     if code:

@@ -5,14 +5,15 @@ import io
 from typing import Any
 
 from packledger.domain.errors import Unavailable
-from packledger.eventstore.blobs.s3_client import Bucket, s3_errors_as_refusals
+from packledger.eventstore.blobs.s3_client import s3_errors_as_refusals
+from packledger.eventstore.blobs.settings import S3
 from packledger.eventstore.blobs.store import DamagedBlob
 
 
 class BodyReader(io.RawIOBase):
     """The body of an answer, as many bytes as were asked for."""
 
-    def __init__(self, bucket: Bucket, body: Any, size_bytes: int) -> None:
+    def __init__(self, bucket: S3, body: Any, size_bytes: int) -> None:
         self._bucket, self._body = bucket, body
         self._left = size_bytes
 
@@ -55,7 +56,7 @@ class VerifiedReader(BodyReader):
     ones that look whole.
     """
 
-    def __init__(self, bucket: Bucket, body: Any, digest: str, size_bytes: int) -> None:
+    def __init__(self, bucket: S3, body: Any, digest: str, size_bytes: int) -> None:
         super().__init__(bucket, body, size_bytes)
         self._digest, self._sha256 = digest, hashlib.sha256()
 

@@ -64,7 +64,7 @@ def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
             body = assemble(db, name)
             if body is None:
                 return None
-            return at_root(body, packument_reads.public_url_of(db), settings.npm_root)
+            return at_root(body, packument_reads.public_url_of(db), settings.http.npm_root)
 
         return assemble_rooted
 
@@ -78,7 +78,7 @@ def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
             registry.now,
             hooks,
             LoginAttempts(Counters(places.run / "attempts")),
-            Proxies(settings.proxies),
+            Proxies(settings.http.proxies),
         ),
         accounts=accounts,
         sparse_index=index,
@@ -89,25 +89,25 @@ def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
         index_files=Documents(index, sparse_index.revision_of, sparse_index.index_file_of),
         full_packuments=packuments(full_packument),
         abbreviated_packuments=packuments(abbreviated),
-        npm_root=settings.npm_root,
+        npm_root=settings.http.npm_root,
         rooted_packuments=packuments(rooted(full_packument)),
         rooted_abbreviated_packuments=packuments(rooted(abbreviated)),
         downloads=DownloadCounter(registry, node_of(settings)),
-        downloads_flush_s=settings.downloads_flush_s,
-        feed="kafka" if settings.kafka else "store",
+        downloads_flush_s=settings.downloads.flush_s,
+        feed="kafka" if settings.brokers.servers else "store",
         witnesses=wiring.witness_keys(settings),
         log_key=wiring.log_key(settings),
         hooks=hooks,
         # Settings that were not loaded from anywhere may say both.
-        open_registration=settings.registration == "open" and not settings.private,
-        private=settings.private,
+        open_registration=settings.access.registration == "open" and not settings.access.private,
+        private=settings.access.private,
         commands=ThreadPoolExecutor(COMMAND_THREADS, thread_name_prefix="command"),
         files=ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="file"),
         long_pages=Pool("pages", 2, 60),
         past=Pool("looks into the past", 4, 60),
         searches=Pool("searches", SEARCHES_AT_ONCE, SEARCHES_WAITING),
         bodies=BodyBudget(
-            places.run / "bodies", max(settings.max_crate_bytes, settings.max_npm_body_bytes)
+            places.run / "bodies", max(settings.limits.crate_bytes, settings.limits.npm_body_bytes)
         ),
         uploads=asyncio.Semaphore(UPLOADS_AT_ONCE),
         spool_folder=str(registry.blobs.spool_folder),

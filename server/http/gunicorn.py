@@ -69,7 +69,7 @@ class _Web(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         values = {
-            "workers": self._settings.workers,
+            "workers": self._settings.http.workers,
             "worker_class": Worker,
             "keepalive": KEEPALIVE_S,
             "graceful_timeout": GRACEFUL_S,
@@ -88,7 +88,7 @@ class _Web(BaseApplication):  # type: ignore[misc]
         }
         for key, value in values.items():
             self.cfg.set(key, value)
-        Worker.patience_s = self._settings.client_timeout_s
+        Worker.patience_s = self._settings.http.client_timeout_s
 
     def load(self) -> Any:
         return build_app(self._settings, self._hooks)

@@ -5,7 +5,8 @@ import socket
 import msgspec
 
 from packledger.domain.errors import Unavailable
-from packledger.server.settings.settings import Settings, address
+from packledger.server.http.settings import address
+from packledger.server.settings.settings import Settings
 
 BACKLOG = 1024
 
@@ -16,7 +17,7 @@ def listen_on(settings: Settings) -> list[socket.socket]:
     Raises:
         Unavailable: a port is in use, or an address is not of this machine.
     """
-    return [_listen(one) for one in settings.listen]
+    return [_listen(one) for one in settings.http.listen]
 
 
 def _listen(one: str) -> socket.socket:
@@ -42,9 +43,13 @@ def close_listeners(sockets: list[socket.socket]) -> None:
 
 def with_real_ports(settings: Settings, sockets: list[socket.socket]) -> Settings:
     """Replace port 0 by the one that the system chose, in what we print and publish."""
-    first = settings.listen[0].rstrip("/")
+    first = settings.http.listen[0].rstrip("/")
     if not first.endswith(":0"):
         return settings
     real = f"{first[:-2]}:{sockets[0].getsockname()[1]}"
     public_url = real if settings.public_url == first else settings.public_url
-    return msgspec.structs.replace(settings, listen=(real,), public_url=public_url)
+    return msgspec.structs.replace(
+        settings,
+        http=msgspec.structs.replace(settings.http, listen=(real,)),
+        public_url=public_url,
+    )

@@ -24,7 +24,7 @@ def prepare_read_models(settings: Settings) -> None:
     """Set damaged read models aside, before anything is read from them."""
     for name, damage in wiring.set_damaged_aside(settings).items():
         log.error("damaged, and built anew: %s", damage, extra={"projection": name})
-    if settings.static_tree:
+    if settings.static.tree:
         with wiring.opened_static_writer(settings) as writer:
             writer.adopt()
 
@@ -47,7 +47,7 @@ def projecting(settings: Settings, begin: Callable[[], None] = lambda: None) -> 
             writer.run(stop)
 
     children = [Child("projector", project), Child("rebuild", rebuild_stale, once=True)]
-    if settings.static_tree:
+    if settings.static.tree:
         children.append(Child("static tree", write_static_tree))
     return children
 

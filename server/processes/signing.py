@@ -31,7 +31,7 @@ def signing(settings: Settings, begin: Callable[[], None]) -> list[Child]:
         begin()
         sign_own(settings)
 
-    return [] if settings.database or settings.log_vkey else [Child("signer", sign_log)]
+    return [] if settings.postgres.url or settings.translog.vkey else [Child("signer", sign_log)]
 
 
 def sign_own(settings: Settings) -> None:
@@ -54,7 +54,7 @@ def opened_signer(settings: Settings) -> Iterator[tuple[Signer, ModelReader]]:
         held_signing(places.run / "sign.lock", places.data),
         closing(Board(places.board)) as board,
         closing(Log(store)) as log,
-        closing(Cosigners([parse_witness(one) for one in settings.witnesses])) as cosigners,
+        closing(_cosigners(settings)) as cosigners,
     ):
         keys = LogKeys(places.data)
         keys.create(origin_of(settings.public_url))
@@ -78,6 +78,10 @@ def held_signing(path: Path, what: Path) -> Iterator[None]:
                 f"another process signs the log of `{what}` already; stop it first"
             ) from error
         yield
+
+
+def _cosigners(settings: Settings) -> Cosigners:
+    return Cosigners([parse_witness(one) for one in settings.translog.witnesses])
 
 
 def check_nothing_lost(settings: Settings) -> None:
@@ -110,7 +114,7 @@ def sign_served(settings: Settings, log: ServedLog, keys_folder: Path, origin: s
     keys_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
         held_signing(keys_folder / "sign.lock", keys_folder),
-        closing(Cosigners([parse_witness(one) for one in settings.witnesses])) as cosigners,
+        closing(_cosigners(settings)) as cosigners,
     ):
         keys = LogKeys(keys_folder)
         keys.create(origin)

@@ -413,8 +413,8 @@ import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from packledger.eventstore.blobs.s3 import S3Blobs
-from s3_server import ACCESS_KEY, REGION, SECRET_KEY, Bucket
-bucket = Bucket(name=sys.argv[1], endpoint=sys.argv[2], region=REGION, access_key=ACCESS_KEY,
+from s3_server import ACCESS_KEY, REGION, S3, SECRET_KEY
+bucket = S3(bucket=sys.argv[1], endpoint=sys.argv[2], region=REGION, access_key=ACCESS_KEY,
                 secret_key=SECRET_KEY)
 blobs = S3Blobs(bucket, Path(sys.argv[4]))
 blobs.create()

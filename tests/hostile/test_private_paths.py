@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from asgi_server import AsgiServer
 from cargo_client import put_crate
+from packledger.api.access.settings import AccessSettings
 from packledger.api.http.errors import ErrorAnswers
 from packledger.api.http.middleware import PrivateReads, RequestIds, Requests
 from packledger.api.http.routing import Mounts
@@ -121,7 +122,9 @@ async def _sink(req: Any, resp: Any, **params: Any) -> None:
 
 
 def test_a_route_or_sink_that_names_no_access_is_closed(closed: RunningRegistry) -> None:
-    where = Settings(data=str(closed.data), public_url="http://127.0.0.1:1", private=True)
+    where = Settings(
+        data=str(closed.data), public_url="http://127.0.0.1:1", access=AccessSettings(private=True)
+    )
     context = build_context(where)
     site = Site(context)
     gate = PrivateReads(context.authenticator, site.sessions, "/login")

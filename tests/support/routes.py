@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import falcon.inspect
 
+from packledger.api.access.settings import AccessSettings
 from packledger.api.http.routing import HeadRouter
 from packledger.server.http.app import build_app
 from packledger.server.settings.settings import Settings
@@ -50,7 +51,11 @@ class Route(NamedTuple):
 def routes_of(data: Path) -> list[Route]:
     """Everything that the application on a data directory answers."""
     # A private registry's application is Falcon's own, without anything before it.
-    app: Any = build_app(Settings(data=str(data), public_url="http://127.0.0.1:1", private=True))
+    app: Any = build_app(
+        Settings(
+            data=str(data), public_url="http://127.0.0.1:1", access=AccessSettings(private=True)
+        )
+    )
     found = {*_falcon_routes(app), *_npm_routes()}
     for sink in falcon.inspect.inspect_sinks(app):
         if sink.prefix == NOTHING:

@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from packledger.eventstore.blobs.s3_client import Bucket
+from packledger.eventstore.blobs.settings import S3
 from running_registry import free_port
 
 PROGRAM = Path(__file__).parents[2] / "build" / "s3" / "versitygw"
@@ -51,17 +51,17 @@ class S3Server:
             self._options = ["--cert", str(self.certificate), "--key", str(key)]
         self._process: subprocess.Popen[bytes] | None = None
 
-    def bucket(self, name: str, **more: Any) -> Bucket:
+    def bucket(self, name: str, **more: Any) -> S3:
         """How a bucket of this server is reached; `more` says otherwise."""
         reached: dict[str, Any] = {
-            "name": name,
+            "bucket": name,
             "endpoint": self.endpoint,
             "region": REGION,
             "access_key": ACCESS_KEY,
             "secret_key": SECRET_KEY,
             "timeout_s": 10.0,
         }
-        return Bucket(**(reached | more))
+        return S3(**(reached | more))
 
     def settings(self, bucket: str) -> dict[str, Any]:
         """The settings of a registry whose blobs are here."""

@@ -25,6 +25,7 @@ from packledger.domain.accounts.actor import Actor
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.streams import REGISTRY
 from packledger.eventstore.log import Log
+from packledger.eventstore.postgres.settings import Postgres
 from packledger.feeds.store_feed import StoreFeed
 from packledger.projections.catalogue import on_every_node, row_of
 from packledger.projections.comparison import Digest, digest_of
@@ -94,7 +95,7 @@ class SmallRegistry:
         feed: Callable[[Log], Any] = ShortPages,
         signer: "EllipticCurvePrivateKey | None" = None,
     ) -> None:
-        self.settings = Settings(data=str(data), public_url=PUBLIC_URL, database=database)
+        self.settings = Settings(data=str(data), public_url=PUBLIC_URL, postgres=Postgres(database))
         clock = Clock()
         self.registry, self._other = (
             dataclasses.replace(wiring.open_registry(self.settings, create=True), now=clock)

@@ -5,6 +5,7 @@ import pytest
 from packledger.projections import catalogue
 from packledger.projections.board import FIRST_SLOT, SLOTS, SLOTS_EACH
 from packledger.projections.catalogue import Row
+from packledger.server.settings.keys import schema_of
 from packledger.server.settings.settings import Settings
 
 ROWS = pytest.mark.parametrize("row", catalogue.rows(), ids=lambda row: row.name)
@@ -28,7 +29,7 @@ def test_every_row_is_complete(row: Row) -> None:
     assert row.weight_us >= 1
     assert row.affects
     assert row.awaited in {True, False}
-    assert not row.setting or row.setting in Settings.__struct_fields__
+    assert not row.setting or tuple(row.setting.split(".")) in schema_of(Settings).keys
 
 
 @ROWS

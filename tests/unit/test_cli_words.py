@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from every_command import COMMANDS, GROUPS, given, needed
 from packledger.cli.main import main
 from packledger.server.escapes import escaped
-from packledger.server.settings.settings import DEFAULT_LISTEN
+from packledger.server.http.settings import DEFAULT_LISTEN
 from process_tree import wait_until
 from running_registry import PACKLEDGER, environment
 

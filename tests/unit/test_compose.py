@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import yaml
 
 from kafka_broker import Broker
+from packledger.server.settings.keys import schema_of
 from packledger.server.settings.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def service_of(file: str, name: str) -> dict[str, Any]:
 
 
 def settings_keys() -> set[str]:
-    return {f"PACKLEDGER_{field.name.upper()}" for field in msgspec.structs.fields(Settings)}
+    return set(schema_of(Settings).variables)
 
 
 def secrets_made() -> list[str]:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 
-from packledger.server.settings.settings import KEYS, Settings, address, load
+from packledger.server.http.settings import address
+from packledger.server.settings.settings import KEYS, Settings, load
 from packledger.server.settings.values import BadSettings
 
 
@@ -26,18 +27,18 @@ def settings_of(
 
 def test_without_anything_it_listens_on_loopback_and_keeps_that_as_its_url(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
-    assert settings.public_url == settings.listen[0] == "http://127.0.0.1:8765"
-    assert settings.registration == "closed"
+    assert settings.public_url == settings.http.listen[0] == "http://127.0.0.1:8765"
+    assert settings.access.registration == "closed"
     assert settings.data == "packledger-data"
 
 
 def test_a_flag_is_stronger_than_the_environment_and_that_than_the_file(tmp_path: Path) -> None:
     file, environment = "workers = 3\nmax_crate_bytes = 5", {"PACKLEDGER_WORKERS": "4"}
     settings = settings_of(tmp_path, file)
-    assert (settings.workers, settings.max_crate_bytes) == (3, 5)
-    assert settings_of(tmp_path, file, environment).workers == 4
-    assert settings_of(tmp_path, file, environment, workers=5).workers == 5
-    assert settings_of(tmp_path, file, environment, workers=None).workers == 4
+    assert (settings.http.workers, settings.limits.crate_bytes) == (3, 5)
+    assert settings_of(tmp_path, file, environment).http.workers == 4
+    assert settings_of(tmp_path, file, environment, workers=5).http.workers == 5
+    assert settings_of(tmp_path, file, environment, workers=None).http.workers == 4
 
 
 def test_relative_paths_of_the_file_are_relative_to_it(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_relative_paths_of_the_file_are_relative_to_it(tmp_path: Path) -> None:
 
 def test_the_environment_separates_by_commas(tmp_path: Path) -> None:
     environment = {"PACKLEDGER_LISTEN": "http://127.0.0.1:1,http://[::1]:2"}
-    assert settings_of(tmp_path, None, environment).listen == (
+    assert settings_of(tmp_path, None, environment).http.listen == (
         "http://127.0.0.1:1",
         "http://[::1]:2",
     )
@@ -155,7 +156,7 @@ def test_a_listener_is_a_host_and_a_port() -> None:
 
 
 def test_every_other_variable_of_the_environment_is_left_alone(tmp_path: Path) -> None:
-    assert settings_of(tmp_path, None, {"PATH": "/bin", "PACKLEDGERS": "1"}).workers == 2
+    assert settings_of(tmp_path, None, {"PATH": "/bin", "PACKLEDGERS": "1"}).http.workers == 2
     assert "data" in KEYS
 
 
