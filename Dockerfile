@@ -2,8 +2,7 @@
 # docker-compose.yml.
 #   docker build -t packledger . && docker run -p 8765:8765 -v packledger:/data \
 #     -e PACKLEDGER_PUBLIC_URL=https://registry.example.com packledger
-# gunicorn_h1c has no wheel for Linux, and the slim image no compiler.
-FROM python:3.11 AS build
+FROM python:3.11-slim AS build
 WORKDIR /src
 # The dependencies first: they change less often than the code, and their layer is kept.
 COPY requirements.lock .

@@ -43,9 +43,9 @@ def cases() -> list[Case]:
     """Return what is compared."""
     index = [f"/cargo/index/be/nc/{crate_name(number)}" for number in range(CRATES)]
     return [
-        Case("index hit", 4.0, index, {}),
-        Case("index 304", 4.0, index, {}, 304),
-        Case("packument hit", 4.0, [f"/npm/{HIT}"], ABBREVIATED),
+        Case("index hit", 2.0, index, {}),
+        Case("index 304", 2.6, index, {}, 304),
+        Case("packument hit", 2.0, [f"/npm/{HIT}"], ABBREVIATED),
         Case("1 MB tarball", 2.5, [f"/cargo/crates/{TARBALL}/1.0.0/download"], {}),
     ]
 

@@ -104,6 +104,11 @@ class Board:
         """Say that a projection committed up to a position."""
         self._slots[self._first[projection] + _POSITION] = position
 
+    def state(self, projection: str) -> tuple[int, int]:
+        """Return `generation` and `position`; of every hit, so at once."""
+        slots, first = self._slots, self._first[projection]
+        return slots[first + _GENERATION], slots[first + _POSITION]
+
     def generation(self, projection: str) -> int:
         """Return a number that changes whenever a projection's files are swapped."""
         return self._slots[self._first[projection] + _GENERATION]

@@ -27,7 +27,7 @@ class ModelReader:
 
     def state(self) -> tuple[int, int]:
         """Return (generation, position): while it stays the same, so does every document."""
-        return self._board.generation(self.projection), self._board.position(self.projection)
+        return self._board.state(self.projection)
 
     def db(self) -> sqlite3.Connection:
         """Return this thread's connection.

@@ -2,8 +2,8 @@
 # What `make` needs from the system. Root on Debian: installed here, by name. Anybody else: the
 # exact command is printed, and we stop; nothing is skipped.
 #
-#   tests/system_tools.sh python PYTHON    a Python from 3.11 on that can make virtualenvs and build C
-#                                          extensions: gunicorn_h1c has no wheel for Linux
+#   tests/system_tools.sh python PYTHON    a Python from 3.11 on that can make virtualenvs; whatever
+#                                          goes into them comes as a wheel
 #   tests/system_tools.sh cargo            what the client tests drive: git, cc, cargo from 1.84 on
 #   tests/system_tools.sh browser          what the tests of the pages drive: Chromium, its driver
 #   tests/system_tools.sh servers          what a cluster consists of: PostgreSQL, nginx, and Java and
@@ -18,17 +18,6 @@ cargo_is_recent() {
   [ -n "$minor" ] && [ "$minor" -ge 84 ] && rustc --version >/dev/null 2>&1
 }
 
-# The compiler is the one that this Python was built with, by the name it will be called by.
-finds_its_compiler() {
-  "$1" -c 'import shutil, sys, sysconfig
-sys.exit(shutil.which((sysconfig.get_config_var("CC") or "cc").split()[0]) is None)'
-}
-
-has_headers() {
-  "$1" -c 'import os, sys, sysconfig
-sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))'
-}
-
 # Kafka 4 needs Java 17.
 java_is_recent() {
   local major
@@ -40,11 +29,9 @@ missing=()
 case "$1" in
   python)
     if [ -z "${2:-}" ]; then
-      missing=(python3 python3-venv python3-dev gcc libc6-dev)
+      missing=(python3 python3-venv)
     else
       "$2" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
-      has_headers "$2" || missing+=(python3-dev)
-      finds_its_compiler "$2" || missing+=(gcc libc6-dev)
     fi
     ;;
   cargo)

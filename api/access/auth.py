@@ -66,6 +66,10 @@ def _token_in(header: str) -> str:
     return rest.strip() or scheme
 
 
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
 class Authenticator:
     """Finds the identity of a request. Lives on the event loop of one process."""
 
@@ -107,17 +111,24 @@ class Authenticator:
             known.check_from(str(self._proxies.address(*_hops(req))))
         return known
 
-    def accepts(self, header: str) -> bool:
-        """Return whether an `Authorization` header is no reason to refuse a public read.
+    def token_digest(self, header: str) -> str | None:
+        """Return what `accepts` knows an `Authorization` header by, None for a password.
 
-        At once, and without asking an embedding program: what it may know is not accepted here. A
-        password is not looked at, since that is slow and counts; no public read needs one.
+        A password is slow to look at and counts, and no public read needs one.
+
+        Raises:
+            NotAuthenticated: it is of another scheme.
         """
-        if is_password(header):
-            return True
+        return None if is_password(header) else _digest(_token_in(header))
+
+    def accepts(self, digest: str) -> bool:
+        """Return whether a token is no reason to refuse a public read.
+
+        At once, and without asking an embedding program: what it may know is not accepted here.
+        """
         try:
             # From where it is used is told by the request, which is not there yet.
-            return not self.by_token(_token_in(header)).cidr
+            return not self._by_digest(token_of, digest).cidr
         except NotAuthenticated:
             return False
 
@@ -138,7 +149,7 @@ class Authenticator:
         Raises:
             NotAuthenticated: unknown, revoked or expired.
         """
-        return self._by_secret(token_of, secret)
+        return self._by_digest(token_of, _digest(secret))
 
     def by_session(self, secret: str) -> Identity:
         """Return whose session this is.
@@ -146,15 +157,15 @@ class Authenticator:
         Raises:
             NotAuthenticated: unknown, ended or expired.
         """
-        return self._by_secret(session_of, secret)
+        return self._by_digest(session_of, _digest(secret))
 
-    def _by_secret(self, look_up: LookUp, secret: str) -> Identity:
-        key = look_up, hashlib.sha256(secret.encode()).hexdigest()
+    def _by_digest(self, look_up: LookUp, digest: str) -> Identity:
+        key = look_up, digest
         state = self._accounts.state()
         seen = self._seen.get(key)
         if seen is None or seen.state != state:
             self._seen.pop(key, None)
-            row = look_up(self._accounts.db(), key[1])
+            row = look_up(self._accounts.db(), digest)
             if row is None:
                 raise NotAuthenticated(
                     "the token is not valid: it is unknown or was revoked; log in again"

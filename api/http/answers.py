@@ -42,10 +42,20 @@ def has_etag(if_none_match: str, etag: str) -> bool:
 
     Source: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
     """
-    opaque = etag.removeprefix("W/")
-    if if_none_match in (etag, opaque, "*"):
-        return True
-    return any(one.strip().removeprefix("W/") == opaque for one in if_none_match.split(","))
+    return is_among(etag, etags_in(if_none_match))
+
+
+def etags_in(if_none_match: str) -> frozenset[str]:
+    """Return the ETags of `If-None-Match`, with and without `W/`; `*` if it is that alone."""
+    if if_none_match == "*":
+        return frozenset("*")
+    opaque = {one.strip().removeprefix("W/") for one in if_none_match.split(",")} - {"*", ""}
+    return frozenset(opaque | {f"W/{one}" for one in opaque})
+
+
+def is_among(etag: str, etags: frozenset[str]) -> bool:
+    """Return whether an ETag is one of those in `If-None-Match`, compared weakly."""
+    return etag in etags or "*" in etags
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

@@ -131,15 +131,21 @@ class RequestIds:
 
     def __init__(self) -> None:
         self._process = secrets.token_hex(5)
+        self._header = f"x-request-id: {self._process}-".encode()
         self._next = itertools.count(1)
 
     def of(self, given: str | None) -> str:
         """Return a new id. given: `X-Request-Id`, which is left out unless it is a harmless one."""
-        ours = f"{self._process}-{next(self._next):x}"
+        return f"{self._process}-{next(self._next):x}{self.behind(given)}"
+
+    def behind(self, given: str | None) -> str:
+        """Return what stands behind our part of an id."""
         # It is logged, recorded and answered: a token in its place must not be.
-        if given and _SAFE_ID.fullmatch(redacted(given)):
-            return f"{ours}~{given}"
-        return ours
+        return f"~{given}" if given and _SAFE_ID.fullmatch(redacted(given)) else ""
+
+    def line(self, behind: bytes) -> bytes:
+        """Return the header with a new id, as a line."""
+        return b"%b%x%b\r\n" % (self._header, next(self._next), behind)
 
 
 class Requests:

@@ -8,23 +8,17 @@ in memory is answered at once, without a task for it.
 import fcntl
 import struct
 import termios
-from collections.abc import Iterable
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from gunicorn.asgi.parser import ParseError
 from gunicorn.asgi.protocol import ASGIProtocol
-from gunicorn.asgi.protocol import _get_cached_date_header as _date
 
 from packledger.api.hot_reads import Hit
+from packledger.server.http.head import Limits
+from packledger.server.http.parser import Parser
 from packledger.server.http.patience import MIN_BYTES_PER_S, Patience, Turn
 
-NEXT_REQUEST_BYTES = 2 * 1024 * 1024
-"""What may arrive of a connection's next request before the last one is quite over. The parser's
-own 64 KiB are less than uvloop reads at once, and gunicorn drops the connection over that: a client
-that sends an upload right after reading an answer saw "server disconnected"."""
 LARGE_PIECE_BYTES = 64 * 1024
 """uvloop reads pieces of 256 KiB at most; an ordinary request fits into a few KiB."""
 _HEAD, _BODY, _ANSWER = "head", "body", "answer"
@@ -39,11 +33,9 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
 
     def __init__(self, worker: Any) -> None:
         super().__init__(worker)
-        self._callback_parser: Any = None
+        self._callback_parser: Parser | None = None
         self._received_bytes = 0
         self._patience = Patience()
-        self._hit: Hit | None = None
-        self._takes_hits = True
         self._hit_at_s = 0.0
 
     def connection_made(self, transport: Any) -> None:
@@ -56,8 +48,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         """End."""
         self.worker.connections.pop(self, None)
         super().connection_lost(exc)
-        # It holds our callbacks, and the collector does not see into it: each connection would
-        # stay in memory for ever, 13 KB with what it said last.
+        # It holds our callbacks: without it nothing waits for the collector.
         self._callback_parser = None
 
     def data_received(self, data: bytes) -> None:
@@ -65,8 +56,14 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
 
         One turn of the loop may read 8 MiB: more than the parser keeps of a next request.
         """
-        super().data_received(data)
         parser = self._callback_parser
+        if parser is not None and parser.is_idle and self._takes_hits():
+            now_s = self.worker.loop.time()
+            hit = self.worker.hits.find(data, now_s)
+            if hit is not None:
+                self._write_hit(hit, now_s)
+                return
+        super().data_received(data)
         if len(data) >= LARGE_PIECE_BYTES and parser is not None and parser.is_complete:
             self._pause_reading()
 
@@ -121,67 +118,35 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         self._close_transport()
         self._request_ready.set()
 
-    def _on_headers_complete(self) -> bool:
-        self._hit = self._find_hit()
-        if self._hit is not None:
+    def _setup_callback_parser(self) -> None:
+        self._callback_parser = Parser(
+            self._on_headers_complete,
+            self._on_body,
+            self._on_message_complete,
+            limits_of(self.cfg),
+        )
+
+    def _takes_hits(self) -> bool:
+        """Return whether nothing else is going on here, and nothing is to end."""
+        worker = self.worker
+        if worker.hits is None or not worker.alive or self._closed:
             return False
-        length = self._callback_parser.content_length
-        if length is not None:
-            _check_length(self._callback_parser.headers, length)
-        skips_body = bool(super()._on_headers_complete())
-        # The parser takes a chunk of 2^64 bytes for the last one: nothing behind chunks is read.
-        if self._current_request.chunked:
-            self._current_request.must_close = True
-        return skips_body
+        if self._finishing_calls or self._flow_control.write_paused:
+            return False
+        return bool(self._awaiting_request)
 
-    def _find_hit(self) -> Hit | None:
-        """Return the answer of a hit, if nothing else is going on here and nothing will end."""
-        worker, parser = self.worker, self._callback_parser
-        if worker.hot_reads is None or parser.method != b"GET" or parser.http_version != (1, 1):
-            return None
-        if not (self._takes_hits and self._awaiting_request and worker.alive):
-            return None
-        if self._closed or self._request_ready.is_set() or self._finishing_calls:
-            return None
-        if self._flow_control.write_paused:
-            return None
-        hit: Hit | None = worker.hot_reads.answer(parser.path, parser.asgi_headers)
-        return hit
-
-    def _feed_callback_parser(self, data: bytes) -> bool:
-        """Have the parser read what arrived, and answer what turned out to be a hit."""
-        open_ = bool(super()._feed_callback_parser(data))
-        hit, self._hit = self._hit, None
-        if hit is None or not open_:
-            return open_
-        self._write_hit(hit)
+    def _write_hit(self, hit: Hit, now_s: float) -> None:
+        head, body = hit
+        if len(body) <= LARGE_PIECE_BYTES:
+            self._safe_write(head + body)
+        else:
+            self._safe_write(head)
+            self._safe_write(body)
         self.req_count += 1
         self.worker.nr += 1
-        self._hit_at_s = self.worker.loop.time()
+        self._hit_at_s = now_s
         if self._keepalive_handle is None:
             self._arm_keepalive_timer()
-        # Gunicorn does the same after a request of its own.
-        parser = self._callback_parser
-        if parser.remaining_truncated:
-            self._close_transport()
-            self._request_ready.set()
-            return False
-        pipelined = parser.remaining()
-        parser.reset()
-        # Others come first: one piece may hold thousands of requests.
-        self._takes_hits = False
-        try:
-            return not pipelined or bool(super()._feed_callback_parser(pipelined))
-        finally:
-            self._takes_hits = True
-
-    def _write_hit(self, hit: Hit) -> None:
-        head = b"%b%bServer: gunicorn/asgi\r\n\r\n" % (hit.head, _date())
-        if len(hit.body) <= LARGE_PIECE_BYTES:
-            self._safe_write(head + hit.body)
-            return
-        self._safe_write(head)
-        self._safe_write(hit.body)
 
     def _keepalive_timeout(self) -> None:
         """Close an idle connection, unless a hit was asked for since the timer was set."""
@@ -219,22 +184,9 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         self._safe_write(head.encode("latin-1") + b"\r\n" + body)
 
 
-def _check_length(headers: Iterable[tuple[bytes, bytes]], length: int) -> None:
-    """Refuse a `Content-Length` that the parser has understood otherwise.
-
-    Its numbers have 64 bits and lose what is above: it takes 2^64 + 1 for 1, and the rest of the
-    body for the next request.
-    """
-    for name, value in headers:
-        if name.lower() == b"content-length" and value.strip() != b"%d" % length:
-            raise ParseError("the content length is no plain decimal number, or too large")
-
-
-def keep_early_requests() -> None:
-    """Have parsers keep a next request that arrives early."""
-    if ASGIProtocol._check_h1c_protocol_available():
-        parser = ASGIProtocol._h1c_protocol_class
-        ASGIProtocol._h1c_protocol_class = partial(parser, limit_remaining=NEXT_REQUEST_BYTES)
+def limits_of(cfg: Any) -> Limits:
+    """Return what gunicorn's settings allow a head."""
+    return Limits(cfg.limit_request_line, cfg.limit_request_fields, cfg.limit_request_field_size)
 
 
 def _not_acknowledged(transport: Any) -> int:

@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from gunicorn.workers import gasgi
 
 from packledger.api.hot_reads import HotReads
-from packledger.server.http.connection import Connection, keep_early_requests
+from packledger.server.http.connection import Connection, limits_of
+from packledger.server.http.hits import Hits
 
 SWEEP_S = 0.1
 FIRST_REQUEST_S = 1.0
@@ -30,7 +31,7 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
     """
 
     patience_s = 30.0
-    hot_reads: HotReads | None = None
+    hits: Hits | None = None
     """What connections ask before the application; None if that must see every request."""
 
     def init_process(self) -> None:
@@ -39,7 +40,6 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.connections: dict[Connection, None] = {}
         self.max_connections = min(MAX_CONNECTIONS, _raise_open_files() // 2)
-        keep_early_requests()
         _keep_freed_memory()
         # The worker builds its connections by this name, and has no setting for it.
         gasgi.ASGIProtocol = Connection
@@ -48,7 +48,9 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
     def load_wsgi(self) -> None:
         """Load the application."""
         super().load_wsgi()
-        self.hot_reads = self.asgi if isinstance(self.asgi, HotReads) else None
+        self.hits = (
+            Hits(self.asgi, limits_of(self.cfg)) if isinstance(self.asgi, HotReads) else None
+        )
 
     def make_room(self, newest: Connection) -> None:
         """Close the oldest idle connection if there are too many, else refuse the newest."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from packledger.server.http.hits import KEPT
 from raw_http import Ears, connection, read_answer, send
 from respelled import respelled
 from running_registry import RunningRegistry
@@ -247,6 +248,37 @@ def test_pipelined_requests_are_answered_in_their_order(registry: RunningRegistr
     for cut in (0, 1, 70, len(asked[0]), 333):
         pieces = (together[:cut], together[cut:])
         assert exchange(registry.port, *pieces, answers=len(expected)) == expected
+
+
+@pytest.mark.parametrize("path", [*HOTS, b"/cargo/index/ho/tc/hotcrate"])
+def test_wherever_the_network_divides_it_a_hit_is_the_same(
+    registry: RunningRegistry, path: bytes
+) -> None:
+    asked = HIT.replace(HOTS[0], path) + b"Accept-Encoding: gzip\r\n\r\n"
+    expected = exchange(registry.port, asked)
+    for cut in range(1, len(asked)):
+        assert exchange(registry.port, asked[:cut], asked[cut:]) == expected, cut
+
+
+def test_what_the_headers_asked_of_one_document_they_ask_of_each(
+    registry: RunningRegistry,
+) -> None:
+    etag = registry.http.get("/npm/hot").headers["etag"].encode()
+    block = b" HTTP/1.1\r\nHost: x\r\nIf-None-Match: " + etag + b"\r\n\r\n"
+    paths = [b"/npm/hot", b"/npm/@acme/hot", b"/cargo/index/ho/tc/hotcrate", b"/npm/hot"] * 3
+    said = exchange(registry.port, *(b"GET " + path + block for path in paths), answers=len(paths))
+    assert [one.status for one in said if one] == [304, 200, 200, 304] * 3
+
+
+def test_more_headers_than_are_remembered_are_answered_alike(registry: RunningRegistry) -> None:
+    expected = exchange(registry.port, HIT + b"\r\n")[0]
+    with connection(registry.port) as peer, Ears(peer) as ears:
+        for number in [*range(KEPT + 10), *range(10)]:
+            send(peer, HIT + b"X-Run: %d\r\n\r\n" % number)
+            answer = read_answer(ears)
+            assert answer is not None
+            assert expected is not None
+            assert (answer.status, answer.body) == (expected.status, expected.body)
 
 
 def test_thousands_of_pipelined_hits_are_all_answered(registry: RunningRegistry) -> None:

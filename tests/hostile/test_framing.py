@@ -47,6 +47,13 @@ AMBIGUOUS = {
     "an unknown coding": b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
     "chunked not last": b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
     "chunked twice": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "gzip alone": b"Transfer-Encoding: gzip\r\n\r\n",
+    "gzip and a length": b"Transfer-Encoding: gzip\r\nContent-Length: 0\r\n\r\n",
+    "gzip, then chunks": b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "nothing for a coding": b"Transfer-Encoding:\r\n\r\n",
+    "a header folded by a space": b"X-A: b\r\n c\r\n\r\n",
+    "a header folded by a tab": b"X-A: b\r\n\tc\r\n\r\n",
+    "a folded first header": b" X-A: b\r\n\r\n",
     "a folded header": b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
     "a space before the colon": b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
     "a header without a colon": b"Transfer-Encoding chunked\r\n\r\n",
@@ -58,6 +65,15 @@ AMBIGUOUS = {
     "a chunk's size beyond 64 bits": (
         b"Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n\r\n"
     ),
+    "a chunk's size of 2^64 + 1": (
+        b"Transfer-Encoding: chunked\r\n\r\n10000000000000001\r\na\r\n0\r\n\r\n"
+    ),
+    "a trailer that is a length": (
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 44\r\n\r\n"
+    ),
+    "a line feed alone": b"X-A: b\n\r\n",
+    "line feeds alone": b"X-A: b\n\n",
+    "an empty line of a line feed": b"X-A: b\r\n\n",
     "a chunk that is longer": b"Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n",
     "a chunk's line feed alone": b"Transfer-Encoding: chunked\r\n\r\n0\n\n",
 }  # fmt: skip
@@ -72,10 +88,25 @@ def test_an_ambiguous_end_ends_the_connection(target: Target, start: bytes, fram
     assert not any(b"smuggled" in answer.body for answer in said), said
 
 
-def test_a_line_feed_alone_ends_a_line(target: Target) -> None:
-    """As RFC 9112, section 2.2, allows and nginx does: no proxy in front sees another request."""
-    said = answers(target, PING + b"X-A: b\n\n" + SMUGGLED)
-    assert [answer.status for answer in said] == [200, 404]
+def test_a_line_feed_alone_ends_no_line(target: Target) -> None:
+    """RFC 9112, section 2.2, allows both. A proxy that takes it for an end sends ours on."""
+    for head in (PING + b"X-A: b\n\n", PING.replace(b"\r\n", b"\n") + b"\n"):
+        said = answers(target, head + SMUGGLED)
+        assert [answer.status for answer in said] == [400]
+
+
+def test_what_follows_chunks_is_the_next_request(target: Target) -> None:
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\nX-A: b\r\n\r\n"
+    said = answers(target, (POST + chunks + PING + b"\r\n") * 3)
+    assert [answer.status for answer in said] == [200] * 6
+
+
+def test_an_old_clients_connection_stays_if_it_says_so(target: Target) -> None:
+    ping = PING.replace(b"/1.1", b"/1.0")
+    assert len(answers(target, (ping + b"\r\n") * 3)) == 1
+    assert len(answers(target, (ping + b"Connection: keep-alive\r\n\r\n") * 3)) == 3
+    chunks = b"Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    assert [one.status for one in answers(target, ping + chunks + SMUGGLED)] == [400]
 
 
 HEADS = {
