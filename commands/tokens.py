@@ -21,6 +21,7 @@ from packledger.domain.accounts.permissions import Identity
 from packledger.domain.errors import Invalid
 from packledger.domain.events.accounts import SessionBegun, TokenIssued
 from packledger.domain.times import rfc3339
+from packledger.projections.accounts.fold import ACCOUNTS
 
 SECRET_PREFIX = "plk_"  # noqa: S105 - not a secret: what secret scanners look for
 SESSION_PREFIX = "pls_"
@@ -125,7 +126,8 @@ def revoke_token(registry: Registry, identity: Identity, actor: Actor, token: Id
         token.account,
         lambda state, version: account.decide_revoke(state, actor, token.account, token.token),
     )
-    return not registry.board.waiting_for(registry.log.last_position())
+    # Not `waiting_for`, which leaves out what stopped: then the token goes on being accepted.
+    return registry.board.position(ACCOUNTS) >= registry.log.last_position()
 
 
 def begin_session(registry: Registry, actor: Actor, name: str) -> str:

@@ -3,6 +3,13 @@
 import threading
 from contextlib import closing
 
+from packledger.commands import accounts
+from packledger.commands.tokens import TokenWish, issue_token, revoke_token
+from packledger.domain.accounts.permissions import LOGIN_SCOPES, OPERATOR
+from packledger.projections.accounts.fold import ACCOUNTS
+from packledger.projections.accounts.reads import tokens_of
+from packledger.projections.board import FAILED
+from packledger.projections.catalogue import on_every_node
 from packledger.projections.documents import Documents
 from packledger.projections.packuments import reads as packument_reads
 from packledger.projections.packuments.fold import PACKUMENTS
@@ -48,3 +55,20 @@ def test_an_acknowledged_change_is_seen_while_generations_are_swapped() -> None:
                 thread.join()
         assert failed == []
         assert not any(one.failed for one in small.projector.live)
+
+
+def test_a_token_is_not_said_to_be_refused_while_accounts_stand_still() -> None:
+    with memory_folder() as folder, closing(SmallRegistry(folder)) as small:
+        registry, board = small.registry, small.registry.board
+        board.stop()
+        accounts.register(registry, small.actor("alice"), "alice", "password of alice")
+        wish = TokenWish(label="t", scopes=LOGIN_SCOPES)
+        issue_token(registry, OPERATOR, small.actor("alice"), "alice", wish)
+        small.catch_up()
+        (row,) = tokens_of(small.reader(ACCOUNTS).db(), "alice")
+        board.set_state(ACCOUNTS, FAILED)
+        for name in on_every_node():
+            if name != ACCOUNTS:  # these go on
+                board.set_position(name, small.log.last_position() + 1)
+        assert not revoke_token(registry, OPERATOR, small.actor("alice"), row.identity())
+        assert board.waiting_for(small.log.last_position()) == [], "nobody waits for what failed"
