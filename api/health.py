@@ -1,7 +1,7 @@
 """`/health`: 200 when this process can serve reads that are up to date, and what is degraded.
 
 Nobody stops sending reads here because a store is away: reads need none. So that is told, with 200;
-commands are refused with 503 meanwhile.
+commands are refused with 503 meanwhile. What no publish waits for may be behind, with 200 as well.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from packledger.audit.translog.notes import BadNote, names_of_signers
 from packledger.domain.errors import NotAuthenticated, TooMany, Unavailable
 from packledger.domain.times import rfc3339
 from packledger.eventstore.checkpoints import CheckpointRow
+from packledger.projections.catalogue import row_of
 from packledger.projections.log_tiles.fold import newest_time
 
 CAUGHT_UP_EVENTS = 1_000
@@ -30,11 +31,12 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 class ProjectionHealth(msgspec.Struct, frozen=True):
-    """lag_events: None while the store does not tell its head."""
+    """lag_events: None while the store does not tell its head. awaited: publishes wait for it."""
 
     state: str
     position: int
     lag_events: int | None
+    awaited: bool
 
 
 class LogHealth(msgspec.Struct, frozen=True):
@@ -79,9 +81,11 @@ class Health:
         readable = await asyncio.to_thread(self._readable)
         clock = await asyncio.to_thread(self._clock)
         store = "damaged" if board.damaged() else "ok" if told else "unavailable"
-        well = projector == "ok" and readable and all(s.state == "ok" for s in states.values())
+        wrong = [one for one in states.values() if one.state != "ok"]
+        well = projector == "ok" and readable and not any(one.awaited for one in wrong)
         ready = well and store != "damaged"
-        degraded = silent or log is None or log.state == "refused" or clock.state != "ok"
+        unsigned = log is None or log.state == "refused"
+        degraded = silent or wrong or unsigned or clock.state != "ok"
         resp.status = 200 if ready else 503
         resp.set_header("cache-control", "no-store")
         status = "not ready" if not ready else "degraded" if degraded else "ok"
@@ -128,15 +132,17 @@ class Health:
         return position, _log_health(row, ", ".join(names) or NO_WITNESS)
 
     def _state(self, name: str, position: int, head: int | None, silent: bool) -> ProjectionHealth:
-        board = self._context.registry.board
+        board, awaited = self._context.registry.board, row_of(name).awaited
         lag_events = None if head is None else max(0, head - position)
         if head is not None and position > head:
-            return ProjectionHealth("ahead of the log", position, 0)
+            return ProjectionHealth("ahead of the log", position, 0, awaited)
         # What does not arrive is no reason to turn readers away: nobody has more.
         behind = not silent and (lag_events or 0) > CAUGHT_UP_EVENTS
         catching_up = behind or not board.readable(name)
         state = "failed" if board.failed(name) else "catching up" if catching_up else "ok"
-        return ProjectionHealth(state, position, lag_events)
+        if not awaited and state == "ok" and not board.projector_lives(awaited=False):
+            state = "not followed"
+        return ProjectionHealth(state, position, lag_events, awaited)
 
     def _clock(self) -> ClockHealth:
         """Compare this machine's clock with the log's times, as far as its tiles are."""
@@ -159,7 +165,8 @@ class Health:
                 context.search,
                 context.pages,
             ):
-                reader.db().execute("SELECT 1 FROM meta").fetchone()
+                if row_of(reader.projection).awaited:
+                    reader.db().execute("SELECT 1 FROM meta").fetchone()
         except Unavailable:
             return False
         return True

@@ -70,7 +70,7 @@ class Registry:
         return bool(recorded)
 
     def wait_for(self, position: int) -> bool:
-        """Wait until every healthy projection has passed a position; return whether it has.
+        """Wait until what is awaited, and healthy, has passed a position; return whether it has.
 
         Nobody waits for a projector that is known to be down, or for events that do not arrive.
         """

@@ -23,7 +23,7 @@ HEARTBEAT_LATE_S = 2.0
 SLOTS = 512
 FIRST_SLOT, SLOTS_EACH = 8, 8
 """Those before are the board's own, the others the projections', as `catalogue` deals them."""
-_HEARTBEAT, _FEED_SILENT, _OVERDUE, _DAMAGED = 0, 1, 2, 3
+_HEARTBEAT, _FEED_SILENT, _OVERDUE, _DAMAGED, _HEARTBEAT_OF_FOLLOWER = 0, 1, 2, 3, 5
 _POSITION, _GENERATION, _STATE = 0, 1, 2
 _SIZE_BYTES = 8 * SLOTS
 
@@ -44,19 +44,20 @@ class Board:
         self._clock_s = clock_s
         self._first = {row.name: row.slot for row in catalogue.rows()}
         self._on_every_node = catalogue.on_every_node()
+        self._awaited = frozenset(row.name for row in catalogue.rows() if row.awaited)
 
     def close(self) -> None:
         """Unmap the file."""
         self._slots.release()
         self._map.close()
 
-    def beat(self) -> None:
-        """Say that the projector lives."""
-        self._slots[_HEARTBEAT] = int(self._clock_s() * 1000)
+    def beat(self, *, awaited: bool = True) -> None:
+        """Say that the projector lives, or the one behind it, of what nobody waits for."""
+        self._slots[_heartbeat(awaited)] = int(self._clock_s() * 1000)
 
-    def stop(self) -> None:
-        """Say that the projector ended, so that nobody waits for it."""
-        self._slots[_HEARTBEAT] = 0
+    def stop(self, *, awaited: bool = True) -> None:
+        """Say that the projector ended, so that nobody waits for it, or the one behind it."""
+        self._slots[_heartbeat(awaited)] = 0
 
     def reset(self) -> None:
         """Forget what another run left here: nothing is read until the projector has caught up."""
@@ -68,9 +69,12 @@ class Board:
         for projection in self._on_every_node:
             self.set_state(projection, BUILDING)
 
-    def projector_lives(self) -> bool:
-        """Return whether the projector was heard of lately; not if that was before a reboot."""
-        beat_s = self._slots[_HEARTBEAT] / 1000
+    def projector_lives(self, *, awaited: bool = True) -> bool:
+        """Return whether the projector was heard of lately; not if that was before a reboot.
+
+        awaited: False for the one behind it.
+        """
+        beat_s = self._slots[_heartbeat(awaited)] / 1000
         return beat_s > 0 and 0 <= self._clock_s() - beat_s < HEARTBEAT_LATE_S
 
     def set_feed_silent(self, silent: bool) -> None:
@@ -138,9 +142,13 @@ class Board:
         )
 
     def waiting_for(self, position: int) -> list[str]:
-        """Return the healthy projections that have not reached a position."""
+        """Return the awaited projections that are healthy and have not reached a position."""
         return [
             name
             for name in self.present()
-            if self.position(name) < position and not self.failed(name)
+            if name in self._awaited and self.position(name) < position and not self.failed(name)
         ]
+
+
+def _heartbeat(awaited: bool) -> int:
+    return _HEARTBEAT if awaited else _HEARTBEAT_OF_FOLLOWER

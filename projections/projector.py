@@ -178,12 +178,21 @@ def _passes(error: Exception) -> bool:
 
 
 class Projector:
-    """Drives the live projections from one feed."""
+    """Drives the live projections from one feed.
+
+    awaited: commands wait for these; it is the one of which `Board.projector_lives` tells them.
+    """
 
     def __init__(
-        self, feed: Feed, projections: Sequence[Projection], root: Path, board: Board
+        self,
+        feed: Feed,
+        projections: Sequence[Projection],
+        root: Path,
+        board: Board,
+        *,
+        awaited: bool = True,
     ) -> None:
-        self._feed, self._board = feed, board
+        self._feed, self._board, self._awaited = feed, board, awaited
         self.live = [
             LiveProjection(projection, Generations(root, projection.name), board)
             for projection in projections
@@ -203,7 +212,7 @@ class Projector:
         for one in running:
             if page and page[-1].position > one.position:
                 one.apply(page)
-                self._board.beat()
+                self._board.beat(awaited=self._awaited)
         if not page:
             for one in running:
                 one.caught_up()
@@ -217,10 +226,14 @@ class Projector:
             self._board.set_damaged()
             raise
         except Unavailable:
-            self._board.set_feed_silent(True)
+            self._set_silent(True)
             return None
-        self._board.set_feed_silent(False)
+        self._set_silent(False)
         return page
+
+    def _set_silent(self, silent: bool) -> None:
+        if self._awaited:  # of the others' feed nobody needs to know, and one flag has one writer
+            self._board.set_feed_silent(silent)
 
     def catch_up(self) -> None:
         """Apply everything that is in the log now."""
@@ -231,11 +244,11 @@ class Projector:
         """Follow the feed until `stopping` says so; on return nobody waits for us any more."""
         try:
             while not stopping():
-                self._board.beat()
+                self._board.beat(awaited=self._awaited)
                 if not self.step():
                     self._feed.wait(WAIT_S)
         finally:
-            self._board.stop()
+            self._board.stop(awaited=self._awaited)
             self.close()
 
     def close(self) -> None:

@@ -46,9 +46,16 @@ from packledger.server.settings.settings import Settings
 from packledger.server.stores import Places, open_store, opened_feed, places_of
 
 
-def projections_of(settings: Settings) -> tuple[str, ...]:
-    """Return the names of the projections that a node has."""
-    return tuple(row.name for row in catalogue.rows() if _has(settings, row))
+def projections_of(settings: Settings, awaited: bool | None = None) -> tuple[str, ...]:
+    """Return the names of the projections that a node has.
+
+    awaited: of those alone that publishes wait for, or of the others.
+    """
+    return tuple(
+        row.name
+        for row in catalogue.rows()
+        if _has(settings, row) and awaited in {None, row.awaited}
+    )
 
 
 def _has(settings: Settings, row: Row) -> bool:
@@ -115,17 +122,22 @@ def open_reader(settings: Settings, board: Board, projection: str) -> ModelReade
 
 
 @contextmanager
-def opened_projector(settings: Settings) -> Iterator[Projector]:
-    """Give the projector of every projection; one that reads Kafka needs no other store."""
+def opened_projector(settings: Settings, awaited: bool | None = None) -> Iterator[Projector]:
+    """Give the projector of every projection; one that reads Kafka needs no other store.
+
+    awaited: see `projections_of`.
+    """
     places = places_of(settings)
     with closing(Board(places.board)) as board, opened_feed(settings) as feed:
-        # Those with a setting first: whoever waits for the others finds them on the board.
-        rows = sorted(catalogue.rows(), key=lambda row: not row.setting)
-        for row in rows:
+        for row in catalogue.rows():
             if not _has(settings, row):
                 board.set_state(row.name, ABSENT)
-        projections = [_followed(settings, row) for row in rows if _has(settings, row)]
-        with closing(Projector(feed, projections, places.read, board)) as projector:
+        rows = map(row_of, projections_of(settings, awaited))
+        # Those with a setting first: whoever waits for the others finds them on the board.
+        ordered = sorted(rows, key=lambda row: not row.setting)
+        projections = [_followed(settings, row) for row in ordered]
+        follower = Projector(feed, projections, places.read, board, awaited=awaited is not False)
+        with closing(follower) as projector:
             yield projector
 
 
@@ -199,10 +211,14 @@ def is_stale(settings: Settings, projection: str) -> bool:
     return generations.live() > 0 and stamp_of(generations) != (kind.schema, kind.renderer)
 
 
-def never_built(settings: Settings) -> list[str]:
-    """Return the projections whose read models were never up to date."""
+def never_built(settings: Settings, *, awaited: bool = True) -> list[str]:
+    """Return the projections whose read models were never up to date: the awaited, or others."""
     root = places_of(settings).read
-    return [name for name in on_every_node() if not is_built(Generations(root, name))]
+    return [
+        name
+        for name in on_every_node()
+        if row_of(name).awaited is awaited and not is_built(Generations(root, name))
+    ]
 
 
 def length_of_log(settings: Settings) -> int:

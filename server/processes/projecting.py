@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 
@@ -16,6 +17,7 @@ from packledger.server.stores import places_of
 
 log = logging.getLogger("packledger.projecting")
 
+POLL_S = 0.05
 LONG_LOG_EVENTS = 20_000
 """From here on, starting processes for it costs less than they save."""
 
@@ -46,16 +48,31 @@ def projecting(settings: Settings, begin: Callable[[], None] = lambda: None) -> 
         with wiring.opened_static_writer(settings) as writer:
             writer.run(stop)
 
+    def follow() -> None:
+        begin()
+        _follow(settings)
+
     children = [Child("projector", project), Child("rebuild", rebuild_stale, once=True)]
+    if wiring.projections_of(settings, awaited=False):
+        children.append(Child("follower", follow))
     if settings.static.tree:
         children.append(Child("static tree", write_static_tree))
     return children
 
 
-def _project(settings: Settings) -> None:
-    build_from_long_log(settings)
+def _follow(settings: Settings) -> None:
+    """Keep up what no publish waits for; begin when what is awaited is there."""
+    with closing(Board(places_of(settings).board)) as board:
+        while not all(map(board.readable, wiring.projections_of(settings, awaited=True))):
+            board.beat(awaited=False)
+            time.sleep(POLL_S)
+    _project(settings, awaited=False)
+
+
+def _project(settings: Settings, *, awaited: bool = True) -> None:
+    build_from_long_log(settings, awaited=awaited)
     stop = StopAsked()
-    with wiring.opened_projector(settings) as projector:
+    with wiring.opened_projector(settings, awaited) as projector:
         try:
             projector.run(stop)
         except DamagedLog as error:
@@ -63,16 +80,16 @@ def _project(settings: Settings) -> None:
             sys.exit(1)
 
 
-def build_from_long_log(settings: Settings) -> None:
+def build_from_long_log(settings: Settings, *, awaited: bool = True) -> None:
     """Build what was never up to date as a rebuild does: on every core, without journals."""
-    names = wiring.never_built(settings)
+    names = wiring.never_built(settings, awaited=awaited)
     if not names or wiring.length_of_log(settings) < LONG_LOG_EVENTS:
         return
     log.info("building read models from the whole log", extra={"projections": names})
     with closing(Board(places_of(settings).board)) as board:
 
         def show(done: int, total: int) -> None:
-            board.beat()
+            board.beat(awaited=awaited)
             for name in names:
                 if not board.readable(name):
                     board.set_position(name, done)

@@ -152,6 +152,7 @@ def test_a_new_node_serves_nothing_until_it_has_caught_up(cluster: Cluster) -> N
             "state": "catching up",
             "position": 0,
             "lag_events": health["position"],
+            "awaited": True,
         }
     node.project.start()
     node.wait_ready()
