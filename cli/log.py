@@ -53,17 +53,21 @@ def retire(settings: Settings, key_id: str) -> None:
 
 
 @log.command()
-@click.confirmation_option(
-    prompt="Auditors will see a history that contradicts what was signed before. Begin it?"
-)
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @common
-def restart(settings: Settings) -> None:
+def restart(settings: Settings, yes: bool) -> None:
     """Begin another history with a new key, when events that were signed are lost for good.
 
     Prints the new verifier key. Auditors who trust the old one must be told what happened.
     """
     keys = LogKeys(places_of(settings).data)
-    with opened(settings) as registry:
+    with opened(settings) as registry:  # before the question, which may be about no registry at all
+        if not yes:
+            click.confirm(
+                "Auditors will see a history that contradicts what was signed before. Begin it?",
+                abort=True,
+                err=True,
+            )
         _forget(registry.checkpoints)
     # Last: the signer looks again when its keys change.
     click.echo(keys.restart().verifier)

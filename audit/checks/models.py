@@ -34,6 +34,7 @@ from packledger.projections.static_tree.fold import STATIC_TREE
 SHOWN_KEYS = 5
 FTS5_INDEX = ("data", "idx", "docsize", "config")
 """The tables of a full-text index, behind its name. Source: https://www.sqlite.org/fts5.html"""
+_OTHER_RELEASE = "is of another release"
 Progress = Callable[[int, int], None]
 """Called with (position reached, position wanted)."""
 
@@ -48,7 +49,9 @@ def look_at(root: Path, kinds: Sequence[Projection], last_position: int) -> Iter
     with ThreadPoolExecutor(len(kinds), thread_name_prefix="look") as pool:
         looked = list(pool.map(partial(_look, root), kinds))
     for kind, (damage, position) in zip(kinds, looked, strict=True):
-        if damage:
+        if damage == _OTHER_RELEASE:
+            yield _of_another_release(kind.name)
+        elif damage:
             yield fault_of(kind.name, f"is damaged: {damage}")
         elif position > last_position:
             ahead.append(kind.name)
@@ -86,8 +89,26 @@ def _foreign(model: Path, kind: Projection) -> str:
     if not all(isinstance(value, int) for value in meta.values()):
         return "its position is no number"
     if (meta.get("schema"), meta.get("renderer")) != (kind.schema, kind.renderer):
-        return "it is of another release"
+        return _OTHER_RELEASE
     return f"it lacks {', '.join(sorted(name for name, _ in missing))}" if missing else ""
+
+
+def _of_another_release(name: str) -> Fault:
+    """Return what is said before the first `serve` of a release that renders otherwise.
+
+    A fault all the same, with exit 1: it was not compared with the log, and a flipped bit of the
+    release that is written in the file would look no different.
+    """
+    return Fault(
+        f"the read model `{name}` {_OTHER_RELEASE}: it was not looked at; `packledger serve` "
+        "builds it anew when it starts",
+        "nobody: what is served is what that release made of the log",
+        _mend(name),
+    )
+
+
+def _mend(name: str) -> str:
+    return f"packledger rebuild {name}"
 
 
 def _tables(db: sqlite3.Connection) -> set[tuple[str, str]]:
@@ -96,9 +117,7 @@ def _tables(db: sqlite3.Connection) -> set[tuple[str, str]]:
 
 def fault_of(name: str, what: str) -> Fault:
     """Return the fault of a read model."""
-    return Fault(
-        f"the read model `{name}` {what}", row_of(name).affects, f"packledger rebuild {name}"
-    )
+    return Fault(f"the read model `{name}` {what}", row_of(name).affects, _mend(name))
 
 
 class Replays:

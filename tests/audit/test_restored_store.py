@@ -80,6 +80,16 @@ def test_a_restored_store_is_not_served_before_another_history_is_begun(
     assert not check("continues", f"{registry.url}/log/", str(new), str(saved))[0]
 
 
+def test_another_history_is_begun_only_after_a_yes(registry: RunningRegistry) -> None:
+    wait_for(registry, "signed")
+    key = registry.cli("log", "key")
+    said = registry.cli("log", "restart", stdin="n\n", fails=True)
+    assert "a history that contradicts what was signed before. Begin it?" in said
+    assert registry.cli("log", "key") == key
+    assert registry.cli("log", "restart", stdin="y\n") != key
+    assert registry.cli("log", "key") != key
+
+
 def test_a_lost_key_is_told_and_publishing_goes_on_unsigned(registry: RunningRegistry) -> None:
     before = wait_for(registry, "signed")
     served = registry.http.get("/log/checkpoint").text

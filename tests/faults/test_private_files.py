@@ -270,7 +270,8 @@ def test_a_mistyped_data_directory_stays_as_it_is(
     command = [*name.split(), *needed(COMMANDS[name]), "--data", data]
     done = CliRunner().invoke(main, command, input="y\npassword\npassword\n")
     assert done.exit_code == 1, done.output
-    assert f"there is no registry in `{data}`" in done.output
+    # Before it asks for anything, about a registry that is not there.
+    assert done.output.startswith(f"Error: there is no registry in `{data}`"), done.output
     assert listing(folder) == before
 
 

@@ -104,6 +104,27 @@ def test_other_tables_are_rebuilt_while_reads_are_told_to_come_again(
     assert onlooker.unavailable > 0
 
 
+def test_verify_before_the_first_serve_of_a_release_says_who_builds_the_read_models(
+    published: Published, tmp_path: Path
+) -> None:
+    shutil.copytree(published.data, tmp_path / "data")
+    tree = ProcessTree(tmp_path, public_url=published.public_url)
+    tree.env |= {"OTHER_RELEASE": "renderer", "PYTHONPATH": other_path(tree.env)}
+    try:
+        said = tree.cli("verify", fails=True)
+        for name in ("sparse-index", "packuments"):
+            assert f"the read model `{name}` is of another release: it was not looked at" in said
+            assert f"mend it: packledger rebuild {name}" in said
+        assert "`packledger serve` builds it anew" in said
+        assert "damaged" not in said
+        assert "\n2 faults" in said
+        tree.start()
+        wait_until(lambda: is_other(tree.direct), "the new documents are served", 30)
+        assert "no faults" in tree.cli("verify")
+    finally:
+        tree.close()
+
+
 def test_rebuilds_that_are_killed_leave_what_is_served(
     published: Published, tmp_path: Path
 ) -> None:
