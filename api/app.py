@@ -49,6 +49,6 @@ def create_app(context: Context) -> App:
     if context.private:
         app.add_route(MAY_READ_AT, MayRead(context))
     # Everything that must be asked about each read must be asked of Falcon's resources.
-    if context.private or context.hooks.access is not None:
+    if context.private or context.policies.hides:
         return app
     return HotReads(app, context, ids, npm_root)

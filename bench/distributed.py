@@ -251,7 +251,7 @@ def _write(start: Any, pipe: Any, data: Path, database: str, count: int) -> None
         upload = CrateUpload(blob, registry.limits.crate_bytes)
         upload.feed(body)
         upload.finish()
-        crates.publish(registry, Identity("bench"), registry.actor("bench"), upload, blob)
+        crates.publish(registry, registry.caller(Identity("bench")), upload, blob)
         assert name
     pipe.send((time.process_time() - before_s, durations))
     wiring.close_registry(registry)

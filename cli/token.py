@@ -63,8 +63,8 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
             expires_days=expires,
             cidr=cidr,
         )
-        actor = registry.actor(OPERATOR.account)
-        secret, _ = tokens.issue_token(registry, OPERATOR, actor, account, wish)
+        caller = registry.caller(OPERATOR)
+        secret, _ = tokens.issue_token(registry, caller, account, wish)
     click.echo(secret)
 
 
@@ -104,8 +104,8 @@ def revoke(settings: Settings, token_id: str) -> None:
         row = token_by_id(wiring.open_reader(settings, registry.board, ACCOUNTS).db(), token_id)
         if row is None:
             raise NotFound(f"there is no token `{token_id}`; `packledger token list` shows the ids")
-        actor = registry.actor(OPERATOR.account)
-        refused = tokens.revoke_token(registry, OPERATOR, actor, row.identity())
+        caller = registry.caller(OPERATOR)
+        refused = tokens.revoke_token(registry, caller, row.identity())
     if not refused:
         click.echo("recorded, but no projector runs: it is refused once `serve` is up", err=True)
     click.echo(f"revoked {token_id} of {row.account}")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from packledger.commands.limits import Limits
 from packledger.domain.accounts.actor import Actor
+from packledger.domain.accounts.caller import NO_POLICY, Caller, Verdicts
+from packledger.domain.accounts.permissions import Identity
 from packledger.domain.events.registry import RegistryConfigured
 from packledger.domain.streams import REGISTRY, Decision, E, State, Stream
 from packledger.domain.times import rfc3339
@@ -49,6 +51,19 @@ class Registry:
     def actor(self, account: str, token: str = "", request: str = "", admin: bool = False) -> Actor:
         """Return who acts, stamped with the time."""
         return Actor(rfc3339(self.now()), account, token, request, admin)
+
+    def caller(
+        self,
+        identity: Identity | None,
+        request: str = "",
+        address: str = "",
+        verdicts: Verdicts = NO_POLICY,
+    ) -> Caller:
+        """Return who asks, stamped with the time. verdicts: of whoever has a say beside us."""
+        who = identity or Identity("")
+        return Caller(
+            identity, self.actor(who.account, who.token, request, who.admin), address, verdicts
+        )
 
     def execute(self, kind: Stream[State, E], name: str, decide: Decision[State, E]) -> bool:
         """Decide, append, and wait until reads show it; return whether anything changed.

@@ -6,7 +6,7 @@ for an absent one. Only a publish would make an absent one: it is refused before
 
 from typing import TypeVar
 
-from packledger.domain.accounts.permissions import Identity
+from packledger.domain.accounts.caller import Caller
 from packledger.domain.cargo.crate import Crate
 from packledger.domain.errors import NotAllowed
 from packledger.domain.npm.package import NpmPackage
@@ -14,13 +14,17 @@ from packledger.domain.npm.package import NpmPackage
 State = TypeVar("State", Crate, NpmPackage)
 
 
-def seen(identity: Identity, ecosystem: str, state: State | None) -> State | None:
-    """Return a package's state, None if it is not there as far as the caller is concerned."""
-    return state if state is not None and identity.may_see(ecosystem, state.name) else None
+def seen(caller: Caller, ecosystem: str, name: str, state: State | None) -> State | None:
+    """Return a package's state, None if it is not there as far as the caller is concerned.
+
+    name: as it was asked for. Asked about an absent package, too: a policy that cannot be asked
+    must not tell by that which ones are there.
+    """
+    return state if caller.sees(ecosystem, state.name if state else name) else None
 
 
 def check_may_use_name(
-    identity: Identity, ecosystem: str, name: str, state: Crate | NpmPackage | None
+    caller: Caller, ecosystem: str, name: str, state: Crate | NpmPackage | None
 ) -> None:
     """Refuse to publish under a name that the caller may not see, whether or not it is taken.
 
@@ -28,5 +32,5 @@ def check_may_use_name(
         NotAllowed: the caller may see neither a package of this name nor one that it collides with.
     """
     names = {name, state.name} if state else {name}
-    if not all(identity.may_see(ecosystem, one) for one in names):
-        raise NotAllowed(f"`{identity.account}` may not publish `{name}` in this registry")
+    if caller.seen(ecosystem, names) != names:
+        raise NotAllowed(f"`{caller.known.account}` may not publish `{name}` in this registry")

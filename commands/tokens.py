@@ -15,8 +15,8 @@ import msgspec
 from packledger.commands.accounts import execute
 from packledger.commands.registry import Registry
 from packledger.domain.accounts import account
-from packledger.domain.accounts.actor import Actor
 from packledger.domain.accounts.addresses import ranges_of
+from packledger.domain.accounts.caller import Caller
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.errors import Invalid
 from packledger.domain.events.accounts import SessionBegun, TokenIssued
@@ -51,11 +51,11 @@ class TokenWish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def issue_token(
-    registry: Registry, identity: Identity, actor: Actor, name: str, wish: TokenWish
+    registry: Registry, caller: Caller, name: str, wish: TokenWish
 ) -> tuple[str, TokenIssued]:
     """Return a new secret, to be shown once, and what the log holds of it.
 
-    identity: who asks; the token can do no more than that one.
+    The token can do no more than the caller.
 
     Raises:
         NoSuchAccount, NotAllowed, Invalid: as `domain.account.decide_issue`.
@@ -66,7 +66,7 @@ def issue_token(
     _check_packages(wish.packages)
     secret, sha256 = _new_secret(SECRET_PREFIX)
     issued = TokenIssued(
-        **actor.stamp(),
+        **caller.actor.stamp(),
         account=name,
         token_id=secrets.token_hex(6),
         sha256=sha256,
@@ -77,8 +77,10 @@ def issue_token(
         expires=rfc3339(registry.now() + timedelta(days=days)) if days else "",
         cidr=ranges_of(wish.cidr) or msgspec.UNSET,
     )
-    identity.check_may_issue(name, issued)
-    execute(registry, name, lambda state, version: account.decide_issue(state, actor, issued))
+    caller.known.check_may_issue(name, issued)
+    execute(
+        registry, name, lambda state, version: account.decide_issue(state, caller.actor, issued)
+    )
     return secret, issued
 
 
@@ -111,26 +113,31 @@ def checksum_of(random: str) -> str:
     return digits
 
 
-def revoke_token(registry: Registry, identity: Identity, actor: Actor, token: Identity) -> bool:
+def revoke_token(
+    registry: Registry, caller: Caller, token: Identity, *, shown: bool = False
+) -> bool:
     """End a token; return whether it is refused already: it is not while no projector runs.
 
-    identity: who asks; token: whom it stands for.
+    token: whom it stands for; shown: the caller has its secret, and whoever has it may end it.
 
     Raises:
         NoSuchAccount, NotFound: no such account or token.
         NotAllowed: it is not the caller's, or may do more than the caller.
     """
-    identity.check_may_revoke(token)
+    if not shown:
+        caller.known.check_may_revoke(token)
     execute(
         registry,
         token.account,
-        lambda state, version: account.decide_revoke(state, actor, token.account, token.token),
+        lambda state, version: account.decide_revoke(
+            state, caller.actor, token.account, token.token
+        ),
     )
     # Not `waiting_for`, which leaves out what stopped: then the token goes on being accepted.
     return registry.board.position(ACCOUNTS) >= registry.log.last_position()
 
 
-def begin_session(registry: Registry, actor: Actor, name: str) -> str:
+def begin_session(registry: Registry, caller: Caller) -> str:
     """Return the secret of a new session, for the cookie of one browser.
 
     Raises:
@@ -138,26 +145,29 @@ def begin_session(registry: Registry, actor: Actor, name: str) -> str:
     """
     secret, sha256 = _new_secret(SESSION_PREFIX)
     begun = SessionBegun(
-        **actor.stamp(),
-        name=name,
+        **caller.actor.stamp(),
+        name=caller.known.account,
         session_id=secrets.token_hex(6),
         sha256=sha256,
         expires=rfc3339(registry.now() + timedelta(days=SESSION_DAYS)),
     )
     execute(
-        registry, name, lambda state, version: account.decide_begin_session(state, actor, begun)
+        registry,
+        begun.name,
+        lambda state, version: account.decide_begin_session(state, caller.actor, begun),
     )
     return secret
 
 
-def end_session(registry: Registry, actor: Actor, name: str, session_id: str) -> None:
-    """End a session of an account; does nothing when it has ended.
+def end_session(registry: Registry, caller: Caller, session_id: str) -> None:
+    """End a session of the caller's; does nothing when it has ended.
 
     Raises:
         NoSuchAccount: there is none.
     """
+    name = caller.known.account
     execute(
         registry,
         name,
-        lambda state, version: account.decide_end_session(state, actor, name, session_id),
+        lambda state, version: account.decide_end_session(state, caller.actor, name, session_id),
     )

@@ -87,6 +87,11 @@ class Authenticator:
         self._seen: OrderedDict[tuple[LookUp, str], _Seen] = OrderedDict()
         self._passwords = asyncio.Semaphore(PASSWORDS_AT_ONCE)
 
+    @property
+    def asks_others(self) -> bool:
+        """Whether an embedding program may know a token that we do not."""
+        return self._hooks.authenticate is not None
+
     async def identify(self, req: falcon.asgi.Request) -> Identity | None:
         """Return who asks, None when nobody says. However many ask, a request is looked at once.
 
@@ -108,7 +113,7 @@ class Authenticator:
         token = _token_in(header)
         known = await self._hooks.identify(token, req.method, req.path) or self.by_token(token)
         if known.cidr:
-            known.check_from(str(self._proxies.address(*_hops(req))))
+            known.check_from(self.whole_address(req))
         return known
 
     def token_digest(self, header: str) -> str | None:
@@ -141,7 +146,7 @@ class Authenticator:
         identity = await self.identify(req)
         if identity is None:
             raise NotAuthenticated("this needs a token; log in first, or pass one with the request")
-        return self._hooks.guard(identity)
+        return identity
 
     def by_token(self, secret: str) -> Identity:
         """Return whose token this is.
@@ -214,6 +219,10 @@ class Authenticator:
             TooMany: too many were registered from this address.
         """
         self._attempts.register(self._address(req))
+
+    def whole_address(self, req: falcon.asgi.Request) -> str:
+        """Return from where a request comes."""
+        return str(self._proxies.address(*_hops(req)))
 
     def _address(self, req: falcon.asgi.Request) -> str:
         return self._proxies.client(*_hops(req))

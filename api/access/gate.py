@@ -24,8 +24,7 @@ class MayRead:
 
     def __init__(self, context: Context) -> None:
         self._authenticator = context.authenticator
-        hooks = context.hooks
-        self._hooked = hooks.authenticate is not None or hooks.access is not None
+        self._hooked = context.authenticator.asks_others or context.policies.hides
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer without a word about whose token it is."""

@@ -4,18 +4,21 @@ Modelled on the hooks of registries that are built as libraries; `docs/EMBEDDING
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-import msgspec
-
+from packledger.api.access.policy import TIMEOUT_S, Policies, Policy
+from packledger.domain.accounts.actions import Action, Package, Verdict
+from packledger.domain.accounts.caller import Caller
 from packledger.domain.accounts.permissions import Identity
-from packledger.domain.errors import NotAllowed
 
 Authenticate = Callable[[str, str, str], Identity | Awaitable[Identity | None] | None]
 """Token, method, path → who it is; None when this hook does not know the token."""
-Allow = Callable[[Identity | None, str, str], bool]
+Allow = Callable[[Identity | None, str, str], bool | Awaitable[bool]]
 """Identity (None: nobody), ecosystem (`cargo` or `npm`), package → may it?"""
+
+PUBLISHES = frozenset({Action.PUBLISH_NEW, Action.PUBLISH_UPDATE})
+WITHDRAWS = frozenset({Action.YANK, Action.DEPRECATE, Action.UNPUBLISH})
 
 
 @dataclass(frozen=True)
@@ -23,14 +26,18 @@ class Hooks:
     """Each one is asked beside the registry's own rules, never instead of them; None asks nobody.
 
     access: whether a package exists for the caller, asked before everything that names one;
-    publish: a version; unpublish: also yanking and deprecating. They run on the event loop or in a
-    command's thread: they must be quick.
+    publish: a version; unpublish: also yanking and deprecating. A hook is a function or a
+    coroutine function; a function runs on the event loop and must be quick. policies: are told the
+    action and everything about the caller, and are asked after the hooks; policy_timeout_s: until
+    no answer means no.
     """
 
     authenticate: Authenticate | None = None
     access: Allow | None = None
     publish: Allow | None = None
     unpublish: Allow | None = None
+    policies: tuple[Policy, ...] = ()
+    policy_timeout_s: float = TIMEOUT_S
 
     async def identify(self, token: str, method: str, path: str) -> Identity | None:
         """Return who the embedding program says this token is."""
@@ -39,35 +46,26 @@ class Hooks:
         identity = self.authenticate(token, method, path)
         return await identity if inspect.isawaitable(identity) else identity
 
-    def may_read(self, identity: Identity | None, ecosystem: str, name: str) -> bool:
-        """Return whether a package exists as far as this caller is concerned."""
-        return self.access is None or self.access(identity, ecosystem, name)
+    def chain(self) -> Policies:
+        """Return the policies, these hooks among them. One line for each kind there is."""
+        return Policies((*self._hooked(), *self.policies), self.policy_timeout_s)
 
-    def guard(self, identity: Identity) -> Identity:
-        """Return the identity with these hooks' word in everything it does."""
-        if self.access is None and self.publish is None and self.unpublish is None:
-            return identity
-        return GuardedIdentity(**msgspec.structs.asdict(identity), hooks=self)
+    def _hooked(self) -> Iterator[Policy]:
+        if self.access is not None:
+            yield HookPolicy(self.access, frozenset({Action.READ}))
+        if self.publish is not None:
+            yield HookPolicy(self.publish, PUBLISHES)
+        if self.unpublish is not None:
+            yield HookPolicy(self.unpublish, WITHDRAWS)
 
 
-class GuardedIdentity(Identity, frozen=True, kw_only=True):
-    """An identity whose every change is also asked of the hooks."""
+class HookPolicy:
+    """A hook as a policy about some actions."""
 
-    hooks: Hooks
+    def __init__(self, allow: Allow, actions: frozenset[Action]) -> None:
+        self._allow, self.actions = allow, actions
 
-    def may_see(self, ecosystem: str, name: str) -> bool:
-        """Return whether a package exists as far as the access hook is concerned."""
-        return self.hooks.may_read(self, ecosystem, name)
-
-    def check_may(self, scope: str, ecosystem: str, name: str) -> None:
-        """Refuse what the token is not for, and what the hooks refuse.
-
-        Raises:
-            NotAllowed: either says no.
-        """
-        super().check_may(scope, ecosystem, name)
-        asked = self.hooks.publish if scope.startswith("publish") else None
-        if scope == "yank":
-            asked = self.hooks.unpublish
-        if asked is not None and not asked(self, ecosystem, name):
-            raise NotAllowed(f"`{self.account}` may not do this with `{name}` in this registry")
+    async def decide(self, caller: Caller, action: Action, package: Package) -> Verdict:
+        """Ask the hook."""
+        allowed = self._allow(caller.identity, *package)
+        return Verdict(bool(await allowed if inspect.isawaitable(allowed) else allowed))

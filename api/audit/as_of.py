@@ -87,7 +87,8 @@ class PastDownloads:
         """Answer the file that was uploaded."""
         found = await self._past.of_crate(moment, crate.lower(), lambda past: past.file(version))
         # Any case of letters finds the crate; the hook is asked about its own name.
-        if found is None or not await self._past.context.may_read(req, CARGO, found.name):
+        name = found.name if found else crate
+        if not await self._past.context.may_read(req, CARGO, name) or found is None:
             raise NoSuchVersion(crate, version)
         if found.purged:
             raise VersionPurged(found.name, version, found.purged)

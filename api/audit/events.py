@@ -44,9 +44,9 @@ class Events:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer a page of events, sent as it is read."""
-        identity = await self._context.authenticator.require(req)
-        if self._context.hooks.access is not None:  # it shows packages that most may not see
-            identity.check_may_fetch_files()
+        caller = await self._context.require(req)
+        if self._context.policies.hides:  # it shows packages that most may not see
+            caller.known.check_may_fetch_files()
         chosen, limit = _asked(req, req.get_param("subject") or "")
         pages = history_pages(self._context.registry.log, chosen)
         await _answer(resp, pages, limit or DEFAULT_EVENTS)
@@ -67,13 +67,14 @@ class PackageHistory:
         await self._of(req, resp, NPM, name)
 
     async def _of(self, req: Request, resp: Response, ecosystem: str, name: str) -> None:
-        identity = await self._context.authenticator.require(req)
+        await self._context.require(req)
         chosen, limit = _asked(req, f"{ecosystem}:{name}")
         log = self._context.registry.log
         found = await asyncio.to_thread(package_events, log, ecosystem, name, 1)
         # Any spelling of a name finds the package; the hook is asked about its own.
         names = [entry_of(recorded).subject.partition(":")[2] for recorded in found]
-        if not names or not self._context.hooks.may_read(identity, ecosystem, names[0]):
+        seen = await self._context.may_read(req, ecosystem, names[0] if names else name)
+        if not names or not seen:
             raise NoSuchPackage(name)
         await _answer(resp, history_pages(log, chosen), limit or MAX_EVENTS)
 
@@ -86,7 +87,7 @@ class Blobs:
 
     async def on_get(self, req: Request, resp: Response, digest: str) -> None:
         """Answer a file, of unpublished versions, too: to an administrator alone."""
-        (await self._context.authenticator.require(req)).check_may_fetch_files()
+        (await self._context.require(req)).known.check_may_fetch_files()
         if not DIGEST.fullmatch(digest):
             raise Invalid(f"`{digest}` is not a digest: 64 hexadecimal digits in lower case")
         download = Download(digest, "application/octet-stream", digest, req.method)

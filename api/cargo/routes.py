@@ -17,6 +17,7 @@ from packledger.api.http.bodies import read_json
 from packledger.api.http.paging import number
 from packledger.api.http.routing import Mounts
 from packledger.commands.cargo import crates
+from packledger.domain.accounts.actions import Action
 from packledger.domain.cargo.names import index_path
 from packledger.domain.ecosystems import CARGO
 from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion, VersionPurged
@@ -80,7 +81,8 @@ class Downloads:
         """Answer the file that was uploaded."""
         found = crate_file_of(self._context.sparse_index.db(), crate, version)
         # Any case of letters finds the crate; the hook is asked about its own name.
-        if found is None or not await self._context.may_read(req, CARGO, found.name):
+        name = found.name if found else crate
+        if not await self._context.may_read(req, CARGO, name) or found is None:
             raise NoSuchVersion(crate, version)
         if found.purged:
             raise VersionPurged(found.name, version, found.purged)
@@ -108,10 +110,9 @@ class Yank:
 
     async def _set(self, req: Request, crate: str, version: str, *, yanked: bool) -> None:
         context = self._context
-        identity = await context.authenticator.require(req)
-        actor = context.actor(req, identity)
-        await context.run(
-            lambda: crates.set_yanked(context.registry, identity, actor, crate, version, yanked)
+        caller = await context.require(req)
+        await context.act(
+            caller, lambda: crates.set_yanked(context.registry, caller, crate, version, yanked)
         )
 
 
@@ -129,7 +130,7 @@ class Owners:
 
     async def on_get(self, req: Request, resp: Response, crate: str) -> None:
         """List the owners. `id` must be a 32-bit number, or cargo fails."""
-        await self._context.authenticator.require(req)
+        await self._context.require(req)
         await self._context.check_access(req, CARGO, crate)
         await answer_json(resp, lambda: self._owners(crate))
         resp.set_header("cache-control", PRIVATE)
@@ -161,15 +162,14 @@ class Owners:
 
     async def _change(self, req: Request, crate: str, *, adding: bool) -> list[str]:
         context = self._context
-        identity = await context.authenticator.require(req)
-        identity.check_may("change-owners", CARGO, crate)
-        actor = context.actor(req, identity)
+        caller = await context.require(req)
+        await context.check_may(caller, Action.CHANGE_OWNERS, CARGO, crate)
         names = (await read_json(req, OwnerNames, "the list of owners")).users
         if not names:
             raise Invalid("the list of owners is empty; name at least one account")
         change = {"add": names} if adding else {"remove": names}
-        await context.run(
-            lambda: crates.change_owners(context.registry, identity, actor, crate, **change)
+        await context.act(
+            caller, lambda: crates.change_owners(context.registry, caller, crate, **change)
         )
         return names
 

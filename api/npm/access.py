@@ -11,6 +11,7 @@ import msgspec
 
 from packledger.api.context import Context
 from packledger.api.http.bodies import read_json
+from packledger.domain.accounts.actions import Action
 from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import Invalid, NoSuchPackage
 from packledger.projections.packuments.reads import head_of
@@ -59,8 +60,8 @@ class NpmAccess:
     async def set(self, req: Request, resp: Response, name: str) -> None:
         """Answer `npm access set status=…`: nothing is changed, since it is so already."""
         context = self._context
-        identity = await context.authenticator.require(req)
-        identity.check_may("change-owners", NPM, name)
+        caller = await context.require(req)
+        await context.check_may(caller, Action.CHANGE_ACCESS, NPM, name)
         await context.check_access(req, NPM, name)
         self._check_there(name)
         wish = await read_json(req, AccessWish, "the access")

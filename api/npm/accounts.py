@@ -59,8 +59,8 @@ class NpmAccounts:
 
     async def whoami(self, req: Request, resp: Response) -> None:
         """Answer the caller's name; never cached, since npm's cache key is the URL alone."""
-        identity = await self._context.authenticator.require(req)
-        resp.media = {"username": identity.account}
+        caller = await self._context.require(req)
+        resp.media = {"username": caller.known.account}
         resp.set_header("cache-control", PRIVATE)
 
     async def user(self, req: Request, resp: Response, user: str) -> None:
@@ -87,10 +87,10 @@ class NpmAccounts:
             identity = Identity(account=name, kind=PASSWORD)
         else:
             identity = await context.authenticator.by_password(req, name, document.password)
-        actor = context.actor(req, identity)
+        caller = context.caller_as(req, identity)
         wish = TokenWish(label="npm login", scopes=LOGIN_SCOPES)
-        secret, _ = await context.run(
-            lambda: tokens.issue_token(context.registry, identity, actor, identity.account, wish)
+        secret, _ = await context.act(
+            caller, lambda: tokens.issue_token(context.registry, caller, identity.account, wish)
         )
         resp.status = 201
         resp.media = {"ok": f"you are authenticated as '{identity.account}'", "token": secret}
@@ -104,7 +104,7 @@ class NpmAccounts:
                 "create any; ask its operator for one"
             )
         context.authenticator.count_registration(req)
-        actor = context.actor(req, Identity(account=document.name))
+        actor = context.caller_as(req, Identity(account=document.name)).actor
         await context.run(
             lambda: accounts.register(
                 context.registry,
@@ -126,12 +126,10 @@ class NpmAccounts:
         except NotAuthenticated:
             resp.media = {"ok": "logged out"}
             return
-        caller = await context.authenticator.require(req)
-        if ending.account != caller.account:
+        caller = await context.require(req)
+        if ending.account != caller.known.account:
             raise NotAllowed("the token in the path is not yours; log out with your own")
-        actor = context.actor(req, caller)
-        await context.run(
-            # Whoever has a token may end it.
-            lambda: tokens.revoke_token(context.registry, ending, actor, ending)
+        await context.act(
+            caller, lambda: tokens.revoke_token(context.registry, caller, ending, shown=True)
         )
         resp.media = {"ok": "logged out"}

@@ -13,6 +13,7 @@ from packledger.api.http.answers import REVALIDATE, answer_json
 from packledger.api.http.bodies import read_json
 from packledger.api.npm.urls import PackagePath
 from packledger.commands.npm.owners import change_owner
+from packledger.domain.accounts.actions import Action
 from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import NoSuchPackage
 from packledger.projections.packuments.form import person
@@ -65,13 +66,12 @@ class NpmOwners:
     ) -> None:
         """Add or remove an owner. account: None if the body names it."""
         context = self._context
-        identity = await context.authenticator.require(req)
-        identity.check_may("change-owners", NPM, name)
+        caller = await context.require(req)
+        await context.check_may(caller, Action.CHANGE_OWNERS, NPM, name)
         if account is None:
             account = (await read_json(req, OwnerName, "the owner")).user
-        actor = context.actor(req, identity)
-        await context.run(
-            lambda: change_owner(context.registry, identity, actor, name, account, adding=adding)
+        await context.act(
+            caller, lambda: change_owner(context.registry, caller, name, account, adding=adding)
         )
         resp.status = 201 if adding else 200
         resp.media = {"ok": "owner added" if adding else "owner removed"}

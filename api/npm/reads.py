@@ -94,7 +94,7 @@ class NpmReads:
         """Answer the file that was uploaded."""
         version = version_of_tarball(name, filename)
         found = tarball_of(self._context.packuments.db(), name, version) if version else None
-        if found is None or not await self._context.may_read(req, NPM, name):
+        if not await self._context.may_read(req, NPM, name) or found is None:
             raise NotFound(f"`{name}` has no tarball `{filename}`")
         if found.purged:
             raise VersionPurged(name, str(version), found.purged)

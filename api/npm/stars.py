@@ -17,6 +17,7 @@ from packledger.api.context import Context
 from packledger.api.http.answers import PRIVATE, answer_json
 from packledger.api.http.bodies import read_json
 from packledger.commands.npm import edits as npm_edits
+from packledger.domain.accounts.actions import Package
 from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import Invalid, NoSuchAccount
 from packledger.projections.accounts.reads import account_of
@@ -68,8 +69,8 @@ class NpmStars:
 
     async def own_stars(self, req: Request, resp: Response) -> None:
         """List the names of the packages that the caller has starred, for pnpm."""
-        identity = await self._context.authenticator.require(req)
-        names = await self._starred_by(req, identity.account)
+        caller = await self._context.require(req)
+        names = await self._starred_by(req, caller.known.account)
         await answer_json(resp, lambda: names)
         resp.set_header("cache-control", PRIVATE)
 
@@ -87,18 +88,18 @@ class NpmStars:
         row = account_of(context.accounts.db(), account)
         name = row.name if row else account
         names = await asyncio.to_thread(lambda: starred_by(context.packuments.db(), name))
-        if context.hooks.access is None:
+        if not context.policies.hides:
             return names
-        identity = await context.authenticator.identify(req)
-        return [name for name in names if context.hooks.may_read(identity, NPM, name)]
+        found = [Package(NPM, name) for name in names]
+        seen = await context.policies.seen(await context.caller(req), found)
+        return [one.name for one in found if one in seen]
 
     async def star(self, req: Request, resp: Response, *, starred: bool) -> None:
         """Give or take back the caller's star."""
         context = self._context
-        identity = await context.authenticator.require(req)
-        identity.check_may_write()
+        caller = await context.require(req)
+        caller.known.check_may_write()
         wish = await read_json(req, StarWish, "the star")
         name = wish.package or wish.name
-        actor = context.actor(req, identity)
-        await context.run(lambda: npm_edits.star(context.registry, identity, actor, name, starred))
+        await context.act(caller, lambda: npm_edits.star(context.registry, caller, name, starred))
         resp.media = {"ok": "starred" if starred else "unstarred"}

@@ -64,7 +64,7 @@ class NpmTokens:
 
     async def list(self, req: Request, resp: Response) -> None:
         """List the caller's tokens. `urls` has no `next`: pnpm would follow even an empty one."""
-        identity = await self._context.authenticator.require(req)
+        identity = (await self._context.require(req)).known
         identity.check_may_see_tokens()
 
         def listed() -> dict[str, object]:
@@ -77,11 +77,11 @@ class NpmTokens:
     async def create(self, req: Request, resp: Response) -> None:
         """Create a token; the caller's password is asked for again, a token is not enough."""
         context = self._context
-        identity = await context.authenticator.require(req)
+        caller = await context.require(req)
         asked = await read_json(req, NpmTokenWish, "the wish for a token")
         _check_wish(asked)
-        person = await context.authenticator.by_password(req, identity.account, asked.password)
-        actor = context.actor(req, identity)
+        account = caller.known.account
+        person = await context.authenticator.by_password(req, account, asked.password)
         in_scopes = [f"{scope.rstrip('/')}/*" for scope in asked.scopes or []]
         wish = TokenWish(
             label=asked.name or asked.description or "",
@@ -91,8 +91,9 @@ class NpmTokens:
             expires_days=asked.expires,
             cidr=asked.cidr_whitelist or (),
         )
-        secret, issued = await context.run(
-            lambda: tokens.issue_token(context.registry, person, actor, person.account, wish)
+        proven = caller.proving(person)
+        secret, issued = await context.act(
+            proven, lambda: tokens.issue_token(context.registry, proven, person.account, wish)
         )
         resp.media = {**_shown(_row(issued)), "token": secret}
         resp.set_header("cache-control", PRIVATE)
@@ -100,13 +101,13 @@ class NpmTokens:
     async def revoke(self, req: Request, resp: Response, which: str) -> None:
         """Revoke one of the caller's tokens, named by its id or by the secret itself."""
         context = self._context
-        identity = await context.authenticator.require(req)
+        caller = await context.require(req)
         if which.startswith(SECRET_PREFIX):  # whoever has a token may end it, in its own name
-            identity = ending = context.authenticator.by_token(which)
+            ending = context.authenticator.by_token(which)
+            caller = context.caller_as(req, ending)
         else:
-            ending = self._by_id(identity, which)
-        actor = context.actor(req, identity)
-        await context.run(lambda: tokens.revoke_token(context.registry, identity, actor, ending))
+            ending = self._by_id(caller.known, which)
+        await context.act(caller, lambda: tokens.revoke_token(context.registry, caller, ending))
         resp.media = {"ok": "token revoked"}
 
     def _by_id(self, identity: Identity, token_id: str) -> Identity:

@@ -25,8 +25,8 @@ from packledger.projections.pages.reads import (
     which_exist,
 )
 
-Sees = Callable[[str], bool]
-"""A package's own name → whether it exists for who looks."""
+Seen = Callable[[Iterable[str]], frozenset[str]]
+"""Packages' own names → those that exist for who looks."""
 Local = Callable[[Iterable[str]], frozenset[str]]
 """Names → those that have a page here, for who looks."""
 
@@ -72,11 +72,11 @@ def read_package(
     ecosystem: str,
     name: str,
     version: str,
-    sees: Sees,
+    seen: Seen,
 ) -> Package | PageHead:
     """Return a version, the shown one if none is named; the head alone if all were unpublished.
 
-    Any case of letters finds a crate. sees: is asked about its own name, and about those of its
+    Any case of letters finds a crate. seen: is asked about its own name, and about those of its
     dependencies.
 
     Raises:
@@ -84,7 +84,8 @@ def read_package(
         DamagedLog: a version is none, which no command has accepted.
     """
     head = package_of(db, ecosystem, name)
-    if head is None or not sees(head.name):
+    # About an absent one, too: a policy that cannot be asked must not tell by that what is there.
+    if not seen([head.name if head else name]) or head is None:
         raise NoSuchPackage(name)
     versions = versions_of(db, ecosystem, name)
     with misfits_as_damage(f"`{head.name}`"):
@@ -97,16 +98,17 @@ def read_package(
         if version:
             raise NoSuchVersion(head.name, version)
         return head
-    local = _local(db, ecosystem, sees)
+    local = _local(db, ecosystem, seen)
     if ecosystem == CARGO:
         return _crate(local, recipes, head, page, shown, versions)
     return _npm(local, recipes, head, page, shown, versions)
 
 
-def _local(db: sqlite3.Connection, ecosystem: str, sees: Sees) -> Local:
+def _local(db: sqlite3.Connection, ecosystem: str, seen: Seen) -> Local:
     def local(names: Iterable[str]) -> frozenset[str]:
         found = which_exist(db, ecosystem, names)
-        return frozenset(name for name, published in found.items() if sees(published))
+        here = seen(found.values())
+        return frozenset(name for name, published in found.items() if published in here)
 
     return local
 

@@ -41,9 +41,12 @@ class PackagePages:
     ) -> None:
         site, context = self._site, self._site.context
         visitor = site.sessions.visitor(req)
-        sees = partial(context.hooks.may_read, visitor.identity, ecosystem)
-        package = await context.long_pages.run(
-            lambda: read_package(context.pages.db(), site.recipes, ecosystem, name, version, sees)
+        caller = context.caller_as(req, visitor.identity)
+        seen = partial(caller.seen, ecosystem)
+        package = await context.act(
+            caller,
+            lambda: read_package(context.pages.db(), site.recipes, ecosystem, name, version, seen),
+            context.long_pages.run,
         )
         if isinstance(package, PageHead):
             raise NoSuchPackage(package.name)

@@ -11,7 +11,8 @@ from packledger.api.web.packages import PackagePages
 from packledger.api.web.site import Site, StaticFiles
 from packledger.api.web.tokens import AccountPage
 from packledger.api.web.words import package_path
-from packledger.domain.accounts.permissions import Identity
+from packledger.domain.accounts.actions import Package
+from packledger.domain.accounts.caller import Caller
 from packledger.domain.ecosystems import CARGO, NPM
 from packledger.projections.pages.reads import Newest, newest, totals_of
 from packledger.projections.search.reads import Found
@@ -58,13 +59,16 @@ class Start:
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the page."""
         visitor = self._site.sessions.visitor(req)
-        pages, hooks = self._site.context.pages, self._site.context.hooks
+        pages, policies = self._site.context.pages, self._site.context.policies
         found, totals = await asyncio.to_thread(
             lambda: (newest(pages.db(), LOOKED_THROUGH), totals_of(pages.db()))
         )
+        caller = self._site.context.caller_as(req, visitor.identity)
+        named = {Package(one.ecosystem, one.name) for one in found}
+        seen = await policies.seen(caller, named)
         once: dict[tuple[str, str], Newest] = {}
         for one in found:
-            if hooks.may_read(visitor.identity, one.ecosystem, one.name):
+            if (one.ecosystem, one.name) in seen:
                 once.setdefault((one.ecosystem, one.name), one)
         self._site.render(
             req,
@@ -72,7 +76,7 @@ class Start:
             "start.html",
             visitor=visitor,
             # They count what most may not see.
-            totals=totals if hooks.access is None else None,
+            totals=None if policies.hides else totals,
             newest=[_new_hit(one) for one in [*once.values()][:NEWEST]],
             set_up=self._site.has_admin(),
         )
@@ -106,8 +110,9 @@ class Search:
         number = req.get_param("page") or "1"
         page = int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 1
         per_page = PER_PAGE if ecosystem else PREVIEWED
+        caller = self._site.context.caller_as(req, visitor.identity)
         found = {
-            one: await self._find(visitor.identity, one, query, max(page, 1), per_page)
+            one: await self._find(caller, one, query, max(page, 1), per_page)
             for one in ([ecosystem] if ecosystem else [CARGO, NPM])
         }
         self._site.render(
@@ -122,10 +127,10 @@ class Search:
         )
 
     async def _find(
-        self, identity: Identity | None, ecosystem: str, query: str, page: int, per_page: int
+        self, caller: Caller, ecosystem: str, query: str, page: int, per_page: int
     ) -> Hits:
         offset = (page - 1) * per_page
-        hits, total = await self._site.context.find_as(identity, ecosystem, query, per_page, offset)
+        hits, total = await self._site.context.find_as(caller, ecosystem, query, per_page, offset)
         shown = [_search_hit(ecosystem, hit) for hit in hits]
         return Hits(shown, total, page, max(1, -(-total // per_page)))
 

@@ -145,22 +145,17 @@ class Sessions:
     async def begin(self, req: Request, resp: Response, identity: Identity) -> None:
         """Give the browser a session of this account."""
         context = self._context
-        actor = context.actor(req, identity)
-        secret = await context.run(
-            lambda: tokens.begin_session(context.registry, actor, identity.account)
-        )
+        caller = context.caller_as(req, identity)
+        secret = await context.act(caller, lambda: tokens.begin_session(context.registry, caller))
         self._set(resp, self._session, secret, "Lax", max_age_s=SESSION_DAYS * 86_400)
 
     async def end(self, req: Request, resp: Response, visitor: Visitor) -> None:
         """End the session: its secret is refused, its cookies are gone."""
         identity = visitor.identity
         if identity is not None:
-            context = self._context
-            actor = context.actor(req, identity)
-            await context.run(
-                lambda: tokens.end_session(
-                    context.registry, actor, identity.account, identity.token
-                )
+            context, caller = self._context, self._context.caller_as(req, identity)
+            await context.act(
+                caller, lambda: tokens.end_session(context.registry, caller, identity.token)
             )
         # Not Falcon's `unset_cookie`: without `Secure` a `__Host-` cookie would stay.
         for name, same_site in ((self._session, "Lax"), (self._form, "Strict")):

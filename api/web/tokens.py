@@ -9,7 +9,7 @@ from packledger.api.web.site import Site
 from packledger.api.web.words import day
 from packledger.commands import tokens
 from packledger.commands.tokens import TokenWish
-from packledger.domain.accounts.actor import Actor
+from packledger.domain.accounts.caller import Caller
 from packledger.domain.accounts.permissions import PACKAGE_SCOPES, SCOPES, Identity
 from packledger.domain.errors import Invalid, NotFound, RegistryError
 from packledger.domain.events.accounts import TokenIssued
@@ -61,13 +61,11 @@ class AccountPage:
             site.go(resp, "/login")
             return
         form = await site.sessions.read_form(req, visitor)
-        actor = context.actor(req, identity)
+        caller = context.caller_as(req, identity)
         try:
             wish = _wanted(form)
-            secret, issued = await context.run(
-                lambda: tokens.issue_token(
-                    context.registry, identity, actor, identity.account, wish
-                )
+            secret, issued = await context.act(
+                caller, lambda: tokens.issue_token(context.registry, caller, identity.account, wish)
             )
         except RegistryError as error:
             await self._show(
@@ -86,24 +84,24 @@ class AccountPage:
             site.go(resp, "/login")
             return
         form = await site.sessions.read_form(req, visitor)
-        actor = context.actor(req, identity)
+        caller = context.caller_as(req, identity)
         which = field(form, "token_id")
         try:
-            await context.run(lambda: self._end(identity, actor, which))
+            await context.act(caller, lambda: self._end(caller, which))
         except NotFound as error:
             await self._show(req, resp, visitor, identity, status=404, refusal=error.sentence)
             return
         site.go(resp, "/account?revoked")
 
-    def _end(self, identity: Identity, actor: Actor, which: str) -> None:
-        context, name = self._site.context, identity.account
+    def _end(self, caller: Caller, which: str) -> None:
+        context, name = self._site.context, caller.known.account
         if which in {row.session_id for row in sessions_of(context.accounts.db(), name)}:
-            tokens.end_session(context.registry, actor, name, which)
+            tokens.end_session(context.registry, caller, which)
             return
         row = token_by_id(context.accounts.db(), which)
         if row is None or row.account != name:
             raise NotFound(f"you have no token `{which[:40]}`")
-        tokens.revoke_token(context.registry, identity, actor, row.identity())
+        tokens.revoke_token(context.registry, caller, row.identity())
 
     async def _show(  # noqa: PLR0913 - a page with a form has many states
         self,

@@ -11,8 +11,8 @@ from packledger.commands.cargo.upload import CrateMetadata, CrateUpload
 from packledger.commands.readmes import store_readme
 from packledger.commands.registry import Registry
 from packledger.commands.sight import check_may_use_name, seen
-from packledger.domain.accounts.actor import Actor
-from packledger.domain.accounts.permissions import Identity
+from packledger.domain.accounts.actions import Action
+from packledger.domain.accounts.caller import Caller
 from packledger.domain.cargo import crate
 from packledger.domain.cargo.manifest import CrateManifest
 from packledger.domain.cargo.names import check_crate_name
@@ -25,7 +25,7 @@ from packledger.eventstore.blobs.store import BlobWriter
 
 
 def publish(
-    registry: Registry, identity: Identity, actor: Actor, upload: CrateUpload, blob: BlobWriter
+    registry: Registry, caller: Caller, upload: CrateUpload, blob: BlobWriter
 ) -> CrateManifest:
     """Publish an upload that was received whole into `blob`; the caller discards what is left.
 
@@ -36,7 +36,7 @@ def publish(
     """
     assert upload.metadata is not None, "the upload is whole"
     # Before the archive is read: the cheap answer first, and nothing is stored for it.
-    check_publish(registry, identity, actor, upload.metadata)
+    check_publish(registry, caller, upload.metadata)
     name, version = upload.metadata.name, upload.metadata.vers
     with blob.reader() as file:
         found = read_crate(
@@ -45,7 +45,7 @@ def publish(
     if not registry.limits.wildcard_dependencies:
         check_no_wildcards(found.manifest)
     published = CrateVersionPublished(
-        **actor.stamp(),
+        **caller.actor.stamp(),
         name=name,
         version=version,
         cksum=blob.commit(),
@@ -53,13 +53,13 @@ def publish(
         manifest=msgspec.Raw(encode(found.manifest)),
         readme=store_readme(registry.blobs, found.readme),
     )
-    registry.execute(CRATES, name, lambda state, _: crate.decide_publish(state, actor, published))
+    registry.execute(
+        CRATES, name, lambda state, _: crate.decide_publish(state, caller.actor, published)
+    )
     return found.manifest
 
 
-def check_publish(
-    registry: Registry, identity: Identity, actor: Actor, metadata: CrateMetadata
-) -> None:
+def check_publish(registry: Registry, caller: Caller, metadata: CrateMetadata) -> None:
     """Refuse a publish by what its metadata says.
 
     Raises:
@@ -68,33 +68,31 @@ def check_publish(
     check_crate_name(metadata.name)
     parse_version(metadata.vers)
     state = _state(registry, metadata.name)
-    check_may_use_name(identity, CARGO, metadata.name, state)
-    identity.check_may("publish-update" if state else "publish-new", CARGO, metadata.name)
-    crate.check_publish(state, actor, metadata.name, metadata.vers)
+    check_may_use_name(caller, CARGO, metadata.name, state)
+    action = Action.PUBLISH_UPDATE if state else Action.PUBLISH_NEW
+    caller.check_may(action, CARGO, metadata.name)
+    crate.check_publish(state, caller.actor, metadata.name, metadata.vers)
 
 
-def set_yanked(
-    registry: Registry, identity: Identity, actor: Actor, name: str, version: str, yanked: bool
-) -> None:
+def set_yanked(registry: Registry, caller: Caller, name: str, version: str, yanked: bool) -> None:
     """Yank or unyank a version; does nothing when it is so already.
 
     Raises:
         RegistryError: no such crate or version, or no right to it.
     """
-    identity.check_may("yank", CARGO, name)
+    caller.check_may(Action.YANK, CARGO, name)
     registry.execute(
         CRATES,
         name,
         lambda state, _: crate.decide_yank(
-            seen(identity, CARGO, state), actor, name, version, yanked
+            seen(caller, CARGO, name, state), caller.actor, name, version, yanked
         ),
     )
 
 
 def change_owners(
     registry: Registry,
-    identity: Identity,
-    actor: Actor,
+    caller: Caller,
     name: str,
     *,
     add: Sequence[str] = (),
@@ -105,15 +103,15 @@ def change_owners(
     Raises:
         RegistryError: no such crate or account, no right to it, or nobody would remain.
     """
-    identity.check_may("change-owners", CARGO, name)
-    state = seen(identity, CARGO, _state(registry, name))
+    caller.check_may(Action.CHANGE_OWNERS, CARGO, name)
+    state = seen(caller, CARGO, name, _state(registry, name))
     adding, removing = (as_registered(registry, names) for names in (add, remove))
-    crate.decide_owners(state, actor, name, adding, removing)
+    crate.decide_owners(state, caller.actor, name, adding, removing)
     check_accounts_exist(registry, adding)
     registry.execute(
         CRATES,
         name,
-        lambda state, _: crate.decide_owners(state, actor, name, adding, removing),
+        lambda state, _: crate.decide_owners(state, caller.actor, name, adding, removing),
     )
 
 

@@ -7,8 +7,8 @@ from packledger.commands.npm.body import NpmBody
 from packledger.commands.npm.upload import NpmEdit, read_edit
 from packledger.commands.registry import Registry
 from packledger.commands.sight import seen
-from packledger.domain.accounts.actor import Actor
-from packledger.domain.accounts.permissions import Identity
+from packledger.domain.accounts.actions import Action
+from packledger.domain.accounts.caller import Caller
 from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import Conflict, Invalid, NotFound
 from packledger.domain.events.npm import NpmEvent, NpmOwnerAdded
@@ -23,9 +23,7 @@ UNREAD = "undefined"
 """The revision that yarn 1 names after it read the abbreviated form, which has none."""
 
 
-def edit(
-    registry: Registry, identity: Identity, actor: Actor, name: str, body: NpmBody, rev: str | None
-) -> None:
+def edit(registry: Registry, caller: Caller, name: str, body: NpmBody, rev: str | None) -> None:
     """Apply a packument that a client sent back with changes: whatever differs and may.
 
     npm has one request for deprecating, unpublishing a version, starring and changing owners. Only
@@ -37,7 +35,7 @@ def edit(
     """
     wanted = read_edit(body, name)
     if wanted.deprecations is None and wanted.maintainers is not None:
-        set_owners(registry, identity, actor, name, wanted.maintainers, rev or wanted.rev)
+        set_owners(registry, caller, name, wanted.maintainers, rev or wanted.rev)
         return
     if wanted.deprecations is None and wanted.stars is None:
         raise Invalid(
@@ -46,30 +44,30 @@ def edit(
         )
 
     def decide(state: NpmPackage | None, version: int) -> Sequence[NpmEvent]:
-        package = npm_package.existing(seen(identity, NPM, state), name)
+        package = npm_package.existing(seen(caller, NPM, name, state), name)
         check_rev(name, version, rev or wanted.rev)
-        return _decide_edit(package, identity, actor, wanted, may_shrink=rev is not None)
+        return _decide_edit(package, caller, wanted, may_shrink=rev is not None)
 
     registry.execute(PACKAGES, name, decide)
 
 
 def _decide_edit(
-    package: NpmPackage, identity: Identity, actor: Actor, wanted: NpmEdit, *, may_shrink: bool
+    package: NpmPackage, caller: Caller, wanted: NpmEdit, *, may_shrink: bool
 ) -> Sequence[NpmEvent]:
     """Return the events of the one thing that a packument changes."""
     if wanted.deprecations is not None:
         messages = _by_exact_text(package, wanted)
         gone = [one.version for one in package.versions.values() if one.version not in messages]
         if gone and may_shrink:
-            identity.check_may("yank", NPM, package.name)
-            return npm_package.decide_unpublish(package, actor, package.name, gone)
+            caller.check_may(Action.UNPUBLISH, NPM, package.name)
+            return npm_package.decide_unpublish(package, caller.actor, package.name, gone)
         if any(package.find(version).deprecated != said for version, said in messages.items()):
-            identity.check_may("yank", NPM, package.name)
-            return npm_package.decide_deprecate(package, actor, package.name, messages)
+            caller.check_may(Action.DEPRECATE, NPM, package.name)
+            return npm_package.decide_deprecate(package, caller.actor, package.name, messages)
     # pnpm's last resort for a star is the whole packument with other `users`.
     if wanted.stars is None:
         return []
-    return _decide_star(package, identity, actor, actor.by in wanted.stars)
+    return _decide_star(package, caller, caller.actor.by in wanted.stars)
 
 
 def _by_exact_text(package: NpmPackage, wanted: NpmEdit) -> dict[str, str]:
@@ -96,11 +94,9 @@ def _by_exact_text(package: NpmPackage, wanted: NpmEdit) -> dict[str, str]:
     return messages
 
 
-def _decide_star(
-    package: NpmPackage, identity: Identity, actor: Actor, starred: bool
-) -> Sequence[NpmEvent]:
-    identity.check_may("stars", NPM, package.name)
-    return npm_package.decide_star(package, actor, package.name, starred)
+def _decide_star(package: NpmPackage, caller: Caller, starred: bool) -> Sequence[NpmEvent]:
+    caller.check_may(Action.STARS, NPM, package.name)
+    return npm_package.decide_star(package, caller.actor, package.name, starred)
 
 
 def check_rev(name: str, version: int, rev: str | None) -> None:
@@ -118,36 +114,34 @@ def check_rev(name: str, version: int, rev: str | None) -> None:
         )
 
 
-def unpublish(
-    registry: Registry, identity: Identity, actor: Actor, name: str, rev: str | None
-) -> None:
+def unpublish(registry: Registry, caller: Caller, name: str, rev: str | None) -> None:
     """Remove a whole package; its version numbers stay used.
 
     Raises:
         RegistryError: no such package, no right to it, or it has changed since.
     """
-    identity.check_may("yank", NPM, name)
+    caller.check_may(Action.UNPUBLISH, NPM, name)
 
     def decide(state: NpmPackage | None, version: int) -> Sequence[NpmEvent]:
-        events = npm_package.decide_unpublish_all(seen(identity, NPM, state), actor, name)
+        events = npm_package.decide_unpublish_all(
+            seen(caller, NPM, name, state), caller.actor, name
+        )
         check_rev(name, version, rev)
         return events
 
     registry.execute(PACKAGES, name, decide)
 
 
-def check_tarball_gone(
-    registry: Registry, identity: Identity, actor: Actor, name: str, version: str
-) -> None:
+def check_tarball_gone(registry: Registry, caller: Caller, name: str, version: str) -> None:
     """Answer npm's second step of unpublishing a version: it is hidden already, or refused.
 
     Raises:
         RegistryError: no such package, no right to it, the version is still listed or never was.
     """
-    identity.check_may("yank", NPM, name)
+    caller.check_may(Action.UNPUBLISH, NPM, name)
     state = registry.log.load(PACKAGES, name).state
-    package = npm_package.existing(seen(identity, NPM, state), name)
-    check_owner(package.owners, actor, name)
+    package = npm_package.existing(seen(caller, NPM, name, state), name)
+    check_owner(package.owners, caller.actor, name)
     key = npm_version_key(version)
     if key in package.versions:
         raise Conflict(
@@ -157,45 +151,42 @@ def check_tarball_gone(
         raise NotFound(f"`{name}` never had the version `{version[:150]}`, nor its tarball")
 
 
-def set_tag(
-    registry: Registry, identity: Identity, actor: Actor, name: str, tag: str, version: str
-) -> None:
+def set_tag(registry: Registry, caller: Caller, name: str, tag: str, version: str) -> None:
     """Point a dist-tag to a version.
 
     Raises:
         RegistryError: a bad tag, no such package or version, or no right to it.
     """
     check_dist_tag(tag)
-    identity.check_may("dist-tags", NPM, name)
+    caller.check_may(Action.DIST_TAGS, NPM, name)
     registry.execute(
         PACKAGES,
         name,
         lambda state, _: npm_package.decide_set_tag(
-            seen(identity, NPM, state), actor, name, tag, version
+            seen(caller, NPM, name, state), caller.actor, name, tag, version
         ),
     )
 
 
-def remove_tag(registry: Registry, identity: Identity, actor: Actor, name: str, tag: str) -> None:
+def remove_tag(registry: Registry, caller: Caller, name: str, tag: str) -> None:
     """Remove a dist-tag.
 
     Raises:
         RegistryError: no such package or tag, `latest`, or no right to it.
     """
-    identity.check_may("dist-tags", NPM, name)
+    caller.check_may(Action.DIST_TAGS, NPM, name)
     registry.execute(
         PACKAGES,
         name,
         lambda state, _: npm_package.decide_remove_tag(
-            seen(identity, NPM, state), actor, name, tag
+            seen(caller, NPM, name, state), caller.actor, name, tag
         ),
     )
 
 
 def set_owners(
     registry: Registry,
-    identity: Identity,
-    actor: Actor,
+    caller: Caller,
     name: str,
     owners: Sequence[str],
     rev: str | None = None,
@@ -208,7 +199,7 @@ def set_owners(
     Raises:
         RegistryError: no such package or account, no right to it, or nobody would remain.
     """
-    identity.check_may("change-owners", NPM, name)
+    caller.check_may(Action.CHANGE_OWNERS, NPM, name)
     if rev == UNREAD and not owners:
         # `yarn owner remove` sends no owners at all, whoever it is to remove.
         raise Invalid(
@@ -217,10 +208,10 @@ def set_owners(
         )
 
     def decide(state: NpmPackage | None, version: int) -> Sequence[NpmEvent]:
-        package = npm_package.existing(seen(identity, NPM, state), name)
+        package = npm_package.existing(seen(caller, NPM, name, state), name)
         given = as_registered(registry, owners)
         wanted = [*package.owners, *given] if rev == UNREAD else given
-        events = npm_package.decide_owners(package, actor, name, wanted)
+        events = npm_package.decide_owners(package, caller.actor, name, wanted)
         check_rev(name, version, rev)
         added = [event.owner for event in events if isinstance(event, NpmOwnerAdded)]
         check_accounts_exist(registry, added)
@@ -229,7 +220,7 @@ def set_owners(
     registry.execute(PACKAGES, name, decide)
 
 
-def star(registry: Registry, identity: Identity, actor: Actor, name: str, starred: bool) -> None:
+def star(registry: Registry, caller: Caller, name: str, starred: bool) -> None:
     """Give or take back the actor's star.
 
     Raises:
@@ -239,6 +230,6 @@ def star(registry: Registry, identity: Identity, actor: Actor, name: str, starre
         PACKAGES,
         name,
         lambda state, _: _decide_star(
-            npm_package.existing(seen(identity, NPM, state), name), identity, actor, starred
+            npm_package.existing(seen(caller, NPM, name, state), name), caller, starred
         ),
     )

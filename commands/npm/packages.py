@@ -16,14 +16,16 @@ from packledger.commands.npm.upload import (
 from packledger.commands.readmes import store_readme
 from packledger.commands.registry import Registry
 from packledger.commands.sight import check_may_use_name
+from packledger.domain.accounts.actions import Action
 from packledger.domain.accounts.actor import Actor
-from packledger.domain.accounts.permissions import Identity
+from packledger.domain.accounts.caller import Caller
 from packledger.domain.ecosystems import NPM
 from packledger.domain.errors import NotAllowed
 from packledger.domain.events.npm import NpmVersionPublished
 from packledger.domain.npm import package as npm_package
 from packledger.domain.npm.manifest import check_manifest, normalise_package_json
 from packledger.domain.npm.names import check_new_npm_name
+from packledger.domain.npm.package import NpmPackage
 from packledger.domain.ownership import check_owner
 from packledger.domain.streams import PACKAGES
 from packledger.eventstore.blobs.store import BlobWriter
@@ -31,8 +33,7 @@ from packledger.eventstore.blobs.store import BlobWriter
 
 def publish(
     registry: Registry,
-    identity: Identity,
-    actor: Actor,
+    caller: Caller,
     name: str,
     body: NpmBody,
     buffer: bytes | mmap,
@@ -44,37 +45,41 @@ def publish(
     """
     request = check_publish(body, name)
     state = registry.log.load(PACKAGES, name).state
-    check_may_use_name(identity, NPM, name, state)
+    check_may_use_name(caller, NPM, name, state)
     if state is None:
         check_new_npm_name(name)
-    identity.check_may("publish-update" if state else "publish-new", NPM, name)
+    caller.check_may(_publishing(state), NPM, name)
     # Before the tarball is decoded: the cheap answer first, and nothing is stored for it.
-    npm_package.check_publish(state, actor, name, request.version)
+    npm_package.check_publish(state, caller.actor, name, request.version)
     writer = registry.blobs.writer()
     try:
-        published = _receive(registry, actor, request, buffer, writer)
+        published = _receive(registry, caller.actor, request, buffer, writer)
     finally:
         writer.discard()
     tags = request.dist_tags
     registry.execute(
-        PACKAGES, name, lambda state, _: npm_package.decide_publish(state, actor, published, tags)
+        PACKAGES,
+        name,
+        lambda state, _: npm_package.decide_publish(state, caller.actor, published, tags),
     )
     return state is None
 
 
-def refusal_of_publish(
-    registry: Registry, identity: Identity, actor: Actor, name: str
-) -> NotAllowed | None:
+def refusal_of_publish(registry: Registry, caller: Caller, name: str) -> NotAllowed | None:
     """Return why this caller may not publish a package, None if he may."""
     state = registry.log.load(PACKAGES, name).state
     try:
-        check_may_use_name(identity, NPM, name, state)
-        identity.check_may("publish-update" if state else "publish-new", NPM, name)
+        check_may_use_name(caller, NPM, name, state)
+        caller.check_may(_publishing(state), NPM, name)
         if state is not None:
-            check_owner(state.owners, actor, name)
+            check_owner(state.owners, caller.actor, name)
     except NotAllowed as refusal:
         return refusal
     return None
+
+
+def _publishing(state: NpmPackage | None) -> Action:
+    return Action.PUBLISH_UPDATE if state else Action.PUBLISH_NEW
 
 
 def _receive(

@@ -83,10 +83,6 @@ class Identity(msgspec.Struct, frozen=True):
                 f"for {', '.join(self.cidr)}"
             )
 
-    def may_see(self, ecosystem: str, name: str) -> bool:
-        """Return whether a package exists as far as this caller is concerned."""
-        return True
-
     def check_may_publish(self) -> None:
         """Refuse a token that is not for publishing, whatever it may turn out to be.
 

@@ -97,7 +97,7 @@ def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
         feed="kafka" if settings.brokers.servers else "store",
         witnesses=wiring.witness_keys(settings),
         log_key=wiring.log_key(settings),
-        hooks=hooks,
+        policies=hooks.chain(),
         # Settings that were not loaded from anywhere may say both.
         open_registration=settings.access.registration == "open" and not settings.access.private,
         private=settings.access.private,

@@ -53,8 +53,8 @@ def routes(registry: SmallRegistry) -> list[Route]:
 
 
 def token(registry: SmallRegistry, account: str, **limits: Any) -> str:
-    actor, wish = registry.actor(account), TokenWish(label="t", **limits)
-    secret, _ = issue_token(registry.registry, OPERATOR, actor, account, wish)
+    caller, wish = registry.registry.caller(OPERATOR), TokenWish(label="t", **limits)
+    secret, _ = issue_token(registry.registry, caller, account, wish)
     registry.catch_up()
     return secret
 

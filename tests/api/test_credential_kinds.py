@@ -112,7 +112,7 @@ def held(kinds: RunningRegistry) -> Iterator[Held]:
 
 
 def _issue(registry: Registry, name: str, wish: TokenWish) -> tuple[str, str]:
-    secret, issued = tokens.issue_token(registry, OPERATOR, registry.actor(""), name, wish)
+    secret, issued = tokens.issue_token(registry, registry.caller(OPERATOR), name, wish)
     return secret, issued.token_id
 
 
@@ -129,7 +129,7 @@ def _expired(registry: Registry) -> str:
 def _revoked(registry: Registry) -> str:
     secret, token_id = _issue(registry, "alice", TokenWish())
     token = Identity("alice", token=token_id)
-    tokens.revoke_token(registry, OPERATOR, registry.actor(""), token)
+    tokens.revoke_token(registry, registry.caller(OPERATOR), token)
     return secret
 
 

@@ -130,8 +130,9 @@ def large() -> Iterator[tuple[SmallRegistry, str]]:
         small.registry.board.stop()
         accounts.register(small.registry, small.actor("alice"), "alice", "password of alice")
         fill(small)
-        actor, wish = small.actor("alice"), TokenWish(label="t", scopes=LOGIN_SCOPES)
-        secret, _ = issue_token(small.registry, OPERATOR, actor, "alice", wish)
+        caller = small.caller("alice").proving(OPERATOR)
+        wish = TokenWish(label="t", scopes=LOGIN_SCOPES)
+        secret, _ = issue_token(small.registry, caller, "alice", wish)
         small.catch_up()
         yield small, secret
         small.close()

@@ -74,10 +74,14 @@ def creates(asked: Asked) -> bool:
     return "content" in asked.body or "_attachments" in asked.body.get("json", {})
 
 
-@pytest.fixture(scope="module")
-def hiding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
+@pytest.fixture(scope="module", params=["hook", "policy"])
+def hiding(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningRegistry]:
+    """Hides by a function that answers at once, or by a policy that answers later."""
     folder = tmp_path_factory.mktemp("hiding")
-    running = RunningRegistry(folder, command=(sys.executable, str(PROGRAM)))
+    by = [] if request.param == "hook" else ["--policy"]
+    running = RunningRegistry(folder, command=(sys.executable, str(PROGRAM), *by))
     running.start()
     for name in ("anna", "carl"):
         running.add_user(name)

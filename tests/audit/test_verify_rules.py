@@ -14,7 +14,6 @@ import pytest
 from event_stores import AT
 from packledger.cli.main import main
 from packledger.commands.cargo import crates
-from packledger.domain.accounts.permissions import Identity
 from packledger.domain.errors import NotOwner
 from packledger.domain.events.accounts import TokenIssued
 from packledger.domain.events.cargo import (
@@ -144,9 +143,7 @@ def long(verified: Verified) -> Verified:
         small.registry.board.stop()
         for number in range(SNAPSHOT_EVERY):
             yanked = number % 2 == 0
-            crates.set_yanked(
-                small.registry, Identity(ADMIN), small.actor(ADMIN), "demo", "1.0.0", yanked
-            )
+            crates.set_yanked(small.registry, small.caller(ADMIN), "demo", "1.0.0", yanked)
         small.catch_up()
     return verified
 

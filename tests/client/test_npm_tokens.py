@@ -15,7 +15,7 @@ from cargo_client import put_crate
 from npm_client import NpmClient, packument, published
 from packledger.commands import tokens
 from packledger.commands.tokens import TokenWish
-from packledger.domain.accounts.permissions import OPERATOR
+from packledger.domain.accounts.permissions import OPERATOR, Identity
 from packledger.server import wiring
 from packledger.server.settings.settings import Settings
 from running_registry import RunningRegistry
@@ -210,9 +210,9 @@ def test_an_expired_token_is_refused_for_reading_and_writing(registry: RunningRe
     try:
         then = datetime.now(UTC) - timedelta(days=2)
         earlier = dataclasses.replace(opened, now=lambda: then)
-        actor = earlier.actor("alice")
+        caller = earlier.caller(Identity("alice")).proving(OPERATOR)
         expired, valid = (
-            tokens.issue_token(earlier, OPERATOR, actor, "alice", TokenWish(expires_days=days))[0]
+            tokens.issue_token(earlier, caller, "alice", TokenWish(expires_days=days))[0]
             for days in (1, 3)
         )
     finally:

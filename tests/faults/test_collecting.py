@@ -20,7 +20,6 @@ from packledger.commands.npm import packages as npm
 from packledger.commands.npm.body import scan_body
 from packledger.commands.purging import find_target, purge
 from packledger.commands.registry import Registry
-from packledger.domain.accounts.permissions import Identity
 from packledger.domain.events.blobs import BlobPurged
 from packledger.domain.purge import decide_purge_crate
 from packledger.domain.streams import CRATES
@@ -328,8 +327,7 @@ def test_a_readme_that_is_published_while_its_purge_waits_stays() -> None:
             manifest = {"name": "other", "version": "1.0.0"}
             packed = uploads.tarball(manifest, **{"README.md": readme})
             body = json.dumps(uploads.npm_body(manifest, packed)).encode()
-            who, actor = Identity("alice"), small.actor("alice")
-            npm.publish(small.registry, who, actor, "other", scan_body(body), body)
+            npm.publish(small.registry, small.caller("alice"), "other", scan_body(body), body)
 
         with closing(BlobReferences(small.log)) as references:
             references.catch_up()

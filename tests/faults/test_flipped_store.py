@@ -22,7 +22,6 @@ from packledger.commands import accounts
 from packledger.commands.cargo import crates
 from packledger.commands.npm import edits as npm_edits
 from packledger.commands.npm.signing import BadSigningKey, check_key
-from packledger.domain.accounts.permissions import Identity
 from packledger.domain.errors import RegistryError, Unavailable, WrongPassword
 from packledger.domain.events.cargo import CrateVersionYanked
 from packledger.domain.events.event import encode, tag_of
@@ -150,17 +149,13 @@ def write(damaged: Verified) -> None:
     """Log in, publish, change: whatever one of them is refused for, the next is tried."""
     with closing(SmallRegistry(damaged.data)) as small:
         small.registry.board.stop()
-        alice = Identity("alice")
+        root = small.caller(ADMIN)
         attempts: list[Callable[[], object]] = [
             lambda: small.publish_crate(ADMIN, "demo", "2.0.0"),
             lambda: small.publish_npm(ADMIN, "@acme/tool", "2.0.0"),
             lambda: small.registry.credentials.check_password("alice", PASSWORD),
-            lambda: crates.set_yanked(
-                small.registry, alice, small.actor(ADMIN), "demo", "1.0.0", yanked=True
-            ),
-            lambda: npm_edits.set_tag(
-                small.registry, alice, small.actor(ADMIN), "@acme/tool", "next", "1.0.0"
-            ),
+            lambda: crates.set_yanked(small.registry, root, "demo", "1.0.0", yanked=True),
+            lambda: npm_edits.set_tag(small.registry, root, "@acme/tool", "next", "1.0.0"),
         ]
         for attempt in attempts:
             with suppress(Unavailable, WrongPassword):

@@ -17,7 +17,6 @@ from packledger.commands import accounts
 from packledger.commands.cargo import crates
 from packledger.commands.npm import edits as npm_edits
 from packledger.domain import streams
-from packledger.domain.accounts.permissions import Identity
 from packledger.domain.ecosystems import CARGO, NPM
 from packledger.domain.errors import Conflict, RegistryError
 from packledger.domain.events.blobs import BlobPurged
@@ -144,7 +143,7 @@ class Registry(RuleBasedStateMachine):
         crate = self.model.crates.get(canonical(name))
         version = one_of(crate.yanked if crate else (), which)
         expected = self.model.yank(by, name, version, yanked)
-        args = self.small.registry, Identity(by), self.small.actor(by), name, version, yanked
+        args = self.small.registry, self.small.caller(by), name, version, yanked
         self.ask(expected, lambda: crates.set_yanked(*args))
 
     def purge(self, by: str, ecosystem: str, name: str, which: int) -> None:
@@ -160,7 +159,7 @@ class Registry(RuleBasedStateMachine):
 
     def change_crate_owner(self, by: str, name: str, owner: str, adding: bool) -> None:
         expected = self.model.crate_owner(by, name, owner, adding)
-        args = self.small.registry, Identity(by), self.small.actor(by), name
+        args = self.small.registry, self.small.caller(by), name
         change = {"add": [owner]} if adding else {"remove": [owner]}
         self.ask(expected, lambda: crates.change_owners(*args, **change))
 
@@ -187,18 +186,18 @@ class Registry(RuleBasedStateMachine):
         is_stale = which % 4 == 0
         rev = f"{version - is_stale}-0"
         expected = self.model.unpublish(by, name, is_stale)
-        args = self.small.registry, Identity(by), self.small.actor(by), name, rev
+        args = self.small.registry, self.small.caller(by), name, rev
         self.ask(expected, lambda: npm_edits.unpublish(*args))
 
     def set_tag(self, by: str, name: str, tag: str, which: int) -> None:
         version = self._version_of(name, which)
         expected = self.model.set_tag(by, name, tag, version)
-        args = self.small.registry, Identity(by), self.small.actor(by), name, tag, version
+        args = self.small.registry, self.small.caller(by), name, tag, version
         self.ask(expected, lambda: npm_edits.set_tag(*args))
 
     def remove_tag(self, by: str, name: str, tag: str) -> None:
         expected = self.model.remove_tag(by, name, tag)
-        args = self.small.registry, Identity(by), self.small.actor(by), name, tag
+        args = self.small.registry, self.small.caller(by), name, tag
         self.ask(expected, lambda: npm_edits.remove_tag(*args))
 
     def deprecate(self, by: str, name: str, which: int, message: str) -> None:
@@ -218,7 +217,7 @@ class Registry(RuleBasedStateMachine):
     def set_npm_owners(self, by: str, name: str, one: str, other: str) -> None:
         owners = [one, other] if other else []
         expected = self.model.npm_owners(by, name, owners)
-        args = self.small.registry, Identity(by), self.small.actor(by), name, owners
+        args = self.small.registry, self.small.caller(by), name, owners
         self.ask(expected, lambda: npm_edits.set_owners(*args))
 
     def star(self, by: str, name: str, starred: bool) -> None:
@@ -226,7 +225,7 @@ class Registry(RuleBasedStateMachine):
         if package is not None and (by in package.stars) is starred:
             return
         expected = self.model.star(by, name, starred)
-        args = self.small.registry, Identity(by), self.small.actor(by), name, starred
+        args = self.small.registry, self.small.caller(by), name, starred
         self.ask(expected, lambda: npm_edits.star(*args))
 
     def go_on_in_another_worker(self) -> None:

@@ -22,6 +22,7 @@ from packledger.commands.npm.body import scan_body
 from packledger.commands.purging import Purged, find_target, purge
 from packledger.domain import configuration
 from packledger.domain.accounts.actor import Actor
+from packledger.domain.accounts.caller import Caller
 from packledger.domain.accounts.permissions import Identity
 from packledger.domain.streams import REGISTRY
 from packledger.eventstore.log import Log
@@ -154,6 +155,9 @@ class SmallRegistry:
     def actor(self, account: str) -> Actor:
         return self.registry.actor(account, admin=account == ADMIN)
 
+    def caller(self, account: str) -> Caller:
+        return self.registry.caller(Identity(account, admin=account == ADMIN))
+
     def publish_crate(self, account: str, name: str, version: str, text: str = "") -> None:
         blob = self.blobs.writer()
         try:
@@ -161,7 +165,7 @@ class SmallRegistry:
             package = f'description = "about {name} {text}"'
             upload.feed(uploads.new_crate(name, version, package=package))
             upload.finish()
-            crates.publish(self.registry, Identity(account), self.actor(account), upload, blob)
+            crates.publish(self.registry, self.caller(account), upload, blob)
         finally:
             blob.discard()
 
@@ -171,14 +175,13 @@ class SmallRegistry:
         manifest = {"name": name, "version": version, "description": f"about {name} {text}"}
         packed = uploads.tarball(manifest, **{"README.md": f"# {name} {version} {text}".encode()})
         body = json.dumps(uploads.npm_body(manifest, packed, tag)).encode()
-        identity, actor = Identity(account), self.actor(account)
-        npm.publish(self.registry, identity, actor, name, scan_body(body), body)
+        npm.publish(self.registry, self.caller(account), name, scan_body(body), body)
 
     def edit_npm(
         self, account: str, name: str, body: dict[str, Any], rev: str | None = None
     ) -> None:
         said = scan_body(json.dumps({"_id": name, "name": name, **body}).encode())
-        npm_edits.edit(self.registry, Identity(account), self.actor(account), name, said, rev)
+        npm_edits.edit(self.registry, self.caller(account), name, said, rev)
 
     def purge(self, by: str, ecosystem: str, name: str, version: str, reason: str) -> Purged:
         """Purge a version, whose README is taken for an old one."""

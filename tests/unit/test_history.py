@@ -10,7 +10,7 @@ from packledger.audit.history import Chosen, Entry, entry_of, full_entry_of, his
 from packledger.commands import accounts, tokens
 from packledger.commands.npm import edits as npm_edits
 from packledger.commands.tokens import TokenWish
-from packledger.domain.accounts.permissions import OPERATOR, Identity
+from packledger.domain.accounts.permissions import OPERATOR
 from packledger.domain.errors import Invalid
 from small_registry import SmallRegistry, memory_folder
 
@@ -21,10 +21,10 @@ def small() -> Iterator[SmallRegistry]:
         accounts.register(small.registry, small.actor("root"), "alice", "a password")
         small.publish_crate("alice", "demo", "1.0.0")
         small.publish_npm("alice", "demo", "1.0.0")
-        identity, actor = Identity("alice"), small.actor("alice")
-        npm_edits.set_tag(small.registry, identity, actor, "demo", "next", "1.0.0")
+        alice = small.caller("alice")
+        npm_edits.set_tag(small.registry, alice, "demo", "next", "1.0.0")
         wish = TokenWish(label="laptop")
-        tokens.issue_token(small.registry, OPERATOR, small.actor("alice"), "alice", wish)
+        tokens.issue_token(small.registry, alice.proving(OPERATOR), "alice", wish)
         yield small
 
 

@@ -195,7 +195,7 @@ def test_a_changed_password_is_the_only_one(small: SmallRegistry) -> None:
 def test_no_secret_enters_the_log(small: SmallRegistry) -> None:
     register(small, "alice", email="alice@example.com")
     secret, issued = tokens.issue_token(
-        small.registry, OPERATOR, small.actor("alice"), "alice", TokenWish()
+        small.registry, small.caller("alice").proving(OPERATOR), "alice", TokenWish()
     )
     accounts.change_password(small.registry, small.actor("alice"), "alice", OTHER)
     assert isinstance(issued, TokenIssued)

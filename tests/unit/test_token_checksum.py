@@ -40,10 +40,10 @@ def test_the_documented_example() -> None:
 def test_new_secrets_end_with_their_checksum_and_are_never_shown() -> None:
     with memory_folder() as folder:
         small = SmallRegistry(folder)
-        actor = small.actor("alice")
-        accounts.register(small.registry, actor, "alice", "password of alice")
-        token, _ = issue_token(small.registry, OPERATOR, actor, "alice", TokenWish())
-        session = begin_session(small.registry, actor, "alice")
+        alice = small.caller("alice")
+        accounts.register(small.registry, alice.actor, "alice", "password of alice")
+        token, _ = issue_token(small.registry, alice.proving(OPERATOR), "alice", TokenWish())
+        session = begin_session(small.registry, alice)
         small.close()
     for secret, prefix in ((token, SECRET_PREFIX), (session, SESSION_PREFIX)):
         found = re.fullmatch(rf"{prefix}([A-Za-z0-9]{{34}})([A-Za-z0-9]{{6}})", secret)
