@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 WAIT_S = 5.0
 """A client is answered after this even if the projection has not shown its change yet: the event
 is committed, so the answer is success."""
-WAIT_POLL_S = 0.0005
 
 
 @dataclass(frozen=True)
@@ -90,14 +89,16 @@ class Registry:
         Nobody waits for a projector that is known to be down, or for events that do not arrive.
         """
         deadline_s = time.monotonic() + WAIT_S
-        while self.board.waiting_for(position):
+        while True:
+            rung = self.board.moved.rung()
+            if not self.board.waiting_for(position):
+                return True
             if not self.board.projector_lives() or self.board.overdue():
                 return False
             if time.monotonic() > deadline_s:
                 self.board.set_overdue(position)
                 return False
-            time.sleep(WAIT_POLL_S)
-        return True
+            self.board.moved.wait(rung)
 
     @cached_property
     def own_index_urls(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from packledger.eventstore.bell import Bell
 from packledger.projections import catalogue
 
 ABSENT, RUNNING, FAILED, BUILDING = 0, 1, 2, 3
@@ -23,9 +24,10 @@ HEARTBEAT_LATE_S = 2.0
 SLOTS = 512
 FIRST_SLOT, SLOTS_EACH = 8, 8
 """Those before are the board's own, the others the projections', as `catalogue` deals them."""
-_HEARTBEAT, _FEED_SILENT, _OVERDUE, _DAMAGED, _HEARTBEAT_OF_FOLLOWER = 0, 1, 2, 3, 5
+_HEARTBEAT, _FEED_SILENT, _OVERDUE, _DAMAGED, _BELL, _HEARTBEAT_OF_FOLLOWER = 0, 1, 2, 3, 4, 5
+_SLOT_BYTES = 8
 _POSITION, _GENERATION, _STATE = 0, 1, 2
-_SIZE_BYTES = 8 * SLOTS
+_SIZE_BYTES = _SLOT_BYTES * SLOTS
 
 
 class Board:
@@ -41,6 +43,8 @@ class Board:
         finally:
             os.close(fd)
         self._slots = memoryview(self._map).cast("Q")
+        self.moved = Bell(self._map, _BELL * _SLOT_BYTES)
+        """Rings when the projector has written here what somebody may wait for."""
         self._clock_s = clock_s
         self._first = {row.name: row.slot for row in catalogue.rows()}
         self._on_every_node = catalogue.on_every_node()
@@ -49,6 +53,7 @@ class Board:
     def close(self) -> None:
         """Unmap the file."""
         self._slots.release()
+        self.moved.release()
         self._map.close()
 
     def beat(self, *, awaited: bool = True) -> None:
@@ -58,6 +63,7 @@ class Board:
     def stop(self, *, awaited: bool = True) -> None:
         """Say that the projector ended, so that nobody waits for it, or the one behind it."""
         self._slots[_heartbeat(awaited)] = 0
+        self.moved.ring()
 
     def reset(self) -> None:
         """Forget what another run left here: nothing is read until the projector has caught up."""

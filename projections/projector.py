@@ -90,7 +90,8 @@ class LiveProjection:
                 self._create_first()
             generation = self._generations.live()
             self._stamp = self._generations.stamp()
-            self._model = ReadModel(self._generations.model(generation), self.projection)
+            model = self._generations.model(generation)
+            self._model = ReadModel(model, self.projection, lazy=True)
         except (sqlite3.DatabaseError, UnicodeDecodeError, OSError) as error:
             self._stop_at(error, ())
             return
@@ -152,6 +153,11 @@ class LiveProjection:
             },
         )
 
+    def behind(self, page: Sequence[Recorded]) -> bool:
+        """Return whether there is something to do after a page that was not full."""
+        here = not page or self.failed or self.position >= page[-1].position
+        return not (here and self._board.readable(self.name))
+
     def caught_up(self) -> None:
         """Let it be read, now that there is nothing more to apply."""
         if self._generations.stamp() != self._stamp:
@@ -193,6 +199,7 @@ class Projector:
         awaited: bool = True,
     ) -> None:
         self._feed, self._board, self._awaited = feed, board, awaited
+        self._more = True
         self.live = [
             LiveProjection(projection, Generations(root, projection.name), board)
             for projection in projections
@@ -213,9 +220,11 @@ class Projector:
             if page and page[-1].position > one.position:
                 one.apply(page)
                 self._board.beat(awaited=self._awaited)
+        self._board.moved.ring()
         if not page:
             for one in running:
                 one.caught_up()
+        self._more = len(page) == PAGE_EVENTS or any(one.behind(page) for one in running)
         return bool(page)
 
     def _read(self, position: int) -> list[Recorded] | None:
@@ -245,7 +254,7 @@ class Projector:
         try:
             while not stopping():
                 self._board.beat(awaited=self._awaited)
-                if not self.step():
+                if not (self.step() and self._more):
                     self._feed.wait(WAIT_S)
         finally:
             self._board.stop(awaited=self._awaited)

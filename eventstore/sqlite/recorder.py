@@ -81,12 +81,14 @@ class _DurableInsert(SQLiteAggregateRecorder):
         ):
             try:
                 with connection.transaction(commit=True) as cursor:
-                    return self._insert_events(cursor, stored_events)
+                    positions = self._insert_events(cursor, stored_events)
             except PersistenceError:
                 # A COMMIT that fails (disk full) leaves the transaction open in the pool.
                 if connection._sqlite_conn.in_transaction:
                     connection._sqlite_conn.rollback()
                 raise
+        self.append_lock.appended.ring()
+        return positions
 
     def convert_originator_id(self, originator_id: str) -> UUID:
         """Return a stream's id of its 32 hex digits.

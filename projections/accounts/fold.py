@@ -16,10 +16,11 @@ from packledger.domain.events.accounts import (
     TokenIssued,
     TokenRevoked,
 )
+from packledger.domain.events.event import Event
 from packledger.feeds.feed import Recorded
 
 ACCOUNTS = "accounts"
-_OF_ACCOUNTS = frozenset(
+_OF_ACCOUNTS: frozenset[type[Event]] = frozenset(
     {
         AccountRegistered,
         AccountRoleChanged,
@@ -54,6 +55,7 @@ class Accounts:
         CREATE INDEX sessions_by_account ON sessions (account)
     """
     indexes = ""
+    concerns: frozenset[type[Event]] = _OF_ACCOUNTS
 
     def apply(  # noqa: C901 - one case an event
         self, db: sqlite3.Connection, page: Sequence[Recorded]

@@ -43,6 +43,7 @@ class LogTiles:
         )
     """
     indexes = ""
+    concerns = None
 
     def __init__(self) -> None:
         self._edge: Edge | None = None

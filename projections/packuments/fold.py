@@ -48,7 +48,9 @@ PACKUMENTS = "packuments"
 _OF_NPM = PACKAGES.events - {NpmRegistered, BlobPurged}
 """What moves a package's revision; `NpmRegistered` begins it. `isinstance` costs ten times as much
 where the answer is no."""
-_OF_THE_REGISTRY = frozenset({RegistryConfigured, SigningKeyAdded, SigningKeyRetired})
+_OF_THE_REGISTRY: frozenset[type[Event]] = frozenset(
+    {RegistryConfigured, SigningKeyAdded, SigningKeyRetired}
+)
 _encode = msgspec.json.Encoder().encode
 _decode_head = msgspec.json.Decoder(PackumentHead).decode
 
@@ -80,6 +82,7 @@ class Packuments(FragmentProjection[PackumentHead]):
         CREATE TABLE signing_keys (keyid TEXT PRIMARY KEY, public_key TEXT NOT NULL, expires TEXT)
     """
     indexes = "CREATE UNIQUE INDEX versions_by_name ON versions (name, version)"
+    concerns: frozenset[type[Event]] = frozenset({*PACKAGES.events, *_OF_THE_REGISTRY, BlobPurged})
 
     def __init__(self) -> None:
         super().__init__(

@@ -172,6 +172,7 @@ class Pages(FragmentProjection[PageHead]):
         NpmOwnerRemoved: _remove_owner,
         BlobPurged: _purge,
     }
+    concerns = frozenset(_folds)
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Write what was kept."""

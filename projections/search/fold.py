@@ -88,6 +88,7 @@ class Search(FragmentProjection[SearchHead]):
             tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')
     """
     indexes = "CREATE UNIQUE INDEX versions_by_package ON versions (package, version)"
+    concerns = None
 
     def __init__(self) -> None:
         super().__init__(

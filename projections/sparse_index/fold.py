@@ -66,6 +66,7 @@ class SparseIndex(FragmentProjection[CrateHead]):
             fragment BLOB NOT NULL, purged TEXT NOT NULL)
     """
     indexes = "CREATE UNIQUE INDEX versions_by_name ON versions (name, version)"
+    concerns = _OF_CRATES | {BlobPurged}
 
     def __init__(self) -> None:
         super().__init__(

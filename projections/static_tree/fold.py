@@ -50,6 +50,7 @@ class StaticTree:
         CREATE TABLE configuration (id INTEGER PRIMARY KEY, position INTEGER NOT NULL)
     """
     indexes = ""
+    concerns = None
 
     def __init__(self, files: StaticFiles | None = None) -> None:
         self._files = files

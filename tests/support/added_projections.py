@@ -24,6 +24,7 @@ class Tags:
     renderer = 1
     tables = "CREATE TABLE tags (tag TEXT PRIMARY KEY, events INTEGER NOT NULL)"
     indexes = "CREATE INDEX tags_by_events ON tags (events)"
+    concerns = None
 
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
         db.executemany(
