@@ -84,7 +84,14 @@ FIELDS = st.lists(
     st.tuples(TOKENS.filter(lambda name: name.lower() not in FRAMING), VALUES), max_size=5
 )
 CONNECTION = st.sampled_from(
-    [b"", b"Connection: close\r\n", b"Connection: Keep-Alive\r\n", b"Connection: x, close\r\n"]
+    [
+        b"",
+        b"Connection: close\r\n",
+        b"Connection: Keep-Alive\r\n",
+        b"Connection: x, close\r\n",
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
+        b"Connection: close, upgrade\r\nUpgrade: h2c\r\n",
+    ]
 )
 
 
