@@ -1,5 +1,6 @@
 """Published files, to cargo and npm: the bytes that were uploaded, or the way to them."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
@@ -11,10 +12,11 @@ from packledger.api.http.answers import FOREVER, has_etag
 from packledger.api.http.ranges import Part, Range, range_of
 from packledger.api.mounts import CARGO_AT, NPM_AT
 from packledger.domain.ecosystems import CARGO, NPM
+from packledger.domain.errors import VersionPurged
 from packledger.domain.npm.names import version_of_tarball
 from packledger.eventstore.blobs.store import BlobStore, Download
-from packledger.projections.packuments.reads import tarball_of
-from packledger.projections.sparse_index.fold import crate_file_of
+from packledger.projections.packuments.reads import Tarball, tarball_of
+from packledger.projections.sparse_index.fold import CrateFile, crate_file_of
 
 PIECE_BYTES = 1024 * 1024
 """Most files are one piece. Each that is not at hand changes threads, which costs 190 µs; all of
@@ -26,11 +28,37 @@ REDIRECT = "no-store"
 
 
 class Wanted(NamedTuple):
-    """What is downloaded; name: of its package, as it was published."""
+    """A published file that is asked for. name: of its package, as it was published.
+
+    purged: why its bytes are gone, empty while they are there.
+    """
 
     ecosystem: str
     name: str
+    version: str
+    purged: str
     download: Download
+
+
+def wanted_crate(found: CrateFile | None, method: str = "GET") -> Wanted | None:
+    """Return a `.crate` as it is downloaded; None for none."""
+    if found is None:
+        return None
+    filename = f"{found.name}-{found.version}.crate"
+    download = Download(found.cksum, CRATE_TYPE, filename, method)
+    return Wanted(CARGO, found.name, found.version, found.purged, download)
+
+
+def wanted_tarball(
+    find: Callable[[str], Tarball | None], name: str, filename: str, method: str = "GET"
+) -> Wanted | None:
+    """Return the tarball of a package under a file name; None for none. find: by the version."""
+    version = version_of_tarball(name, filename)
+    found = find(version) if version else None
+    if version is None or found is None:
+        return None
+    download = Download(found.digest, TARBALL_TYPE, filename, method)
+    return Wanted(NPM, name, version, found.purged, download)
 
 
 def download_at(context: Context, path: str) -> Wanted | None:
@@ -40,30 +68,41 @@ def download_at(context: Context, path: str) -> Wanted | None:
         Unavailable: the read model is being built for the first time.
     """
     if path.startswith(_CRATES):
-        return _crate_at(context, path[len(_CRATES) :])
-    return _tarball_at(context, path[len(_NPM) :]) if path.startswith(_NPM) else None
+        wanted = _crate_at(context, path[len(_CRATES) :])
+    elif path.startswith(_NPM):
+        wanted = _tarball_at(context, path[len(_NPM) :])
+    else:
+        return None
+    return None if wanted is None or wanted.purged else wanted
 
 
 def _crate_at(context: Context, path: str) -> Wanted | None:
     parts = path.split("/")
     if len(parts) != 3 or parts[2] != "download":
         return None
-    found = crate_file_of(context.sparse_index.db(), parts[0], parts[1])
-    if found is None or found.purged:
-        return None
-    filename = f"{found.name}-{found.version}.crate"
-    return Wanted(CARGO, found.name, Download(found.cksum, CRATE_TYPE, filename, "GET"))
+    return wanted_crate(crate_file_of(context.sparse_index.db(), parts[0], parts[1]))
 
 
 def _tarball_at(context: Context, path: str) -> Wanted | None:
     escaped, dash, filename = path.partition("/-/")
+    if not dash:
+        return None
     # The only character that clients escape is the slash after a scope.
     name = escaped.replace("%2f", "/").replace("%2F", "/")
-    version = version_of_tarball(name, filename) if dash else None
-    found = tarball_of(context.packuments.db(), name, version) if version else None
-    if found is None or found.purged:
-        return None
-    return Wanted(NPM, name, Download(found.digest, TARBALL_TYPE, filename, "GET"))
+    return wanted_tarball(partial(tarball_of, context.packuments.db(), name), name, filename)
+
+
+async def answer_file(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, context: Context, wanted: Wanted
+) -> bool:
+    """Answer with a published file as `answer_download` does, to who may read its package.
+
+    Raises:
+        VersionPurged: its bytes are gone, and why.
+    """
+    if wanted.purged:
+        raise VersionPurged(wanted.name, wanted.version, wanted.purged)
+    return await answer_download(req, resp, context, wanted.download)
 
 
 class _Begun(NamedTuple):

@@ -12,7 +12,7 @@ import msgspec
 from packledger.api.audit.past import Past, Result, rendered
 from packledger.api.cargo.routes import INDEX_FILE
 from packledger.api.context import Context
-from packledger.api.downloads import answer_download
+from packledger.api.downloads import Wanted, answer_file, wanted_crate, wanted_tarball
 from packledger.api.http.answers import answer_document
 from packledger.api.http.routing import Mounts
 from packledger.api.npm.reads import ABBREVIATED, FULL, VARY, NpmReads, wants_abbreviated
@@ -25,10 +25,7 @@ from packledger.domain.errors import (
     NoSuchVersion,
     NotAllowed,
     NotFound,
-    VersionPurged,
 )
-from packledger.domain.npm.names import version_of_tarball
-from packledger.eventstore.blobs.store import Download
 from packledger.projections.documents import render
 
 Request = falcon.asgi.Request
@@ -75,7 +72,7 @@ class PastIndexFiles:
         answer_document(req, resp, document, vary)
 
 
-class PastDownloads:
+class PastCrateFiles:
     """A `.crate` that was published by then. Not counted: nobody uses it for the first time."""
 
     def __init__(self, past: Past) -> None:
@@ -86,15 +83,12 @@ class PastDownloads:
     ) -> None:
         """Answer the file that was uploaded."""
         found = await self._past.of_crate(moment, crate.lower(), lambda past: past.file(version))
+        wanted = wanted_crate(found, req.method)
         # Any case of letters finds the crate; the hook is asked about its own name.
-        name = found.name if found else crate
-        if not await self._past.context.may_read(req, CARGO, name) or found is None:
+        name = wanted.name if wanted else crate
+        if not await self._past.context.may_read(req, CARGO, name) or wanted is None:
             raise NoSuchVersion(crate, version)
-        if found.purged:
-            raise VersionPurged(found.name, version, found.purged)
-        filename = f"{found.name}-{version}.crate"
-        download = Download(found.cksum, "application/gzip", filename, req.method)
-        await answer_download(req, resp, self._past.context, download)
+        await answer_file(req, resp, self._past.context, wanted)
 
 
 class PastNpm:
@@ -190,14 +184,13 @@ class PastNpm:
     async def _tarball(
         self, req: Request, resp: Response, moment: str, name: str, filename: str
     ) -> None:
-        version = version_of_tarball(name, filename) or ""
-        found = await self._find(req, moment, name, lambda past: past.tarball(version))
-        if found is None:
+        def find(past: PastPackage) -> Wanted | None:
+            return wanted_tarball(past.tarball, name, filename, req.method)
+
+        wanted = await self._find(req, moment, name, find)
+        if wanted is None:
             raise NotFound(f"`{name}` had no tarball `{filename}`")
-        if found.purged:
-            raise VersionPurged(name, version, found.purged)
-        download = Download(found.digest, "application/octet-stream", filename, req.method)
-        await answer_download(req, resp, self._past.context, download)
+        await answer_file(req, resp, self._past.context, wanted)
 
 
 def _read_only(moment: str) -> NotAllowed:
@@ -212,5 +205,5 @@ def add_routes(app: Mounts, context: Context) -> None:
     app.add_route(f"{base}/index/config.json", PastIndexConfig(past))
     app.add_route(f"{base}/index/{{a}}/{{b}}", index)
     app.add_route(f"{base}/index/{{a}}/{{b}}/{{c}}", index)
-    app.add_route(f"{base}/crates/{{crate}}/{{version}}/download", PastDownloads(past))
+    app.add_route(f"{base}/crates/{{crate}}/{{version}}/download", PastCrateFiles(past))
     app.add_sink(PastNpm(past), "/as-of/{moment}/npm")

@@ -11,7 +11,7 @@ import msgspec
 
 from packledger.api.cargo.publish import Publish
 from packledger.api.context import Context
-from packledger.api.downloads import CRATE_TYPE, answer_download
+from packledger.api.downloads import answer_file, wanted_crate
 from packledger.api.http.answers import PRIVATE, answer_document, answer_json
 from packledger.api.http.bodies import read_json
 from packledger.api.http.paging import number
@@ -20,8 +20,7 @@ from packledger.commands.cargo import crates
 from packledger.domain.accounts.actions import Action
 from packledger.domain.cargo.names import index_path
 from packledger.domain.ecosystems import CARGO
-from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion, VersionPurged
-from packledger.eventstore.blobs.store import Download
+from packledger.domain.errors import Invalid, NoSuchPackage, NoSuchVersion
 from packledger.projections.accounts.reads import account_of
 from packledger.projections.documents import render
 from packledger.projections.search.reads import Found
@@ -71,7 +70,7 @@ class IndexFiles:
         answer_document(req, resp, document, vary)
 
 
-class Downloads:
+class CrateFiles:
     """A `.crate`, yanked or not: lock files must go on working."""
 
     def __init__(self, context: Context) -> None:
@@ -79,17 +78,14 @@ class Downloads:
 
     async def on_get(self, req: Request, resp: Response, crate: str, version: str) -> None:
         """Answer the file that was uploaded."""
-        found = crate_file_of(self._context.sparse_index.db(), crate, version)
+        db = self._context.sparse_index.db()
+        wanted = wanted_crate(crate_file_of(db, crate, version), req.method)
         # Any case of letters finds the crate; the hook is asked about its own name.
-        name = found.name if found else crate
-        if not await self._context.may_read(req, CARGO, name) or found is None:
+        name = wanted.name if wanted else crate
+        if not await self._context.may_read(req, CARGO, name) or wanted is None:
             raise NoSuchVersion(crate, version)
-        if found.purged:
-            raise VersionPurged(found.name, version, found.purged)
-        filename = f"{found.name}-{version}.crate"
-        download = Download(found.cksum, CRATE_TYPE, filename, req.method)
-        if await answer_download(req, resp, self._context, download):
-            self._context.downloads.count(CARGO, found.name)
+        if await answer_file(req, resp, self._context, wanted):
+            self._context.downloads.count(CARGO, wanted.name)
 
 
 class Yank:
@@ -174,7 +170,7 @@ class Owners:
         return names
 
 
-class Search:
+class CrateSearch:
     """`GET /crates?q=…&per_page=…&page=…`."""
 
     def __init__(self, context: Context) -> None:
@@ -208,9 +204,9 @@ def add_routes(app: Mounts, context: Context) -> None:
     )
     app.add_route("/cargo/index/{a}/{b}", index)
     app.add_route("/cargo/index/{a}/{b}/{c}", index)
-    app.add_route("/cargo/crates/{crate}/{version}/download", Downloads(context))
+    app.add_route("/cargo/crates/{crate}/{version}/download", CrateFiles(context))
     api = "/cargo/api/v1/crates"
-    app.add_route(api, Search(context))
+    app.add_route(api, CrateSearch(context))
     app.add_route(f"{api}/new", Publish(context))
     app.add_route(f"{api}/{{crate}}/owners", Owners(context))
     yank = Yank(context)

@@ -9,16 +9,14 @@ import falcon.asgi
 import msgspec
 
 from packledger.api.context import Context
-from packledger.api.downloads import TARBALL_TYPE, answer_download
+from packledger.api.downloads import answer_file, wanted_tarball
 from packledger.api.http.answers import REVALIDATE, answer_document, answer_json
 from packledger.api.http.bodies import read_small
 from packledger.api.http.body_budget import AUDITS
 from packledger.api.http.paging import number
 from packledger.api.npm.root import is_at_root
 from packledger.domain.ecosystems import NPM
-from packledger.domain.errors import Invalid, NoSuchPackage, NotFound, VersionPurged
-from packledger.domain.npm.names import version_of_tarball
-from packledger.eventstore.blobs.store import Download
+from packledger.domain.errors import Invalid, NoSuchPackage, NotFound
 from packledger.projections.documents import Document, Documents, render
 from packledger.projections.packuments.form import at_root
 from packledger.projections.packuments.reads import (
@@ -92,14 +90,11 @@ class NpmReads:
 
     async def tarball(self, req: Request, resp: Response, name: str, filename: str) -> None:
         """Answer the file that was uploaded."""
-        version = version_of_tarball(name, filename)
-        found = tarball_of(self._context.packuments.db(), name, version) if version else None
-        if not await self._context.may_read(req, NPM, name) or found is None:
+        find = partial(tarball_of, self._context.packuments.db(), name)
+        wanted = wanted_tarball(find, name, filename, req.method)
+        if not await self._context.may_read(req, NPM, name) or wanted is None:
             raise NotFound(f"`{name}` has no tarball `{filename}`")
-        if found.purged:
-            raise VersionPurged(name, str(version), found.purged)
-        download = Download(found.digest, TARBALL_TYPE, filename, req.method)
-        if await answer_download(req, resp, self._context, download):
+        if await answer_file(req, resp, self._context, wanted):
             self._context.downloads.count(NPM, name)
 
     async def dist_tags(self, req: Request, resp: Response, name: str) -> None:

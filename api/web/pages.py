@@ -95,7 +95,7 @@ def _new_hit(new: Newest) -> Hit:
     )
 
 
-class Search:
+class SearchPage:
     """`/search?q=…&ecosystem=…&page=…`: both ecosystems side by side, or pages of one."""
 
     def __init__(self, site: Site) -> None:
@@ -164,7 +164,7 @@ def add_routes(app: Mounts, site: Site) -> None:
     """Add the pages."""
     packages, account = PackagePages(site), AccountPage(site)
     app.add_route("/", Start(site))
-    app.add_route("/search", Search(site))
+    app.add_route("/search", SearchPage(site))
     app.add_route("/crates/{name}", packages, suffix="crate")
     app.add_route("/crates/{name}/{version}", packages, suffix="crate")
     app.add_route("/packages/{rest:path}", packages, suffix="npm")
