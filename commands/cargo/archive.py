@@ -24,14 +24,13 @@ from packledger.commands.archives.paths import (
 from packledger.commands.archives.tar_header import shown
 from packledger.commands.archives.tar_reader import TarEntry, iter_tar_gz
 from packledger.commands.cargo.upload import CrateMetadata
+from packledger.commands.readmes import read_readme
 from packledger.domain.cargo.manifest import CrateManifest, read_cargo_toml
 from packledger.domain.cargo.names import check_crate_name
 from packledger.domain.cargo.toml import MAX_CARGO_TOML_BYTES
 from packledger.domain.errors import Invalid, TooLarge
 from packledger.domain.versions import parse_version
 
-MAX_README_BYTES = 64 << 10
-"""What is kept for display."""
 README_NAMES = ("README.md", "README.txt", "README")
 """cargo's own search order when a manifest names none."""
 
@@ -41,7 +40,7 @@ _UNUSABLE = re.compile(r'[:*?"<>|]|[. ](?:/|\Z)')
 
 
 class CrateArchive(msgspec.Struct, frozen=True):
-    """What the archive holds. readmes: by name, the files in the root whose name says so."""
+    """What the archive holds. readmes: by name, as of `read_readme`, those in the root."""
 
     cargo_toml: bytes
     readmes: dict[str, bytes]
@@ -50,7 +49,7 @@ class CrateArchive(msgspec.Struct, frozen=True):
 
 
 class ReadCrate(msgspec.Struct, frozen=True):
-    """A `.crate` that was accepted. readme: UTF-8 cut to `MAX_README_BYTES`, None without one."""
+    """A `.crate` that was accepted. readme: as of `read_readme`, None without one."""
 
     manifest: CrateManifest
     readme: bytes | None
@@ -164,7 +163,7 @@ class _Found:
         elif usual == ".cargo-ok":
             raise Invalid("the archive holds `.cargo-ok`, a mark that cargo makes; exclude it")
         elif usual.startswith("readme") and len(self.readmes) < _MAX_READMES:
-            self.readmes[name] = entry.read(MAX_README_BYTES)
+            self.readmes[name] = read_readme(entry)
 
     def _take_manifest(self, name: str, entry: TarEntry) -> None:
         if self.cargo_toml is not None:
@@ -200,7 +199,7 @@ def _readme(
     names = README_NAMES if wanted is None else (wanted.removeprefix("./"),)
     for name in names:
         if name in archive.readmes:
-            return _utf8(archive.readmes[name])
+            return archive.readmes[name]
     if not wanted:
         return None
     # rare: a file of another name, or not in the root, is looked for in a second pass
@@ -208,11 +207,5 @@ def _readme(
     file.seek(0)
     for entry in _entries(file, max_unpacked_bytes):
         if entry.path == path and entry.kind == "file":
-            return _utf8(entry.read(MAX_README_BYTES))
+            return read_readme(entry)
     return None
-
-
-def _utf8(text: bytes) -> bytes:
-    """Return valid UTF-8: a character cut in two at the end is dropped, others are replaced."""
-    valid = text.decode(errors="replace").removesuffix("\ufffd").encode()
-    return valid[:MAX_README_BYTES].decode(errors="ignore").encode()

@@ -9,7 +9,6 @@ itself. Links and devices are refused: npm skips them, other clients make them.
 Source: https://github.com/npm/pacote (`lib/fetcher.js`, `strip: 1`)
 """
 
-import codecs
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -25,13 +24,12 @@ from packledger.commands.archives.paths import (
 )
 from packledger.commands.archives.tar_header import shown
 from packledger.commands.archives.tar_reader import TarEntry, iter_tar_gz
+from packledger.commands.readmes import read_readme
 from packledger.domain.errors import Invalid, TooLarge
 from packledger.domain.npm.manifest import ArchiveFacts
 
 MAX_PACKAGE_JSON_BYTES = 1 << 20
-"""Twice what its metadata may be when stored, `domain.npm_manifest.MAX_MANIFEST_BYTES`."""
-MAX_README_BYTES = 64 << 10
-"""The public registry's limit."""
+"""Twice what its metadata may be when stored, `domain.npm.manifest.MAX_MANIFEST_BYTES`."""
 
 _MARKDOWN = re.compile(r"(?i)readme\.(?:.*\.)?m?a?r?k?d?o?w?n?")
 _DRIVE = re.compile("[A-Za-z]:")
@@ -39,7 +37,7 @@ _FORBIDDEN = {"symlink": "a symbolic link", "hardlink": "a hard link", "other": 
 
 
 class NpmArchive(msgspec.Struct, frozen=True):
-    """What was found. readme: valid UTF-8 of at most `MAX_README_BYTES`, `None` without one."""
+    """What was found. readme: as of `read_readme`, `None` without one."""
 
     package_json: bytes
     readme: bytes | None
@@ -143,7 +141,7 @@ class _Found:
         if rank < self._readme_rank:
             self._readme_rank = rank
             self._readme_filename = name
-            self._readme = _utf8(entry.read(MAX_README_BYTES), entry.size)
+            self._readme = read_readme(entry)
 
     def result(self) -> NpmArchive:
         clashes = self._fallbacks and self._fallbacks & self.paths.files()
@@ -176,13 +174,3 @@ def _readme_rank(name: str) -> int:
     if _MARKDOWN.fullmatch(name):
         return 2
     return 3 if lower == "readme" else 4
-
-
-def _utf8(data: bytes, size_bytes: int) -> bytes:
-    """Return the start of a text as valid UTF-8, a character cut in two left out."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    text = decoder.decode(data, final=len(data) == size_bytes)
-    encoded = text.encode()
-    if len(encoded) > MAX_README_BYTES:  # replacement characters are longer than what they replace
-        encoded = encoded[:MAX_README_BYTES].decode(errors="ignore").encode()
-    return encoded

@@ -342,6 +342,7 @@ def judge(*entries: Entry, name: str = "foo", vers: str = "1.0.0+b") -> bytes | 
         ("readme = false", {"README.md": b"a"}, None),
         ("readme = true", {"README.md": b"a"}, b"a"),
         ("", {"README.md": b"a\xffb"}, "a\ufffdb".encode()),
+        ("", {"README.md": b"a\xc3"}, "a\ufffd".encode()),
         ("", {"README.md": "é".encode() * 40_000}, "é".encode() * 32_768),
         ("", {"README.md": b"x" + "é".encode() * 40_000}, b"x" + "é".encode() * 32_767),
     ],

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from packledger.commands.archives.tar_reader import iter_tar_gz
-from packledger.commands.npm.archive import MAX_README_BYTES, NpmArchive, read_npm_archive
+from packledger.commands.npm.archive import NpmArchive, read_npm_archive
+from packledger.commands.readmes import MAX_README_BYTES
 from packledger.domain.errors import Invalid, TooLarge
 from packledger.domain.npm.manifest import ArchiveFacts
 
