@@ -25,6 +25,7 @@ from packledger.domain.events.accounts import (
 )
 from packledger.domain.events.blobs import BlobPurged
 from packledger.domain.events.cargo import (
+    CrateEvent,
     CrateOwnerAdded,
     CrateOwnerRemoved,
     CrateRegistered,
@@ -36,6 +37,7 @@ from packledger.domain.events.event import Event
 from packledger.domain.events.npm import (
     NpmDistTagRemoved,
     NpmDistTagSet,
+    NpmEvent,
     NpmOwnerAdded,
     NpmOwnerRemoved,
     NpmRegistered,
@@ -53,6 +55,18 @@ from packledger.domain.npm.package import LATEST, NpmPackage
 from packledger.domain.versions import without_build
 
 Package = Crate | NpmPackage
+Starred = NpmStarred | NpmUnstarred
+OfVersion = (
+    CrateVersionYanked
+    | CrateVersionUnyanked
+    | NpmVersionSigned
+    | NpmVersionUnpublished
+    | NpmDistTagSet
+    | NpmVersionDeprecated
+    | NpmVersionUndeprecated
+    | BlobPurged
+)
+Credential = SessionBegun | SessionEnded | TokenIssued | TokenRevoked
 
 BY_OWNERS = frozenset(
     {
@@ -109,13 +123,13 @@ def why_not(state: Any, event: Event) -> str:
     return rule(state, event)
 
 
-def _registered(state: Package | None, event: Any) -> str:
+def _registered(state: Package | None, event: CrateRegistered | NpmRegistered) -> str:
     if state is not None:
         return f"`{state.name}` was registered before"
     return "" if event.owner == event.by else f"`{event.by}` registered it for `{event.owner}`"
 
 
-def _named(state: Package, event: Any) -> str:
+def _named(state: Package, event: CrateEvent | NpmEvent) -> str:
     return "" if state.name == event.name else f"the name is `{state.name}`"
 
 
@@ -126,13 +140,13 @@ class _Said(msgspec.Struct, frozen=True):
     version: str = ""
 
 
-def _crate_published(state: Crate, event: Any) -> str:
+def _crate_published(state: Crate, event: CrateVersionPublished) -> str:
     if without_build(event.version) in state.versions:
         return f"`{event.version}` was published before"
     return _of_another(event) or _named(state, event)
 
 
-def _of_another(event: Any) -> str:
+def _of_another(event: CrateVersionPublished | NpmVersionPublished) -> str:
     """Return whose the manifest is if not the version's: documents show what it says."""
     said = msgspec.json.decode(event.manifest, type=_Said)
     if said in {_Said(), _Said(event.name, event.version)}:
@@ -140,7 +154,7 @@ def _of_another(event: Any) -> str:
     return f"its manifest is that of `{said.name}@{said.version}`"
 
 
-def _npm_published(state: NpmPackage, event: Any) -> str:
+def _npm_published(state: NpmPackage, event: NpmVersionPublished) -> str:
     key = without_build(event.version)
     if key in state.versions or key in state.removed:
         return f"`{event.version}` was published before"
@@ -149,14 +163,14 @@ def _npm_published(state: NpmPackage, event: Any) -> str:
     return _of_another(event) or _named(state, event)
 
 
-def _there(state: Package, event: Any) -> str:
+def _there(state: Package, event: OfVersion) -> str:
     found = state.versions.get(without_build(event.version))
     if found is None or found.version != event.version:
         return f"there is no version `{event.version}`"
     return _named(state, event)
 
 
-def _yanked(state: Crate, event: Any) -> str:
+def _yanked(state: Crate, event: CrateVersionYanked | CrateVersionUnyanked) -> str:
     missing = _there(state, event)
     if missing:
         return missing
@@ -165,50 +179,50 @@ def _yanked(state: Crate, event: Any) -> str:
     return f"`{event.version}` is purged" if event.version in state.purged else ""
 
 
-def _owner_added(state: Package, event: Any) -> str:
+def _owner_added(state: Package, event: CrateOwnerAdded | NpmOwnerAdded) -> str:
     if event.owner in state.owners:
         return f"`{event.owner}` was an owner already"
     return _named(state, event)
 
 
-def _owner_removed(state: Package, event: Any) -> str:
+def _owner_removed(state: Package, event: CrateOwnerRemoved | NpmOwnerRemoved) -> str:
     if event.owner not in state.owners:
         return f"`{event.owner}` was no owner"
     return _named(state, event) if len(state.owners) > 1 else "nobody would own it"
 
 
-def _unpublished(state: NpmPackage, event: Any) -> str:
+def _unpublished(state: NpmPackage, event: NpmVersionUnpublished) -> str:
     if event.version in state.dist_tags.values():
         return f"a dist-tag points to `{event.version}`"
     return _there(state, event) if len(state.versions) > 1 else "it is the last version"
 
 
-def _all_unpublished(state: NpmPackage, event: Any) -> str:
+def _all_unpublished(state: NpmPackage, event: NpmUnpublished | Starred) -> str:
     return _named(state, event) if state.versions else "it has no versions"
 
 
-def _tag_set(state: NpmPackage, event: Any) -> str:
+def _tag_set(state: NpmPackage, event: NpmDistTagSet) -> str:
     if state.dist_tags.get(event.dist_tag) == event.version:
         return f"`{event.dist_tag}` was `{event.version}` already"
     return _there(state, event)
 
 
-def _tag_removed(state: NpmPackage, event: Any) -> str:
+def _tag_removed(state: NpmPackage, event: NpmDistTagRemoved) -> str:
     if event.dist_tag not in state.dist_tags or event.dist_tag == LATEST:
         return f"there is no dist-tag `{event.dist_tag}` that could be removed"
     return _named(state, event)
 
 
-def _deprecated(state: NpmPackage, event: Any) -> str:
+def _deprecated(state: NpmPackage, event: NpmVersionDeprecated | NpmVersionUndeprecated) -> str:
     missing = _there(state, event)
-    message = getattr(event, "message", "")
+    message = event.message if isinstance(event, NpmVersionDeprecated) else ""
     if missing or isinstance(event, NpmVersionDeprecated) is not bool(message):
         return missing or "it has no message"
     said = state.versions[without_build(event.version)].deprecated
     return f"`{event.version}` was so already" if said == message else ""
 
 
-def _signed(state: NpmPackage, event: Any) -> str:
+def _signed(state: NpmPackage, event: NpmVersionSigned) -> str:
     missing = _there(state, event)
     if missing:
         return missing
@@ -216,13 +230,13 @@ def _signed(state: NpmPackage, event: Any) -> str:
     return f"`{event.version}` was signed before" if signed else ""
 
 
-def _starred(state: NpmPackage, event: Any) -> str:
+def _starred(state: NpmPackage, event: Starred) -> str:
     if (event.by in state.stars) is isinstance(event, NpmStarred):
         return f"that was so already for `{event.by}`"
     return _all_unpublished(state, event)
 
 
-def _purged(state: Package, event: Any) -> str:
+def _purged(state: Package, event: BlobPurged) -> str:
     if event.version in state.purged:
         return f"`{event.version}` was purged before"
     if isinstance(state, NpmPackage):
@@ -235,57 +249,56 @@ def _purged(state: Package, event: Any) -> str:
     return "" if yanked else f"`{event.version}` is not yanked"
 
 
-def _account_registered(state: Account | None, event: Any) -> str:
+def _account_registered(state: Account | None, event: AccountRegistered) -> str:
     return "the account was registered before" if state is not None else _role(state, event)
 
 
-def _role(state: Account | None, event: Any) -> str:
+def _role(state: Account | None, event: AccountRegistered | AccountRoleChanged) -> str:
     return "" if event.role in ROLES else f"there is no role `{event.role}`"
 
 
-def _any(state: Account, event: Any) -> str:
+def _any(state: Account, event: AccountPasswordChanged) -> str:
     return ""
 
 
-def _disabled(state: Account, event: Any) -> str:
+def _disabled(state: Account, event: AccountDisabled) -> str:
     return "the account was disabled already" if state.disabled else ""
 
 
-def _enabled(state: Account, event: Any) -> str:
+def _enabled(state: Account, event: AccountEnabled) -> str:
     return "" if state.disabled else "the account was not disabled"
 
 
-def _begun(state: Account, event: Any) -> str:
-    if event.session_id in state.sessions:
-        return f"there is a session `{event.session_id}` already"
+def _credential(state: Account, event: Credential) -> tuple[str, bool]:
+    """Return what a credential is called, and whether the account has it."""
+    if isinstance(event, SessionBegun | SessionEnded):
+        return f"session `{event.session_id}`", event.session_id in state.sessions
+    return f"token `{event.token_id}`", event.token_id in state.tokens
+
+
+def _begun(state: Account, event: SessionBegun | TokenIssued) -> str:
+    name, there = _credential(state, event)
+    if there:
+        return f"there is a {name} already"
     return "the account is disabled" if state.disabled else ""
 
 
-def _ended(state: Account, event: Any) -> str:
-    return "" if event.session_id in state.sessions else f"there is no session `{event.session_id}`"
+def _ended(state: Account, event: SessionEnded | TokenRevoked) -> str:
+    name, there = _credential(state, event)
+    return "" if there else f"there is no {name}"
 
 
-def _issued(state: Account, event: Any) -> str:
-    if event.token_id in state.tokens:
-        return f"there is a token `{event.token_id}` already"
-    return "the account is disabled" if state.disabled else ""
-
-
-def _revoked(state: Account, event: Any) -> str:
-    return "" if event.token_id in state.tokens else f"there is no token `{event.token_id}`"
-
-
-def _configured(state: Configuration | None, event: Any) -> str:
+def _configured(state: Configuration | None, event: RegistryConfigured) -> str:
     known = state is not None and state.public_url == event.public_url
     return "the public URL was that already" if known else ""
 
 
-def _key_added(state: Configuration | None, event: Any) -> str:
+def _key_added(state: Configuration | None, event: SigningKeyAdded) -> str:
     known = state is not None and event.keyid in state.signing_keys
     return f"the key `{event.keyid}` was there already" if known else ""
 
 
-def _key_retired(state: Configuration, event: Any) -> str:
+def _key_retired(state: Configuration, event: SigningKeyRetired) -> str:
     key = state.signing_keys.get(event.keyid)
     return "" if key and not key.expires else f"no key `{event.keyid}` signs"
 
@@ -320,8 +333,8 @@ _RULES: dict[type[Event], Callable[[Any, Any], str]] = {
     AccountRoleChanged: _role,
     AccountDisabled: _disabled,
     AccountEnabled: _enabled,
-    TokenIssued: _issued,
-    TokenRevoked: _revoked,
+    TokenIssued: _begun,
+    TokenRevoked: _ended,
     SessionBegun: _begun,
     SessionEnded: _ended,
     RegistryConfigured: _configured,

@@ -1,6 +1,9 @@
 """What others ask the `accounts` read model: who there is, and whose a secret is."""
 
 import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -65,15 +68,28 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-_SELECT_LIVE = (
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class _Rows(Generic[Row]):
+    """What is asked of one kind of rows. of: makes one of its columns."""
+
+    select: str
+    of: Callable[[tuple[Any, ...]], Row]
+
+    def one(self, db: sqlite3.Connection, where: str, value: str) -> Row | None:
+        row = db.execute(f"{self.select} WHERE {where}", (value,)).fetchone()
+        return self.of(row) if row else None
+
+    def all(self, db: sqlite3.Connection, rest: str, *values: str) -> list[Row]:
+        return [self.of(row) for row in db.execute(f"{self.select} {rest}", values)]
+
+
+_TOKENS = _Rows(
     "SELECT token_id, account, role, label, read_only, scopes, packages, tokens.created, expires,"
-    " cidr"
-    " FROM tokens JOIN accounts ON accounts.name = tokens.account WHERE "
-)
-
-
-def _token_row(row: tuple[str, str, str, str, int, str, str, str, str, str]) -> TokenRow:
-    return TokenRow(
+    " cidr FROM tokens JOIN accounts ON accounts.name = tokens.account",
+    lambda row: TokenRow(
         token_id=row[0],
         account=row[1],
         role=row[2],
@@ -84,66 +100,53 @@ def _token_row(row: tuple[str, str, str, str, int, str, str, str, str, str]) -> 
         created=row[7],
         expires=row[8],
         cidr=msgspec.json.decode(row[9], type=list[str]),
-    )
+    ),
+)
+_SESSIONS = _Rows(
+    "SELECT session_id, account, role, sessions.created, expires"
+    " FROM sessions JOIN accounts ON accounts.name = sessions.account",
+    lambda row: SessionRow(
+        session_id=row[0], account=row[1], role=row[2], created=row[3], expires=row[4]
+    ),
+)
+_ACCOUNTS = _Rows(
+    "SELECT number, name, role, created, disabled FROM accounts",
+    lambda row: AccountRow(
+        number=row[0], name=row[1], role=row[2], created=row[3], disabled=bool(row[4])
+    ),
+)
 
 
 def token_of(db: sqlite3.Connection, sha256: str) -> TokenRow | None:
     """Return the live token whose secret has this SHA-256 (hex). Its expiry is not looked at."""
-    row = db.execute(_SELECT_LIVE + "sha256 = ?", (sha256,)).fetchone()
-    return _token_row(row) if row else None
+    return _TOKENS.one(db, "sha256 = ?", sha256)
 
 
 def token_by_id(db: sqlite3.Connection, token_id: str) -> TokenRow | None:
     """Return the live token with this public id."""
-    row = db.execute(_SELECT_LIVE + "token_id = ?", (token_id,)).fetchone()
-    return _token_row(row) if row else None
+    return _TOKENS.one(db, "token_id = ?", token_id)
 
 
 def tokens_of(db: sqlite3.Connection, account: str) -> list[TokenRow]:
     """Return an account's live tokens, oldest first."""
-    rows = db.execute(_SELECT_LIVE + "account = ? ORDER BY tokens.created, token_id", (account,))
-    return [_token_row(row) for row in rows]
-
-
-_SELECT_SESSION = (
-    "SELECT session_id, account, role, sessions.created, expires"
-    " FROM sessions JOIN accounts ON accounts.name = sessions.account WHERE "
-)
-
-
-def _session_row(row: tuple[str, str, str, str, str]) -> SessionRow:
-    return SessionRow(
-        session_id=row[0], account=row[1], role=row[2], created=row[3], expires=row[4]
-    )
+    return _TOKENS.all(db, "WHERE account = ? ORDER BY tokens.created, token_id", account)
 
 
 def session_of(db: sqlite3.Connection, sha256: str) -> SessionRow | None:
     """Return the session whose secret has this SHA-256 (hex). Its expiry is not looked at."""
-    row = db.execute(_SELECT_SESSION + "sha256 = ?", (sha256,)).fetchone()
-    return _session_row(row) if row else None
+    return _SESSIONS.one(db, "sha256 = ?", sha256)
 
 
 def sessions_of(db: sqlite3.Connection, account: str) -> list[SessionRow]:
     """Return an account's sessions, oldest first; some may be over."""
-    rows = db.execute(_SELECT_SESSION + "account = ? ORDER BY sessions.created, 1", (account,))
-    return [_session_row(row) for row in rows]
-
-
-_SELECT_ACCOUNT = "SELECT number, name, role, created, disabled FROM accounts"
-
-
-def _account_row(row: tuple[int, str, str, str, int]) -> AccountRow:
-    return AccountRow(
-        number=row[0], name=row[1], role=row[2], created=row[3], disabled=bool(row[4])
-    )
+    return _SESSIONS.all(db, "WHERE account = ? ORDER BY sessions.created, session_id", account)
 
 
 def account_of(db: sqlite3.Connection, name: str) -> AccountRow | None:
     """Return the account of that name, in any case of letters."""
-    row = db.execute(f"{_SELECT_ACCOUNT} WHERE name = ?", (name,)).fetchone()
-    return _account_row(row) if row else None
+    return _ACCOUNTS.one(db, "name = ?", name)
 
 
 def all_accounts(db: sqlite3.Connection) -> list[AccountRow]:
     """Return every account, by name."""
-    return [_account_row(row) for row in db.execute(f"{_SELECT_ACCOUNT} ORDER BY name")]
+    return _ACCOUNTS.all(db, "ORDER BY name")
