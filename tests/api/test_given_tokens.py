@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from asked_hits import is_hit
 from packledger.server.http.app import build_app
 from packledger.server.settings.settings import Settings
 from routes import PACKAGE, routes_of
@@ -79,13 +80,8 @@ def test_a_good_token_is_answered_in_the_connection(registry: RunningRegistry) -
     app: Any = build_app(Settings(data=str(registry.data), public_url=registry.url))
     target = f"/npm/{PACKAGE}/-/{PACKAGE}-1.0.0.tgz".encode()
     good, bad = registry.tokens["alice"], UNKNOWN
-
-    def is_hit(*headers: tuple[bytes, bytes]) -> bool:
-        asked = app.asked(list(headers))
-        return asked is not None and app.answer(app.place(target), asked) is not None
-
-    assert is_hit()
+    assert is_hit(app, target)
     for secret in (good.encode(), b"Bearer " + good.encode()):
-        assert is_hit((b"authorization", secret))
+        assert is_hit(app, target, (b"authorization", secret))
     for secret in (bad.encode(), b"Bearer " + bad.encode(), b"", b"\xff", b"Digest a"):
-        assert not is_hit((b"authorization", secret))
+        assert not is_hit(app, target, (b"authorization", secret))
