@@ -3,7 +3,7 @@
 import codecs
 
 from packledger.commands.archives.tar_reader import TarEntry
-from packledger.eventstore.blobs.store import BlobStore
+from packledger.eventstore.blobs.store import BlobStore, BlobWriter
 
 MAX_README_BYTES = 64 << 10
 """What is kept of one; the public npm registry keeps as much."""
@@ -26,6 +26,12 @@ def readme_text(start: bytes, size_bytes: int) -> bytes:
     return encoded
 
 
-def store_readme(blobs: BlobStore, readme: bytes | None) -> str:
-    """Store a README and return its digest, empty when there is none."""
-    return blobs.put(readme) if readme else ""
+def commit_with_readme(
+    blobs: BlobStore, writer: BlobWriter, readme: bytes | None
+) -> tuple[str, str]:
+    """Store an archive and its README; return their digests, the second empty for none.
+
+    Raises:
+        Unavailable: one of them could not be stored.
+    """
+    return blobs.commit_with(writer, readme) if readme else (writer.commit(), "")

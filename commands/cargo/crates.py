@@ -8,7 +8,7 @@ from packledger.commands.accounts import as_registered, check_accounts_exist
 from packledger.commands.cargo.advice import check_no_wildcards
 from packledger.commands.cargo.archive import read_crate
 from packledger.commands.cargo.upload import CrateMetadata, CrateUpload
-from packledger.commands.readmes import store_readme
+from packledger.commands.readmes import commit_with_readme
 from packledger.commands.registry import Registry
 from packledger.commands.sight import check_may_use_name, seen
 from packledger.domain.accounts.actions import Action
@@ -44,14 +44,15 @@ def publish(
         )
     if not registry.limits.wildcard_dependencies:
         check_no_wildcards(found.manifest)
+    cksum, readme = commit_with_readme(registry.blobs, blob, found.readme)
     published = CrateVersionPublished(
         **caller.actor.stamp(),
         name=name,
         version=version,
-        cksum=blob.commit(),
+        cksum=cksum,
         size_bytes=blob.size_bytes,
         manifest=msgspec.Raw(encode(found.manifest)),
-        readme=store_readme(registry.blobs, found.readme),
+        readme=readme,
     )
     registry.execute(
         CRATES, name, lambda state, _: crate.decide_publish(state, caller.actor, published)

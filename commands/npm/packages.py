@@ -13,7 +13,7 @@ from packledger.commands.npm.upload import (
     check_digests,
     check_publish,
 )
-from packledger.commands.readmes import store_readme
+from packledger.commands.readmes import commit_with_readme
 from packledger.commands.registry import Registry
 from packledger.commands.sight import check_may_use_name
 from packledger.domain.accounts.actions import Action
@@ -102,11 +102,12 @@ def _receive(
     manifest = normalise_package_json(archive.package_json, archive.facts, request.client)
     check_manifest(manifest, request.name, request.version)
     signature = sign(registry, request.name, request.version, decoded.integrity)
+    digest, readme = commit_with_readme(registry.blobs, writer, archive.readme)
     return NpmVersionPublished(
         **actor.stamp(),
         name=request.name,
         version=request.version,
-        tarball=writer.commit(),
+        tarball=digest,
         size_bytes=decoded.size_bytes,
         shasum=decoded.shasum,
         integrity=decoded.integrity,
@@ -114,7 +115,7 @@ def _receive(
         unpacked_bytes=archive.unpacked_bytes,
         manifest=msgspec.Raw(manifest.json),
         maintainers=(),
-        readme=store_readme(registry.blobs, archive.readme),
+        readme=readme,
         readme_filename=archive.readme_filename,
         signatures=(signature,) if signature else (),
     )

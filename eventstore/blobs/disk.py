@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from packledger.eventstore.blobs.beside import Beside
 from packledger.eventstore.blobs.spool import Spool, SpooledWriter, sweep
 from packledger.eventstore.blobs.store import (
+    BlobWriter,
     Download,
     MissingBlob,
     OpenBlob,
@@ -29,6 +31,7 @@ class DiskBlobs:
     def __init__(self, root: Path) -> None:
         self._final = root / "sha256"
         self.spool_folder = root / "uploads"
+        self._beside = Beside(self.put)
 
     def create(self) -> None:
         """Create the 256 folders, durably; does nothing where they exist."""
@@ -55,7 +58,7 @@ class DiskBlobs:
         os.utime(spool.fileno())
         os.fdatasync(spool.fileno())
         with _locked(folder, fcntl.LOCK_SH) as fd:
-            spool.path.rename(folder / spool.digest[2:])
+            spool.move(folder / spool.digest[2:])
             os.fsync(fd)
 
     def put(self, content: bytes) -> str:
@@ -69,6 +72,10 @@ class DiskBlobs:
             return writer.commit()
         finally:
             writer.discard()
+
+    def commit_with(self, writer: BlobWriter, content: bytes) -> tuple[str, str]:
+        """Make an upload a blob, and store a small one, side by side; return both digests."""
+        return self._beside.commit(writer, content)
 
     def _refresh(self, digest: str, size_bytes: int) -> bool:
         """Tell whether a blob is there, and make it as safe as one written now.
@@ -195,7 +202,8 @@ class DiskBlobs:
         """Return that there is no other way to the files."""
 
     def close(self) -> None:
-        """Do nothing: no file stays open."""
+        """End the threads; no file stays open."""
+        self._beside.close()
 
 
 @contextmanager

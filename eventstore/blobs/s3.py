@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from botocore.exceptions import ClientError
 
 from packledger.domain.errors import Unavailable
+from packledger.eventstore.blobs.beside import Beside
 from packledger.eventstore.blobs.s3_client import (
     code_of,
     connect,
@@ -26,7 +27,13 @@ from packledger.eventstore.blobs.s3_client import (
 from packledger.eventstore.blobs.s3_reader import BodyReader, VerifiedReader
 from packledger.eventstore.blobs.settings import S3
 from packledger.eventstore.blobs.spool import Spool, SpooledWriter, sweep
-from packledger.eventstore.blobs.store import Download, MissingBlob, OpenBlob, StoredBlob
+from packledger.eventstore.blobs.store import (
+    BlobWriter,
+    Download,
+    MissingBlob,
+    OpenBlob,
+    StoredBlob,
+)
 
 RENEW_S = 60
 """An object of this age is stored again when its bytes are: it may be an orphan, and be removed by
@@ -44,6 +51,7 @@ class S3Blobs:
     def __init__(self, bucket: S3, spool_folder: Path) -> None:
         self._bucket, self.spool_folder = bucket, spool_folder
         spool_folder.mkdir(parents=True, exist_ok=True)
+        self._beside = Beside(self.put)
         self._client = connect(bucket, bucket.endpoint)
         self._public = self._client
         if bucket.redirect and bucket.public_endpoint:
@@ -96,6 +104,10 @@ class S3Blobs:
         digest = hashlib.sha256(content).hexdigest()
         self.store(digest, io.BytesIO(content), len(content))
         return digest
+
+    def commit_with(self, writer: BlobWriter, content: bytes) -> tuple[str, str]:
+        """Make an upload a blob, and store a small one, side by side; return both digests."""
+        return self._beside.commit(writer, content)
 
     def store(self, digest: str, file: BinaryIO, size_bytes: int) -> None:
         """Store a file under its digest, unless it is there. The server checks the digest.
@@ -266,7 +278,8 @@ class S3Blobs:
         return persist(request, self._bucket.timeout_s)
 
     def close(self) -> None:
-        """Close the connections that wait for the next request."""
+        """End the threads, and close the connections that wait for the next request."""
+        self._beside.close()
         self._client.close()
         self._public.close()
 

@@ -22,7 +22,7 @@ class Spool:
         self.path = folder / secrets.token_hex(16)
         self.size_bytes = 0
         self._sha256 = hashlib.sha256()
-        self._failed = False
+        self._failed = self._moved = False
         with disk_errors_as_refusals():
             self._file = self.path.open("x+b", buffering=0)
 
@@ -75,10 +75,17 @@ class Spool:
         """Return the file's descriptor, to sync it."""
         return self._file.fileno()
 
+    def move(self, path: Path) -> None:
+        """Give the file another name, under which it stays."""
+        self.path.rename(path)
+        self._moved = True
+
     def discard(self) -> None:
-        """Close the file and remove it, if it is still there."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        """Close the file and remove it, unless it was moved."""
+        if not self._file.closed:
+            self._file.close()
+            if not self._moved:
+                self.path.unlink(missing_ok=True)
 
 
 class SpooledWriter:

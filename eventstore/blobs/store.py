@@ -111,6 +111,14 @@ class BlobStore(Protocol):
         """
         ...
 
+    def commit_with(self, writer: BlobWriter, content: bytes) -> tuple[str, str]:
+        """Make an upload a blob, and store a small one, side by side; return both digests.
+
+        Raises:
+            Unavailable: one could not be stored; the other one may be there.
+        """
+        ...
+
     def open(self, digest: str) -> BinaryIO:
         """Return a blob's bytes as a file.
 

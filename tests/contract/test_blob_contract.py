@@ -96,6 +96,16 @@ def test_what_is_written_in_any_chunks_is_read_back(kind: str) -> None:
         check()
 
 
+def test_an_upload_and_a_small_blob_are_stored_side_by_side(blobs: BlobStore) -> None:
+    for number in range(20):  # of the small ones, half are there already
+        upload, small = b"upload %d" % number, b"small %d" % (number // 2)
+        writer = blobs.writer()
+        writer.write(upload)
+        assert blobs.commit_with(writer, small) == (sha256(upload), sha256(small))
+        assert content_of(blobs, sha256(upload)) == upload
+        assert content_of(blobs, sha256(small)) == small
+
+
 def test_nothing_is_visible_before_the_commit(blobs: BlobStore) -> None:
     writer = blobs.writer()
     writer.write(b"content")

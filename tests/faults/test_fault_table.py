@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,27 @@ def test_a_blob_that_failed_is_never_committed_by_the_same_writer(
     assert blobs.put(content) == hashlib.sha256(content).hexdigest()
     with blobs.open(blobs.put(content)) as file:
         assert file.read() == content
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("step", list(BLOB_STEPS)[1:])
+def test_blobs_side_by_side_are_both_stored_or_the_command_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, when: str, nth: int
+) -> None:
+    """Whichever of the two comes first at a step."""
+    with closing(DiskBlobs(tmp_path)) as blobs:
+        blobs.create()
+        fault = Fault(when, io_error(), nth)
+        BLOB_STEPS[step](fault, monkeypatch)
+        writer = blobs.writer()
+        writer.write(b"an archive")
+        fault.arm()
+        with pytest.raises(Unavailable):
+            blobs.commit_with(writer, b"a README")
+        assert fault.fired
+        writer.discard()
+        assert list((tmp_path / "uploads").iterdir()) == []
 
 
 @pytest.mark.parametrize("step", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EMFILE])
