@@ -1,46 +1,32 @@
 """Who is asking: the token alone (cargo), `Bearer TOKEN` (both), `Basic user:password` (npm).
 
-A browser shows a session in its cookie. A token is no session and a session is no token: each is
-looked for where its own kind is kept.
+A browser shows a session in its cookie. A request shows one credential of one kind, and the chain
+of providers says whose it is.
 """
 
-import asyncio
-import base64
-import binascii
-import hashlib
-import sqlite3
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 
 import falcon.asgi
-import msgspec
 
 from packledger.api.access.attempts import LoginAttempts, Proxies
 from packledger.api.access.hooks import Hooks
-from packledger.domain.accounts.account import canonical_account_name
-from packledger.domain.accounts.permissions import PASSWORD, Identity
-from packledger.domain.errors import NotAuthenticated
-from packledger.domain.times import rfc3339
-from packledger.eventstore.credentials import Credentials
-from packledger.projections.accounts.reads import (
-    SessionRow,
-    TokenRow,
-    account_of,
-    session_of,
-    token_of,
+from packledger.api.access.providers import (
+    UNKNOWN,
+    AccountPasswords,
+    Credential,
+    Kind,
+    Passwords,
+    Providers,
+    Shown,
+    digest_of,
+    own_sessions,
+    own_tokens,
 )
+from packledger.domain.accounts.permissions import Identity
+from packledger.domain.errors import NotAuthenticated
+from packledger.eventstore.credentials import Credentials
 from packledger.projections.model_reader import ModelReader
-
-CACHED_TOKENS = 1_000
-LookUp = Callable[[sqlite3.Connection, str], TokenRow | SessionRow | None]
-PASSWORDS_AT_ONCE = 2
-"""Each password check takes a core for 20 ms and 19 MiB."""
-
-
-class _Seen(msgspec.Struct, frozen=True):
-    state: tuple[int, int]
-    identity: Identity
 
 
 def _hops(req: falcon.asgi.Request) -> tuple[str, str | None]:
@@ -52,22 +38,20 @@ def is_password(header: str) -> bool:
     return header.strip().lower().startswith("basic ")
 
 
-def _token_in(header: str) -> str:
-    """Return the token of an `Authorization` header.
+def credential_in(header: str) -> Credential:
+    """Return what an `Authorization` header shows.
 
     Raises:
         NotAuthenticated: it is of another scheme.
     """
     scheme, _, rest = header.strip().partition(" ")
+    if is_password(header):
+        return Credential(Kind.BASIC, rest)
     if rest and scheme.lower() != "bearer":
         raise NotAuthenticated(
             "the authorization scheme is not known here; send the token alone or as Bearer"
         )
-    return rest.strip() or scheme
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return Credential(Kind.TOKEN, rest.strip() or scheme)
 
 
 class Authenticator:
@@ -82,15 +66,23 @@ class Authenticator:
         attempts: LoginAttempts,
         proxies: Proxies,
     ) -> None:
-        self._accounts, self._credentials, self._now = accounts, credentials, now
-        self._hooks, self._attempts, self._proxies = hooks, attempts, proxies
-        self._seen: OrderedDict[tuple[LookUp, str], _Seen] = OrderedDict()
-        self._passwords = asyncio.Semaphore(PASSWORDS_AT_ONCE)
-
-    @property
-    def asks_others(self) -> bool:
-        """Whether an embedding program may know a token that we do not."""
-        return self._hooks.authenticate is not None
+        self._attempts, self._proxies = attempts, proxies
+        self._tokens = own_tokens(accounts, now)
+        self._passwords = Passwords(accounts, credentials, attempts)
+        asked_first, others = hooks.tokens(), hooks.others()
+        self.asks_others = bool(asked_first or others)
+        """Whether somebody else may know a credential that we do not."""
+        # The first that claims a credential decides; one line for each provider.
+        self._providers = Providers(
+            (
+                *asked_first,
+                self._tokens,
+                own_sessions(accounts, now),
+                AccountPasswords(accounts, self._passwords),
+                *others,
+                self._passwords,
+            )
+        )
 
     async def identify(self, req: falcon.asgi.Request) -> Identity | None:
         """Return who asks, None when nobody says. However many ask, a request is looked at once.
@@ -100,18 +92,21 @@ class Authenticator:
             NotAllowed: a token that is used from elsewhere than it may be.
         """
         if not hasattr(req.context, "identity"):
-            req.context.identity = await self._identify(req)
+            header = req.get_header("authorization")
+            known = None if header is None else await self.whose(req, credential_in(header))
+            req.context.identity = known
         identity: Identity | None = req.context.identity
         return identity
 
-    async def _identify(self, req: falcon.asgi.Request) -> Identity | None:
-        header = req.get_header("authorization")
-        if header is None:
-            return None
-        if is_password(header):
-            return await self._by_password(req, header.strip().partition(" ")[2])
-        token = _token_in(header)
-        known = await self._hooks.identify(token, req.method, req.path) or self.by_token(token)
+    async def whose(self, req: falcon.asgi.Request, credential: Credential) -> Identity:
+        """Return whose a credential is that a request shows.
+
+        Raises:
+            NotAuthenticated, TooMany: nobody's, or it is not accepted.
+            NotAllowed: it is used from elsewhere than it may be.
+        """
+        shown = Shown(req.method, req.path, self._address(req))
+        known = await self._providers.identify(credential, shown)
         if known.cidr:
             known.check_from(self.whole_address(req))
         return known
@@ -124,18 +119,19 @@ class Authenticator:
         Raises:
             NotAuthenticated: it is of another scheme.
         """
-        return None if is_password(header) else _digest(_token_in(header))
+        return None if is_password(header) else digest_of(credential_in(header).secret)
 
     def accepts(self, digest: str) -> bool:
         """Return whether a token is no reason to refuse a public read.
 
-        At once, and without asking an embedding program: what it may know is not accepted here.
+        At once, and without asking anybody else: what they may know is not accepted here.
         """
         try:
-            # From where it is used is told by the request, which is not there yet.
-            return not self._by_digest(token_of, digest).cidr
+            known = self._tokens.find(digest)
         except NotAuthenticated:
             return False
+        # From where it is used is told by the request, which is not there yet.
+        return known is not None and not known.cidr
 
     async def require(self, req: falcon.asgi.Request) -> Identity:
         """Return who asks.
@@ -149,68 +145,19 @@ class Authenticator:
         return identity
 
     def by_token(self, secret: str) -> Identity:
-        """Return whose token this is.
+        """Return whose token of ours this is.
 
         Raises:
             NotAuthenticated: unknown, revoked or expired.
         """
-        return self._by_digest(token_of, _digest(secret))
-
-    def by_session(self, secret: str) -> Identity:
-        """Return whose session this is.
-
-        Raises:
-            NotAuthenticated: unknown, ended or expired.
-        """
-        return self._by_digest(session_of, _digest(secret))
-
-    def _by_digest(self, look_up: LookUp, digest: str) -> Identity:
-        key = look_up, digest
-        state = self._accounts.state()
-        seen = self._seen.get(key)
-        if seen is None or seen.state != state:
-            self._seen.pop(key, None)
-            row = look_up(self._accounts.db(), digest)
-            if row is None:
-                raise NotAuthenticated(
-                    "the token is not valid: it is unknown or was revoked; log in again"
-                )
-            seen = self._seen[key] = _Seen(state, row.identity())
-            if len(self._seen) > CACHED_TOKENS:
-                self._seen.popitem(last=False)
-        if seen.identity.expires:
-            seen.identity.check_fresh(rfc3339(self._now()))
-        return seen.identity
-
-    async def _by_password(self, req: falcon.asgi.Request, encoded: str) -> Identity:
-        try:
-            text = base64.b64decode(encoded, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError, ValueError) as error:
-            raise NotAuthenticated(
-                "the Basic credentials are not base64 of user:password"
-            ) from error
-        account, _, password = text.partition(":")
-        return await self.by_password(req, account, password)
+        known = self._tokens.find(digest_of(secret))
+        if known is None:
+            raise NotAuthenticated(UNKNOWN)
+        return known
 
     async def by_password(self, req: falcon.asgi.Request, account: str, password: str) -> Identity:
-        """Return the account with this password; takes 20 ms in a thread.
-
-        Every password that anybody gives passes here, and is counted.
-
-        Raises:
-            NotAuthenticated: unknown account, wrong password, or disabled.
-            TooMany: too many wrong ones, of this account or from this address.
-        """
-        # Counted by the name that all its spellings mean.
-        address, counted = self._address(req), canonical_account_name(account)
-        self._attempts.begin(counted, address)
-        async with self._passwords:
-            await asyncio.to_thread(self._credentials.check_password, account, password)
-        self._attempts.succeed(counted, address)
-        row = account_of(self._accounts.db(), account)
-        if row is None or row.disabled:
-            raise NotAuthenticated(f"the account `{account}` is disabled; ask an administrator")
-        return Identity(account=row.name, admin=row.role == "admin", kind=PASSWORD)
+        """Return the account with this password; see `Passwords.check`."""
+        return await self._passwords.check(account, password, self._address(req))
 
     def count_registration(self, req: falcon.asgi.Request) -> None:
         """Count a new account.

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from packledger.api.access.policy import TIMEOUT_S, Policies, Policy
+from packledger.api.access.providers import Bounded, Credential, Kind, Provider, Shown
 from packledger.domain.accounts.actions import Action, Package, Verdict
 from packledger.domain.accounts.caller import Caller
 from packledger.domain.accounts.permissions import Identity
@@ -28,8 +29,8 @@ class Hooks:
     access: whether a package exists for the caller, asked before everything that names one;
     publish: a version; unpublish: also yanking and deprecating. A hook is a function or a
     coroutine function; a function runs on the event loop and must be quick. policies: are told the
-    action and everything about the caller, and are asked after the hooks; policy_timeout_s: until
-    no answer means no.
+    action and everything about the caller, and are asked after the hooks. providers: know other
+    credentials. policy_timeout_s: until no answer of any of them means no.
     """
 
     authenticate: Authenticate | None = None
@@ -37,14 +38,18 @@ class Hooks:
     publish: Allow | None = None
     unpublish: Allow | None = None
     policies: tuple[Policy, ...] = ()
+    providers: tuple[Provider, ...] = ()
     policy_timeout_s: float = TIMEOUT_S
 
-    async def identify(self, token: str, method: str, path: str) -> Identity | None:
-        """Return who the embedding program says this token is."""
+    def tokens(self) -> tuple[Provider, ...]:
+        """Return who is asked about a token before the registry's own are looked for."""
         if self.authenticate is None:
-            return None
-        identity = self.authenticate(token, method, path)
-        return await identity if inspect.isawaitable(identity) else identity
+            return ()
+        return (Bounded(HookProvider(self.authenticate), self.policy_timeout_s),)
+
+    def others(self) -> tuple[Provider, ...]:
+        """Return who is asked about a credential that is none of the registry's tokens."""
+        return tuple(Bounded(one, self.policy_timeout_s) for one in self.providers)
 
     def chain(self) -> Policies:
         """Return the policies, these hooks among them. One line for each kind there is."""
@@ -57,6 +62,20 @@ class Hooks:
             yield HookPolicy(self.publish, PUBLISHES)
         if self.unpublish is not None:
             yield HookPolicy(self.unpublish, WITHDRAWS)
+
+
+class HookProvider:
+    """The hook `authenticate` as a provider; None means that it does not know the token."""
+
+    kinds = frozenset({Kind.TOKEN})
+
+    def __init__(self, authenticate: Authenticate) -> None:
+        self._authenticate = authenticate
+
+    async def identify(self, credential: Credential, shown: Shown) -> Identity | None:
+        """Ask the hook."""
+        identity = self._authenticate(credential.secret, shown.method, shown.path)
+        return await identity if inspect.isawaitable(identity) else identity
 
 
 class HookPolicy:

@@ -5,7 +5,7 @@ cargo reads `{"errors":[{"detail"}]}`, npm, pnpm, yarn and bun read `{"error"}`.
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import falcon
@@ -43,7 +43,7 @@ STATUS: dict[type[RegistryError], int] = {
     UnknownEvent: 503,
 }
 RETRY_AFTER_S = "5"
-Page = Callable[[falcon.asgi.Request, falcon.asgi.Response, int, str], bool]
+Page = Callable[[falcon.asgi.Request, falcon.asgi.Response, int, str], Awaitable[bool]]
 
 
 def status_of(error: RegistryError) -> int:
@@ -160,7 +160,7 @@ class ErrorAnswers:
         sentence = redacted(sentence)
         resp.stream = None
         resp.text = None
-        if not self._page(req, resp, status, sentence):
+        if not await self._page(req, resp, status, sentence):
             resp.status = status
             resp.content_type = "application/json"
             resp.data = body_of(req.path, sentence)

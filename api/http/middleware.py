@@ -103,7 +103,7 @@ class PrivateReads(RouteGate):
             case Access.READER:
                 await self._authenticator.require(req)
             case Access.VISITOR:
-                if self._sessions.visitor(req).identity is None:
+                if (await self._sessions.visitor(req)).identity is None:
                     resp.status = 303
                     resp.set_headers({"location": self._login, "cache-control": "no-store"})
                     resp.complete = True

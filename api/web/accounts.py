@@ -51,7 +51,7 @@ class Login(_FormPage):
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the form, or go on if somebody is signed in already."""
-        visitor = self._site.sessions.visitor(req)
+        visitor = await self._site.sessions.visitor(req)
         if visitor.identity is not None:
             self._site.go(resp, "/account")
             return
@@ -60,7 +60,7 @@ class Login(_FormPage):
     async def on_post(self, req: Request, resp: Response) -> None:
         """Begin a session. Afterwards always the account's page: a form names no other."""
         site = self._site
-        visitor = site.sessions.visitor(req)
+        visitor = await site.sessions.visitor(req)
         form = await site.sessions.read_form(req, visitor)
         name = field(form, "name").strip()
         try:
@@ -81,7 +81,7 @@ class Logout:
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """End the session."""
-        visitor = self._site.sessions.visitor(req)
+        visitor = await self._site.sessions.visitor(req)
         if visitor.identity is not None:
             await self._site.sessions.read_form(req, visitor)
             await self._site.sessions.end(req, resp, visitor)
@@ -95,12 +95,12 @@ class Setup(_FormPage):
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the form, or that it is not needed any more."""
-        self._show(req, resp, self._site.sessions.visitor(req))
+        self._show(req, resp, await self._site.sessions.visitor(req))
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Create the administrator and sign in."""
         site, registry = self._site, self._site.context.registry
-        visitor = site.sessions.visitor(req)
+        visitor = await site.sessions.visitor(req)
         form = await site.sessions.read_form(req, visitor)
         code, name, password = (field(form, key) for key in ("code", "name", "password"))
         actor = registry.actor(name, request=req.context.request_id)

@@ -40,7 +40,7 @@ class PackagePages:
         self, req: Request, resp: Response, ecosystem: str, name: str, version: str
     ) -> None:
         site, context = self._site, self._site.context
-        visitor = site.sessions.visitor(req)
+        visitor = await site.sessions.visitor(req)
         caller = context.caller_as(req, visitor.identity)
         seen = partial(caller.seen, ecosystem)
         package = await context.act(

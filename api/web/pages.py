@@ -58,7 +58,7 @@ class Start:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the page."""
-        visitor = self._site.sessions.visitor(req)
+        visitor = await self._site.sessions.visitor(req)
         pages, policies = self._site.context.pages, self._site.context.policies
         found, totals = await asyncio.to_thread(
             lambda: (newest(pages.db(), LOOKED_THROUGH), totals_of(pages.db()))
@@ -103,7 +103,7 @@ class SearchPage:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the page."""
-        visitor = self._site.sessions.visitor(req)
+        visitor = await self._site.sessions.visitor(req)
         query = (req.get_param("q") or "").strip()[:MAX_QUERY]
         wanted = req.get_param("ecosystem") or ""
         ecosystem = wanted if wanted in {CARGO, NPM} else ""
@@ -156,7 +156,7 @@ class CargoMe:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the way to a token."""
-        visitor = self._site.sessions.visitor(req)
+        visitor = await self._site.sessions.visitor(req)
         self._site.render(req, resp, "cargo_me.html", visitor=visitor)
 
 

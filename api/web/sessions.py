@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import falcon.asgi
 import msgspec
 
+from packledger.api.access.providers import Credential, Kind
 from packledger.api.context import Context
 from packledger.api.http.bodies import read_small
 from packledger.commands import tokens
@@ -61,13 +62,14 @@ class Sessions:
         self._key = b""
         self._read_key()
 
-    def visitor(self, req: Request) -> Visitor:
+    async def visitor(self, req: Request) -> Visitor:
         """Return who looks; a session that has ended is nobody."""
         secret = (req.get_cookie_values(self._session) or [""])[0]
         if not secret:
             return NOBODY
+        shown = Credential(Kind.SESSION, secret)
         try:
-            return Visitor(self._context.authenticator.by_session(secret), secret)
+            return Visitor(await self._context.authenticator.whose(req, shown), secret)
         except NotAuthenticated:
             return NOBODY
 

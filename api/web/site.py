@@ -190,14 +190,14 @@ class Site:
             self._has_admin = any(row.role == "admin" for row in rows)
         return self._has_admin
 
-    def answer_error(self, req: Request, resp: Response, status: int, sentence: str) -> bool:
+    async def answer_error(self, req: Request, resp: Response, status: int, sentence: str) -> bool:
         """Answer a refusal as a page if a browser asks; return whether that was so."""
         html = "text/html" in (req.get_header("accept") or "")
         if not html or not mount_of(req.path).people:
             return False
         resp.delete_header("www-authenticate")
         try:
-            visitor = self.sessions.visitor(req)
+            visitor = await self.sessions.visitor(req)
         except (RegistryError, sqlite3.Error):
             visitor = NOBODY
         self.render(

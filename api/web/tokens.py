@@ -46,7 +46,7 @@ class AccountPage:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer the page."""
-        visitor = self._site.sessions.visitor(req)
+        visitor = await self._site.sessions.visitor(req)
         if visitor.identity is None:
             self._site.go(resp, "/login")
             return
@@ -55,7 +55,7 @@ class AccountPage:
     async def on_post_tokens(self, req: Request, resp: Response) -> None:
         """Create a token and show it, this once."""
         site, context = self._site, self._site.context
-        visitor = site.sessions.visitor(req)
+        visitor = await site.sessions.visitor(req)
         identity = visitor.identity
         if identity is None:
             site.go(resp, "/login")
@@ -78,7 +78,7 @@ class AccountPage:
     async def on_post_revoke(self, req: Request, resp: Response) -> None:
         """Revoke one of one's own tokens, or end one of one's sessions."""
         site, context = self._site, self._site.context
-        visitor = site.sessions.visitor(req)
+        visitor = await site.sessions.visitor(req)
         identity = visitor.identity
         if identity is None:
             site.go(resp, "/login")
