@@ -23,6 +23,8 @@ log = logging.getLogger("packledger.data")
 _MARKS = ("events.sqlite", "run/board", "log.key")
 """One of them is in every data directory, and hardly in another one."""
 _OURS = re.compile(r"(events|log|snapshot)\..+|blobs|read|run|\.restoring-.+")
+_BEGINNINGS = {"tmp", "begin.lock", "project.lock", "web.lock", "sign.lock"}
+"""What another process of the same new node may have left in `run` so far."""
 _FOREIGN_MODE = 0o077
 
 
@@ -139,10 +141,17 @@ def _check_free(data: Path) -> None:
             raise Conflict(f"`{data}` is not a directory; choose another --data")
         return
     for path in data.iterdir():
-        if _OURS.fullmatch(path.name) and not (path.is_dir() and not any(path.iterdir())):
+        if _OURS.fullmatch(path.name) and not _is_beginning(path):
+            if _is_registry(data):  # by now: processes of a new node start together
+                return
             raise Conflict(
                 f"there is a `{path.name}` in `{data}`, but no registry; choose another --data"
             )
+
+
+def _is_beginning(path: Path) -> bool:
+    """Whether this part of a registry is as empty as it is before the board is there."""
+    return path.is_dir() and {one.name for one in path.iterdir()} <= _BEGINNINGS
 
 
 def _check_writable(data: Path) -> None:

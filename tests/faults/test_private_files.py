@@ -285,3 +285,21 @@ def test_no_registry_is_made_among_files_that_look_like_its_own(folder: Path, na
     done = cli(*name.split(), *extra, data=folder, fails=True)
     assert f"there is a `run` in `{folder}`, but no registry" in done.stderr
     assert listing(folder) == before
+
+
+@pytest.mark.parametrize("there", ["tmp", "tmp begin.lock", "tmp begin.lock web.lock sign.lock"])
+def test_a_node_begins_beside_another_process_of_it_that_has_begun(
+    folder: Path, there: str
+) -> None:
+    """As in containers that start together on a new volume."""
+    registry = RunningRegistry(folder, public_url="http://127.0.0.1:1")
+    run_folder = registry.data / "run"
+    (run_folder / "tmp").mkdir(parents=True)
+    for name in there.split()[1:]:
+        (run_folder / name).touch()
+    try:
+        registry.start()
+        names = {path.name for path in run_folder.iterdir()}
+        assert set(there.split()) <= names, "no process of a node makes this"
+    finally:
+        registry.close()
