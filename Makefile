@@ -33,7 +33,7 @@ help: ## list the targets
 run: $(VENV)/run.stamp ## set up and serve the registry (ARGS="--data DIR --listen URL")
 	@exec $(BIN)/packledger serve $(ARGS)
 
-test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp build/kafka.stamp build/s3.stamp build/log_checker.stamp build/compose_loader.stamp ## set up and run every test (ARGS="-k NAME" for some)
+test: $(VENV)/dev.stamp tests/client/node_modules/clients.stamp build/kafka.stamp build/s3.stamp build/log_checker.stamp build/compose_loader.stamp build/containers.stamp ## set up and run every test (ARGS="-k NAME" for some)
 	@tests/system_tools.sh cargo
 	@tests/system_tools.sh browser
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
@@ -134,4 +134,35 @@ build/compose_loader.stamp: tests/compose_loader/go.mod tests/compose_loader/go.
 	@echo "building Compose's loader:$$(sed -n 's,.*/\(compose-go\)/v2 \(v[0-9.]*\)$$, \1 \2,p' $<) into build/compose_loader"
 	@cd tests/compose_loader && GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 $(CURDIR)/$(BIN)/go build -trimpath \
 		-buildvcs=false -ldflags '-s -w' -o $(CURDIR)/build/compose_loader/compose_loader .
+	@touch $@
+
+# And what starts them: Docker Compose itself. Its module has directives of its own, with which Go
+# builds nothing but the main module: so a copy of it becomes that. Go's checksum database, and the
+# sum here, say what it is.
+COMPOSE_VERSION := v2.40.3
+COMPOSE_SUM := h1:XeYkQu1svDtyfZPv5nTwFryQ25ZJMkIlc4pz9HalMPI=
+build/compose-$(COMPOSE_VERSION).stamp: | $(VENV)/dev.stamp
+	@echo "building Docker Compose $(COMPOSE_VERSION) into build/compose (some minutes)"
+	@rm -rf build/compose && mkdir -p build/compose
+	@found=$$(cd / && GOTOOLCHAIN=local GOFLAGS= $(CURDIR)/$(BIN)/go mod download -json github.com/docker/compose/v2@$(COMPOSE_VERSION)); \
+		field() { sed -n "s/^\t\"$$1\": \"\(.*\)\",\{0,1\}$$/\1/p" <<< "$$found"; }; \
+		[ "$$(field Sum)" = "$(COMPOSE_SUM)" ] || { echo "not the Compose that is expected: $$(field Sum)" >&2; exit 1; }; \
+		cp -r --no-preserve=mode "$$(field Dir)" build/compose/source
+	@cd build/compose/source && GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 $(CURDIR)/$(BIN)/go build -trimpath \
+		-buildvcs=false -ldflags '-s -w -X github.com/docker/compose/v2/internal.Version=$(COMPOSE_VERSION)' \
+		-o ../docker-compose ./cmd
+	@rm -r build/compose/source
+	@touch $@
+
+# What the compose files run besides us, made of Debian's packages: nothing is pulled.
+build/containers/debian.tar: tests/servers/containers/debian.sh
+	@tests/system_tools.sh containers
+	@echo "making a small Debian for containers: $@ (half a minute)"
+	@mkdir -p $(@D)
+	@$< $@
+
+build/containers.stamp: $(wildcard tests/servers/containers/*/*) build/containers/debian.tar build/kafka.stamp build/s3.stamp build/compose-$(COMPOSE_VERSION).stamp
+	@tests/system_tools.sh containers
+	@echo "making the images of PostgreSQL, Kafka, S3, nginx and Python (two minutes)"
+	@$(BIN)/python tests/support/stand_ins.py
 	@touch $@

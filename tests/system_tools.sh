@@ -8,6 +8,7 @@
 #   tests/system_tools.sh browser          what the tests of the pages drive: Chromium, its driver
 #   tests/system_tools.sh servers          what a cluster consists of: PostgreSQL, nginx, and Java and
 #                                          Maven for the Kafka broker
+#   tests/system_tools.sh containers       an engine for containers, and what makes a Debian for them
 #   tests/system_tools.sh bench            what the figures are compared with: nginx, asked by wrk
 set -euo pipefail
 
@@ -23,6 +24,10 @@ java_is_recent() {
   local major
   major=$(java -version 2>&1 | sed -nE 's/^[a-z]+ version "([0-9]+).*/\1/p')
   [ -n "$major" ] && [ "$major" -ge 17 ]
+}
+
+client_of_docker() {
+  if apt-cache show docker-cli >/dev/null 2>&1; then echo docker-cli; else echo docker.io; fi
 }
 
 missing=()
@@ -48,6 +53,12 @@ case "$1" in
     command -v mvn >/dev/null || missing+=(maven)
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
     command -v nginx >/dev/null || missing+=(nginx-light)
+    ;;
+  containers)
+    # Where the client is a package of its own, the engine only recommends it.
+    command -v dockerd >/dev/null || docker version >/dev/null 2>&1 || missing+=(docker.io iptables)
+    command -v docker >/dev/null || missing+=("$(client_of_docker)")
+    command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
     ;;
   bench)
     command -v nginx >/dev/null || missing+=(nginx-light)

@@ -37,10 +37,16 @@ def session(leader: int) -> list[Process]:
     return sorted(found)
 
 
-def wait_until(true: Callable[[], bool], what: str, timeout_s: float = END_TIMEOUT_S) -> None:
+def wait_until(
+    true: Callable[[], bool],
+    what: str,
+    timeout_s: float = END_TIMEOUT_S,
+    said: Callable[[], str] = str,
+) -> None:
+    """said: returns what else to show when it does not come true in time."""
     deadline = time.monotonic() + timeout_s
     while not true():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}\n{said()}"
         time.sleep(0.02)
 
 
