@@ -10,7 +10,7 @@ from packledger.projections.accounts.fold import Accounts
 from packledger.projections.log_tiles.fold import LogTiles
 from packledger.projections.packuments.fold import Packuments
 from packledger.projections.pages.fold import Pages
-from packledger.projections.read_model import Projection
+from packledger.projections.projection import Projection
 from packledger.projections.search.fold import Search
 from packledger.projections.sparse_index.fold import SparseIndex
 from packledger.projections.static_tree.fold import StaticTree

@@ -3,23 +3,18 @@
 import hashlib
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
-from packledger.projections.damage import open_live
-from packledger.projections.read_model import Projection
+from packledger.projections.model_file import open_live
+from packledger.projections.projection import Difference, Digest, Fold
 
 ROWS_TOGETHER = 200
+FTS5_INDEX = ("data", "idx", "docsize", "config")
+"""The tables of a full-text index, behind its name. Source: https://www.sqlite.org/fts5.html"""
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class Digest(NamedTuple):
-    """What all rows of a read model come to. sha256: hex."""
-
-    rows: int
-    sha256: str
 
 
 def digest_of(db: sqlite3.Connection) -> Digest:
@@ -46,6 +41,84 @@ def _tables(db: sqlite3.Connection, schema: str) -> list[tuple[str, str]]:
         for _, name, kind, *_ in db.execute(f"PRAGMA {schema}.table_list")
         if kind in {"table", "virtual"} and name != "meta" and not name.startswith("sqlite_")
     )
+
+
+class Pair:
+    """A live read model beside its replay, which is written through a connection of its own."""
+
+    def __init__(self, fold: Fold, ours: sqlite3.Connection, replay: Path, live: Path) -> None:
+        """ours: the replay's connection.
+
+        Raises:
+            sqlite3.DatabaseError, LookupError, ValueError, TypeError: the live one is not there, or
+                damaged.
+        """
+        self._fold, self._ours, self._path = fold, ours, replay
+        self._db = open_beside(live, replay)
+        try:
+            self.position()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def position(self) -> int:
+        """Return the live one's checkpoint."""
+        return int(self._meta("main")["position"])
+
+    def _meta(self, schema: str) -> dict[str, int]:
+        return dict(self._db.execute(f"SELECT key, value FROM {schema}.meta"))  # noqa: S608 - ours
+
+    def begin(self) -> bool:
+        """From now on see the live one as it is; return whether it should equal its replay."""
+        self._db.execute("BEGIN")
+        theirs = self._meta("main")
+        if self._ours.in_transaction:
+            return False  # still private: not even its tables are there for others
+        replay = self._meta("replay")
+        return all(theirs[key] == replay[key] for key in ("position", "schema", "renderer"))
+
+    def difference(self) -> Difference:
+        """Return what is not the same; documents are looked at only where rows differ."""
+        tables = tables_that_differ(self._db)
+        documents = list(differences(self._fold, self._ours, self._db)) if tables else []
+        # A row may differ that no document shows; those of files come and go.
+        shown = documents or self._fold.has_files
+        return Difference(documents, [] if shown else tables)
+
+    def damage(self) -> str:
+        """Return what is wrong with the indexes, whose tables are right; empty when nothing is."""
+        damage = "ok"
+        if indexes_that_differ(self._db):
+            (damage,) = self._db.execute("PRAGMA main.integrity_check(1)").fetchone()
+        broken = self._broken_texts() if damage == "ok" else []
+        if broken:
+            damage = f"the full-text index of {', '.join(broken)} does not fit it"
+        return "" if damage == "ok" else f"is damaged: {damage}"
+
+    def _broken_texts(self) -> list[str]:
+        """Return the full-text indexes that do not fit the texts, which are those of the replay.
+
+        It gets them, since the check writes.
+        Source: https://www.sqlite.org/fts5.html#the_integrity_check_command
+        """
+        listed = self._ours.execute("PRAGMA table_list")
+        names = [name for _, name, kind, *_ in listed if kind == "virtual"]
+        for table in (f"{name}_{part}" for name in names for part in FTS5_INDEX):
+            self._db.execute(f"DELETE FROM replay.{table}")  # noqa: S608 - our own names
+            self._db.execute(f"INSERT INTO replay.{table} SELECT * FROM main.{table}")  # noqa: S608
+        self._db.execute("COMMIT")
+        broken = []
+        with closing(sqlite3.connect(self._path)) as copy:
+            for name in names:
+                try:
+                    copy.execute(f"INSERT INTO {name} ({name}) VALUES ('integrity-check')")  # noqa: S608
+                except sqlite3.DatabaseError:
+                    broken.append(name)
+        return broken
+
+    def close(self) -> None:
+        """Forget the live one."""
+        self._db.close()
 
 
 def open_beside(live: Path, replay: Path) -> sqlite3.Connection:
@@ -109,7 +182,7 @@ def _is_same(db: sqlite3.Connection, table: str, index: str = "") -> bool:
 
 
 def differences(
-    projection: Projection, ours: sqlite3.Connection, theirs: sqlite3.Connection
+    projection: Fold, ours: sqlite3.Connection, theirs: sqlite3.Connection
 ) -> Iterator[str]:
     """Yield the keys of documents that are not the same, in order.
 
@@ -119,7 +192,7 @@ def differences(
     return (key for key, body, other in pairs if body != other)
 
 
-def readable(projection: Projection, live: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
+def readable(projection: Fold, live: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
     """Yield the live documents up to the first that a damaged file cannot give."""
     try:
         yield from projection.documents(live)

@@ -11,42 +11,12 @@ from pathlib import Path
 
 from packledger.eventstore.log import Log
 from packledger.eventstore.mapper import UnknownEvent
-from packledger.projections.generation import Generations, database_uri
+from packledger.projections.generation import Generations
 from packledger.projections.log_tiles.fold import LOG_TILES, size_of, tile_of
 from packledger.projections.log_tiles.form import entry_of
 from packledger.projections.log_tiles.merkle import HASH_BYTES, TILE_WIDTH, leaf_hash
-
-
-def open_live(model: Path) -> sqlite3.Connection:
-    """Return a connection to a read model that is there.
-
-    Not read-only: it may have to begin with what a killed process left in its journal.
-
-    Raises:
-        sqlite3.DatabaseError: it is not there.
-    """
-    return sqlite3.connect(database_uri(model, "rw"), uri=True, isolation_level=None)
-
-
-def damage_of(model: Path, last_position: int) -> str:
-    """Return what is wrong with a read model's file, empty when nothing is.
-
-    last_position: of the log; a model beyond it was folded from another log.
-    """
-    try:
-        db = open_live(model)
-        try:
-            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
-            row = db.execute("SELECT value FROM meta WHERE key = 'position'").fetchone()
-        finally:
-            db.close()
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # a name in it may be damaged
-        return str(error)
-    if verdict != "ok":
-        return str(verdict)
-    if row is None or row[0] > last_position:
-        return "it is ahead of the log"
-    return ""
+from packledger.projections.model_file import open_live
+from packledger.projections.projection import Projection
 
 
 def is_of_log(root: Path, log: Log) -> bool:
@@ -71,22 +41,33 @@ def is_of_log(root: Path, log: Log) -> bool:
 
 
 def set_damaged_aside(
-    root: Path, projections: Iterable[str], last_position: int, of_log: bool = True
+    root: Path, projections: Iterable[Projection], last_position: int, of_log: bool = True
 ) -> dict[str, str]:
     """Have no damaged model live any more; return the damage by projection.
 
-    Call it before anybody reads: the projector then builds them from the log. of_log: see
-    `is_of_log`.
+    Call it before anybody reads: the projector then builds them from the log. last_position: of the
+    log; of_log: see `is_of_log`.
     """
     found: dict[str, str] = {}
-    for name in projections:
-        generations = Generations(root, name)
+    for projection in projections:
+        generations = Generations(root, projection.name)
         with generations.locked():
             live = generations.live()
-            damage = damage_of(generations.model(live), last_position) if live else ""
-            if live and not of_log:
+            if not live:
+                continue
+            damage = damage_of(projection, generations.folder(live), last_position)
+            if not of_log:
                 damage = "it was folded from another log"
             if damage:
-                found[name] = damage
+                found[projection.name] = damage
                 generations.set_aside()
     return found
+
+
+def damage_of(projection: Projection, folder: Path, last_position: int) -> str:
+    """Return what is wrong with a generation, empty when nothing is."""
+    damage = projection.damage(folder)
+    meta = projection.meta(folder)
+    if not damage and (meta is None or meta.position > last_position):
+        return "it is ahead of the log"
+    return damage

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from packledger.eventstore.blobs.store import sync_directory
 
+MODEL = "model.sqlite"
+
 
 def database_uri(path: Path, mode: str) -> str:
     """Return the URI of a SQLite file that may lie in a folder of any name. mode: `ro` or `rw`."""
@@ -66,9 +68,13 @@ class Generations:
         except (FileNotFoundError, ValueError):
             return 0
 
+    def folder(self, generation: int) -> Path:
+        """Return a generation's folder."""
+        return self._folder / f"{generation:06d}"
+
     def model(self, generation: int) -> Path:
-        """Return a generation's SQLite file."""
-        return self._folder / f"{generation:06d}" / "model.sqlite"
+        """Return a generation's SQLite file, of a read model that is one."""
+        return self.folder(generation) / MODEL
 
     def prepare(self, after: int = 0) -> int:
         """Create an empty folder for a new generation and return its number.
@@ -78,7 +84,7 @@ class Generations:
         take the same number for the same file.
         """
         generation = max(self.live(), after) + 1
-        folder = self.model(generation).parent
+        folder = self.folder(generation)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         return generation
@@ -104,7 +110,7 @@ class Generations:
 
     def discard(self, generation: int) -> None:
         """Remove a generation that will not be used."""
-        shutil.rmtree(self.model(generation).parent, ignore_errors=True)
+        shutil.rmtree(self.folder(generation), ignore_errors=True)
 
     def stamp(self) -> tuple[int, int]:
         """Return what changes when `current` is replaced: its inode and modification time."""

@@ -14,6 +14,7 @@ import msgspec
 
 from packledger.domain.events.event import Event
 from packledger.feeds.feed import Recorded
+from packledger.projections.sqlite_projection import SQLiteProjection
 
 Head = TypeVar("Head", bound=msgspec.Struct)
 What = TypeVarTuple("What")
@@ -83,7 +84,7 @@ class Heads(Generic[Head]):
         self._dirty.clear()
 
 
-class FragmentProjection(Generic[Head]):
+class FragmentProjection(SQLiteProjection, Generic[Head]):
     """What projections with heads and one row per version have in common.
 
     Rows of a page are inserted together: one statement for many rows costs a third. What changes

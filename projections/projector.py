@@ -17,7 +17,8 @@ from packledger.eventstore.damaged_log import DamagedLog
 from packledger.feeds.feed import Feed, Recorded
 from packledger.projections.board import BUILDING, FAILED, RUNNING, Board
 from packledger.projections.generation import Generations
-from packledger.projections.read_model import Gap, Projection, ReadModel
+from packledger.projections.projection import Model, Projection
+from packledger.projections.read_model import Gap
 
 PAGE_EVENTS = 500
 WAIT_S = 0.5
@@ -56,7 +57,7 @@ class LiveProjection:
         self.failed = False
         self._retry_at_s: float | None = None
         self._stamp: tuple[int, int] | None = None
-        self._model: ReadModel | None = None
+        self._model: Model | None = None
         with self._generations.locked():
             self._follow_swap()
 
@@ -90,8 +91,8 @@ class LiveProjection:
                 self._create_first()
             generation = self._generations.live()
             self._stamp = self._generations.stamp()
-            model = self._generations.model(generation)
-            self._model = ReadModel(model, self.projection, lazy=True)
+            folder = self._generations.folder(generation)
+            self._model = self.projection.open(folder, lazy=True)
         except (sqlite3.DatabaseError, UnicodeDecodeError, OSError) as error:
             self._stop_at(error, ())
             return
@@ -100,7 +101,7 @@ class LiveProjection:
 
     def _create_first(self) -> None:
         generation = self._generations.prepare(self._board.generation(self.name))
-        ReadModel(self._generations.model(generation), self.projection).close()
+        self.projection.open(self._generations.folder(generation)).close()
         self._generations.swap(generation)
 
     def _announce(self, generation: int) -> None:

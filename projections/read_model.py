@@ -10,55 +10,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
 
-from packledger.domain.events.event import Event
 from packledger.eventstore.blobs.store import sync_directory
 from packledger.feeds.feed import Recorded
-
-
-class Projection(Protocol):
-    """How one read model is folded from the log. Belongs to one thread.
-
-    `renderer` changes when the same events shall give other bytes, `schema` when the tables change.
-    `indexes` are those that only `flush` and readers need, not `apply`.
-    """
-
-    name: str
-    schema: int
-    renderer: int
-    tables: str
-    indexes: str
-
-    @property
-    def concerns(self) -> frozenset[type[Event]] | None:
-        """The types of the events that may change a row; None: all of them."""
-        ...
-
-    def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
-        """Fold a page of events. May keep rows in memory until `flush`."""
-        ...
-
-    def flush(self, db: sqlite3.Connection) -> None:
-        """Write everything that `apply` kept."""
-        ...
-
-    def spill(self, db: sqlite3.Connection) -> None:
-        """Write the rows that `apply` kept. What is made of them may wait: nobody reads yet."""
-        ...
-
-    def kept(self) -> int:
-        """Return how many rows `apply` keeps."""
-        ...
-
-    def forget(self) -> None:
-        """Drop all that is kept and cached: a rollback happened, or somebody else wrote."""
-        ...
-
-    def documents(self, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
-        """Yield (key, uncompressed bytes) of all that a reader could see, in order of the key."""
-        ...
-
+from packledger.projections.comparison import Pair, digest_of
+from packledger.projections.generation import MODEL
+from packledger.projections.projection import Digest, Fold
 
 KEEP_ROWS = 500_000
 """Rows and changes that a private read model keeps in memory before they are written: about 0.5 KB
@@ -99,7 +56,7 @@ class ReadModel:
     """
 
     def __init__(
-        self, path: Path, projection: Projection, *, private: bool = False, lazy: bool = False
+        self, path: Path, projection: Fold, *, private: bool = False, lazy: bool = False
     ) -> None:
         self._projection, self._path, self._private = projection, path, private
         self._concerns = projection.concerns if lazy else None
@@ -245,6 +202,17 @@ class ReadModel:
         """Go on seeing what is there now, whatever others write; until `close`."""
         self.db.execute("BEGIN")
         self._meta("position")  # SQLite takes its snapshot at the first read
+
+    def digest(self) -> Digest:
+        """Return what its rows come to."""
+        return digest_of(self.db)
+
+    def beside(self, live: Path) -> Pair | None:
+        """Return the read model in the folder `live` beside this one; None if it is damaged."""
+        try:
+            return Pair(self._projection, self.db, self._path, live / MODEL)
+        except (sqlite3.DatabaseError, LookupError, ValueError, TypeError):
+            return None
 
     def close(self) -> None:
         """Close the file, its checkpoint as far as events were passed over."""

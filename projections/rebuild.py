@@ -1,6 +1,5 @@
 """Replay the log into new generations of read models, compare, and swap, while others serve."""
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -11,21 +10,11 @@ from packledger.domain.errors import Unavailable
 from packledger.eventstore.damaged_log import misfits_as_damage
 from packledger.feeds.feed import Feed
 from packledger.projections.board import RUNNING, Board
-from packledger.projections.comparison import (
-    differences,
-    digest_of,
-    open_beside,
-    tables_that_differ,
-)
-from packledger.projections.damage import open_live
 from packledger.projections.generation import Generations
-from packledger.projections.read_model import Projection, ReadModel
-from packledger.projections.static_tree.fold import STATIC_TREE
+from packledger.projections.projection import Model, Projection
 
 PAGE_EVENTS = 250
 """With what is made of them they fit the cache of a core: 2,000 cost a twentieth more."""
-_LEVEL = frozenset({STATIC_TREE})
-"""Rebuilt no further than the live generation is: files beside it were removed for its events."""
 
 Progress = Callable[[int, int], None]
 """Called with (position reached, position wanted)."""
@@ -106,21 +95,20 @@ class _Building:
     ) -> None:
         self.projection, self._generations = projection, generations
         self._board, self._check = board, check
-        self._level = check or projection.name in _LEVEL
+        self._level = check or projection.has_files
         self.generation = generations.prepare(board.generation(projection.name))
         try:
-            path = generations.model(self.generation)
-            self.model = ReadModel(path, projection, private=True)
+            self.model = projection.open(generations.folder(self.generation), private=True)
         except BaseException:
             generations.discard(self.generation)
             raise
-        self._live = _open_live(generations, path)
+        self._live = self.model.beside(generations.folder(generations.live()))
         self._comparable = False
 
     def target(self, feed: Feed) -> int:
         """Return the position to reach: the live generation's if it must not be passed."""
         if self._level and self._live is not None:
-            return _meta(self._live)["position"]
+            return self._live.position()
         return feed.last_position()
 
     def go_live(self, feed: Feed, log_position: Callable[[], int]) -> None:
@@ -131,7 +119,7 @@ class _Building:
             _catch_up(feed, self.model, self.target(feed))
             if not self._check:
                 self._refuse_less_than_live(feed, log_position)
-            self._comparable = _begin_reading(self._live, self.model)
+            self._comparable = self._live is not None and self._live.begin()
             if not self._check:
                 self.model.set_built()
                 self._generations.swap(self.generation)
@@ -146,7 +134,7 @@ class _Building:
 
         A live generation that is ahead of the log itself, which came from a backup, is replaced.
         """
-        live = 0 if self._live is None else _meta(self._live)["position"]
+        live = 0 if self._live is None else self._live.position()
         if self.model.position() >= live:
             return
         logged = log_position()
@@ -161,9 +149,19 @@ class _Building:
 
     def compare(self) -> Outcome:
         """Return what differs between the two generations."""
-        return _compare(
-            self.projection, self.model, self._live, self._comparable, swapped=not self._check
-        )
+        live, names = self._live, list[str]()
+        if live is not None and self._comparable:
+            documents, parts = live.difference()
+            names = documents or [f"the table {table}" for table in parts]
+        elif self._check:
+            names = [
+                "the live generation is missing or damaged"
+                if live is None
+                else "the live generation is of another release, or ahead of what can be read now"
+            ]
+        digest = self.model.digest() if self._check else (None, None)
+        position = self.model.position()
+        return Outcome(self.projection.name, position, names, not self._check, *digest)
 
     def close(self) -> None:
         """Close the files, and remove a generation that did not become the live one."""
@@ -184,41 +182,16 @@ def _building(projection: Projection, root: Path, board: Board, check: bool) -> 
         yield building
 
 
-def _open_live(generations: Generations, replay: Path) -> sqlite3.Connection | None:
-    """Return the live generation beside its replay, None if there is none or it is damaged."""
-    with ExitStack() as stack:
-        try:
-            live = open_beside(generations.model(generations.live()), replay)
-            stack.callback(live.close)
-            _meta(live)
-        except (sqlite3.DatabaseError, UnicodeDecodeError):
-            return None
-        stack.pop_all()
-        return live
-
-
-def stamp_of(generations: Generations) -> tuple[int, int]:
+def stamp_of(projection: Projection, generations: Generations) -> tuple[int, int]:
     """Return the schema and renderer of the live generation, (0, 0) if it is missing or damaged."""
-    meta = _meta_of(generations)
-    return meta.get("schema", 0), meta.get("renderer", 0)
+    meta = projection.meta(generations.folder(generations.live()))
+    return (meta.schema, meta.renderer) if meta else (0, 0)
 
 
-def is_built(generations: Generations) -> bool:
+def is_built(projection: Projection, generations: Generations) -> bool:
     """Return whether the live generation has been up to date at some time."""
-    return bool(_meta_of(generations).get("built"))
-
-
-def _meta_of(generations: Generations) -> dict[str, int]:
-    """Return what the live generation says of itself, nothing if it is missing or damaged."""
-    try:
-        with closing(open_live(generations.model(generations.live()))) as live:
-            return _meta(live)
-    except (sqlite3.DatabaseError, UnicodeDecodeError):
-        return {}
-
-
-def _meta(db: sqlite3.Connection) -> dict[str, int]:
-    return dict(db.execute("SELECT key, value FROM main.meta"))
+    meta = projection.meta(generations.folder(generations.live()))
+    return meta is not None and meta.built
 
 
 def _replay(feed: Feed, building: Sequence[_Building], progress: Progress) -> None:
@@ -234,47 +207,9 @@ def _replay(feed: Feed, building: Sequence[_Building], progress: Progress) -> No
         progress(position, until)
 
 
-def _catch_up(feed: Feed, model: ReadModel, target: int) -> None:
+def _catch_up(feed: Feed, model: Model, target: int) -> None:
     while (missing := target - model.position()) > 0:
         page = feed.read(model.position(), min(PAGE_EVENTS, missing))
         if not page:
             return
         model.apply(page)
-
-
-def _begin_reading(live: sqlite3.Connection | None, model: ReadModel) -> bool:
-    """Begin a read transaction on both generations; return whether the two should be equal."""
-    if live is None:
-        return False
-    live.execute("BEGIN")
-    live.execute("SELECT * FROM replay.meta").fetchall()
-    meta = _meta(live)
-    stamp = (meta["schema"], meta["renderer"])
-    return meta["position"] == model.position() and stamp == model.stamp()
-
-
-def _compare(
-    projection: Projection,
-    model: ReadModel,
-    live: sqlite3.Connection | None,
-    comparable: bool,
-    *,
-    swapped: bool,
-) -> Outcome:
-    """Compare the rows of both generations; only if they are not the same, the documents."""
-    names: list[str] = []
-    if live is not None and comparable:
-        tables = tables_that_differ(live)
-        if tables:
-            names = list(differences(projection, model.db, live))
-            # A row may differ that no document shows; those of the static tree come and go.
-            if not names and projection.name != STATIC_TREE:
-                names = [f"the table {table}" for table in tables]
-    elif not swapped:
-        names = [
-            "the live generation is missing or damaged"
-            if live is None
-            else "the live generation is of another release, or ahead of what can be read now"
-        ]
-    digest = (None, None) if swapped else digest_of(model.db)
-    return Outcome(projection.name, model.position(), names, swapped, *digest)

@@ -26,8 +26,8 @@ from packledger.projections.board import ABSENT, Board
 from packledger.projections.catalogue import Row, on_every_node, row_of
 from packledger.projections.generation import Generations
 from packledger.projections.model_reader import ModelReader
+from packledger.projections.projection import Projection
 from packledger.projections.projector import Projector
-from packledger.projections.read_model import Projection
 from packledger.projections.rebuild import (
     Outcome,
     Progress,
@@ -191,7 +191,8 @@ def set_damaged_aside(settings: Settings) -> dict[str, str]:
             last_position, of_log = log.last_position(), damage.is_of_log(root, log)
         except Unavailable:
             last_position, of_log = sys.maxsize, True
-    return damage.set_damaged_aside(root, projections_of(settings), last_position, of_log)
+    kinds = [row_of(name).kind() for name in projections_of(settings)]
+    return damage.set_damaged_aside(root, kinds, last_position, of_log)
 
 
 def witness_keys(settings: Settings) -> tuple[VerifierKey, ...]:
@@ -208,7 +209,7 @@ def is_stale(settings: Settings, projection: str) -> bool:
     """Return whether a projection's live generation is of another schema or renderer than ours."""
     generations = Generations(Places(Path(settings.data)).read, projection)
     kind = row_of(projection).kind
-    return generations.live() > 0 and stamp_of(generations) != (kind.schema, kind.renderer)
+    return generations.live() > 0 and stamp_of(kind(), generations) != (kind.schema, kind.renderer)
 
 
 def never_built(settings: Settings, *, awaited: bool = True) -> list[str]:
@@ -217,7 +218,8 @@ def never_built(settings: Settings, *, awaited: bool = True) -> list[str]:
     return [
         name
         for name in on_every_node()
-        if row_of(name).awaited is awaited and not is_built(Generations(root, name))
+        if row_of(name).awaited is awaited
+        and not is_built(row_of(name).kind(), Generations(root, name))
     ]
 
 

@@ -5,12 +5,10 @@ looked at. SQLite compares the rows; only where they differ are documents looked
 """
 
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from packledger.audit.checks.faults import EVERYBODY, RESTORE, Fault
@@ -19,21 +17,11 @@ from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Recorded
 from packledger.eventstore.mapper import UnknownEvent
 from packledger.projections.catalogue import row_of
-from packledger.projections.comparison import (
-    differences,
-    indexes_that_differ,
-    open_beside,
-    tables_that_differ,
-)
-from packledger.projections.damage import damage_of, open_live
 from packledger.projections.generation import Generations
-from packledger.projections.read_model import Projection, ReadModel
+from packledger.projections.projection import Projection
 from packledger.projections.rebuild import PAGE_EVENTS
-from packledger.projections.static_tree.fold import STATIC_TREE
 
 SHOWN_KEYS = 5
-FTS5_INDEX = ("data", "idx", "docsize", "config")
-"""The tables of a full-text index, behind its name. Source: https://www.sqlite.org/fts5.html"""
 _OTHER_RELEASE = "is of another release"
 Progress = Callable[[int, int], None]
 """Called with (position reached, position wanted)."""
@@ -66,31 +54,16 @@ def look_at(root: Path, kinds: Sequence[Projection], last_position: int) -> Iter
 def _look(root: Path, kind: Projection) -> tuple[str, int]:
     """Return what is wrong with a read model as a file, empty when nothing is, and its position."""
     generations = Generations(root, kind.name)
-    model = generations.model(generations.live())
-    if not generations.live() or not model.exists():
+    live = generations.live()
+    if not live:
         return "it is missing", 0
-    damage = damage_of(model, sys.maxsize) or _foreign(model, kind)
-    if damage:
-        return damage, 0
-    with closing(open_live(model)) as db:
-        position = db.execute("SELECT value FROM meta WHERE key = 'position'").fetchone()[0]
-    return "", int(position)
-
-
-def _foreign(model: Path, kind: Projection) -> str:
-    """Return how a file's tables are not those of a projection, empty when they are."""
-    with closing(open_live(model)) as db, closing(sqlite3.connect(":memory:")) as ours:
-        ours.executescript(f"{kind.tables};{kind.indexes}")
-        try:
-            meta = dict(db.execute("SELECT key, value FROM meta"))
-            missing = _tables(ours) - _tables(db)
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            return str(error)
-    if not all(isinstance(value, int) for value in meta.values()):
-        return "its position is no number"
-    if (meta.get("schema"), meta.get("renderer")) != (kind.schema, kind.renderer):
-        return _OTHER_RELEASE
-    return f"it lacks {', '.join(sorted(name for name, _ in missing))}" if missing else ""
+    folder = generations.folder(live)
+    damage, meta = kind.damage(folder), kind.meta(folder)
+    if damage or meta is None:
+        return damage or "it cannot be read", 0
+    if (meta.schema, meta.renderer) != (kind.schema, kind.renderer):
+        return _OTHER_RELEASE, 0
+    return kind.lacks(folder), meta.position
 
 
 def _of_another_release(name: str) -> Fault:
@@ -109,10 +82,6 @@ def _of_another_release(name: str) -> Fault:
 
 def _mend(name: str) -> str:
     return f"packledger rebuild {name}"
-
-
-def _tables(db: sqlite3.Connection) -> set[tuple[str, str]]:
-    return set(db.execute("SELECT name, coalesce(sql, '') FROM sqlite_master"))
 
 
 def fault_of(name: str, what: str) -> Fault:
@@ -174,13 +143,17 @@ class _Pair:
     """A live read model as it was at one moment, and its replay. position: of that moment."""
 
     def __init__(self, projection: Projection, root: Path, scratch: Path) -> None:
-        self.projection, self._path, self._error = projection, scratch / projection.name, ""
-        generations = Generations(root, projection.name)
-        self._live = open_beside(generations.model(generations.live()), self._path)
-        self._live.execute("BEGIN")
-        found = "SELECT value FROM main.meta WHERE key = 'position'"
-        self.position = int(self._live.execute(found).fetchone()[0])
-        self._model = ReadModel(self._path, projection, private=True)
+        self.projection, self._error = projection, ""
+        generations, folder = Generations(root, projection.name), scratch / projection.name
+        folder.mkdir()
+        self._model = projection.open(folder, private=True)
+        self._live = self._model.beside(generations.folder(generations.live()))
+        self.position = 0
+        if self._live is None:
+            self._error = "is missing or damaged"
+        else:
+            self._live.begin()
+            self.position = self._live.position()
 
     def apply(self, page: Sequence[Recorded]) -> None:
         """Apply a page, if the log can be applied at all."""
@@ -200,54 +173,18 @@ class _Pair:
     def difference(self) -> str:
         """Return what differs, empty when nothing does."""
         self._attempt(self._model.end)
-        if self._error:
+        if self._error or self._live is None:
             return self._error
+        documents, parts = self._live.difference()
         where = f"differs from a replay up to position {self.position}"
-        tables = []
-        if self.projection.name != STATIC_TREE:  # it keeps what is about to be written, too
-            tables = tables_that_differ(self._live)
-            if not tables:
-                return self._damage_of_indexes()
-        keys = differences(self.projection, self._model.db, self._live)
-        shown = list(islice(keys, SHOWN_KEYS))
-        if shown:
-            count = len(shown) + sum(1 for _ in keys)
-            more = ", …" if count > SHOWN_KEYS else ""
-            return f"{where} in {count} documents: {', '.join(shown)}{more}"
-        return f"{where} in the tables {', '.join(tables)}" if tables else ""
+        if documents:
+            more = ", …" if len(documents) > SHOWN_KEYS else ""
+            shown = ", ".join(documents[:SHOWN_KEYS])
+            return f"{where} in {len(documents)} documents: {shown}{more}"
+        return f"{where} in the tables {', '.join(parts)}" if parts else self._live.damage()
 
     def close(self) -> None:
         """Forget the replay."""
         self._model.close()
-        self._live.close()
-
-    def _damage_of_indexes(self) -> str:
-        """Return what is wrong with the indexes, whose tables are right; empty when nothing is."""
-        damage = "ok"
-        if indexes_that_differ(self._live):
-            (damage,) = self._live.execute("PRAGMA main.integrity_check(1)").fetchone()
-        broken = self._broken_texts() if damage == "ok" else []
-        if broken:
-            damage = f"the full-text index of {', '.join(broken)} does not fit it"
-        return "" if damage == "ok" else f"is damaged: {damage}"
-
-    def _broken_texts(self) -> list[str]:
-        """Return the full-text indexes that do not fit the texts, which are those of the replay.
-
-        It gets them, since the check writes.
-        Source: https://www.sqlite.org/fts5.html#the_integrity_check_command
-        """
-        listed = self._model.db.execute("PRAGMA table_list")
-        names = [name for _, name, kind, *_ in listed if kind == "virtual"]
-        for table in (f"{name}_{part}" for name in names for part in FTS5_INDEX):
-            self._live.execute(f"DELETE FROM replay.{table}")  # noqa: S608 - our own names
-            self._live.execute(f"INSERT INTO replay.{table} SELECT * FROM main.{table}")  # noqa: S608
-        self._live.execute("COMMIT")
-        broken = []
-        with closing(sqlite3.connect(self._path)) as copy:
-            for name in names:
-                try:
-                    copy.execute(f"INSERT INTO {name} ({name}) VALUES ('integrity-check')")  # noqa: S608
-                except sqlite3.DatabaseError:
-                    broken.append(name)
-        return broken
+        if self._live is not None:
+            self._live.close()

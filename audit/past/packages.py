@@ -28,7 +28,7 @@ from packledger.projections.packuments.reads import (
     tarball_of,
     version_of,
 )
-from packledger.projections.read_model import Projection
+from packledger.projections.projection import Fold
 from packledger.projections.sparse_index import fold as sparse_index
 from packledger.projections.sparse_index.fold import (
     CrateFile,
@@ -186,7 +186,7 @@ def _first(event: RegistryConfigured) -> Recorded:
     return Recorded(0, 1, event, "", "", encode(event))
 
 
-def _folded(projection: Projection, events: Sequence[Recorded]) -> sqlite3.Connection:
+def _folded(projection: Fold, events: Sequence[Recorded]) -> sqlite3.Connection:
     """Return a projection's tables of just these events, in memory."""
     db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     db.executescript(f"{projection.tables};{projection.indexes}")

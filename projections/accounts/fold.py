@@ -18,6 +18,7 @@ from packledger.domain.events.accounts import (
 )
 from packledger.domain.events.event import Event
 from packledger.feeds.feed import Recorded
+from packledger.projections.sqlite_projection import SQLiteProjection
 
 ACCOUNTS = "accounts"
 _OF_ACCOUNTS: frozenset[type[Event]] = frozenset(
@@ -35,7 +36,7 @@ _OF_ACCOUNTS: frozenset[type[Event]] = frozenset(
 )
 
 
-class Accounts:
+class Accounts(SQLiteProjection):
     """Folds accounts and tokens into rows."""
 
     name = ACCOUNTS

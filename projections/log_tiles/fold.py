@@ -18,12 +18,13 @@ from packledger.projections.log_tiles.merkle import (
     Edge,
     leaf_hash,
 )
+from packledger.projections.sqlite_projection import SQLiteProjection
 
 LOG_TILES = "log-tiles"
 _INSERT_EDGE = "INSERT INTO edge VALUES (?, ?, ?, ?, ?)"
 
 
-class LogTiles:
+class LogTiles(SQLiteProjection):
     """The fold. Leaf index = position - 1, so the size of the tree is the position."""
 
     name = LOG_TILES

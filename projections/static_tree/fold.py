@@ -20,6 +20,7 @@ from packledger.domain.events.registry import RegistryConfigured
 from packledger.feeds.feed import Recorded
 from packledger.projections.packuments.fold import package_changed_by
 from packledger.projections.sparse_index.fold import crate_changed_by
+from packledger.projections.sqlite_projection import SQLiteProjection
 from packledger.projections.static_tree.files import StaticFiles
 
 STATIC_TREE = "static-tree"
@@ -32,7 +33,7 @@ _CHANGE = (
 _CHANGE_ALL = "UPDATE documents SET seconds = max(?, seconds + 2), dirty = 1 WHERE kind = ?"
 
 
-class StaticTree:
+class StaticTree(SQLiteProjection):
     """Folds which documents there are, and when each changed.
 
     revision: as the document's own read model tells it; seconds: even, its forms differ by one;
@@ -42,6 +43,7 @@ class StaticTree:
     name = STATIC_TREE
     schema = 1
     renderer = 2
+    has_files = True
     tables = """
         CREATE TABLE documents (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL,
             revision INTEGER NOT NULL, seconds INTEGER NOT NULL, dirty INTEGER NOT NULL);

@@ -25,9 +25,9 @@ from packledger.commands.npm.signing import BadSigningKey, check_key
 from packledger.commands.registry import Registry
 from packledger.eventstore.log import Recorded
 from packledger.projections.catalogue import row_of
-from packledger.projections.damage import open_live
 from packledger.projections.generation import Generations
 from packledger.projections.log_tiles.fold import LOG_TILES
+from packledger.projections.model_file import open_live
 from packledger.server.settings.settings import Settings
 from packledger.server.stores import places_of
 from packledger.server.wiring import opened

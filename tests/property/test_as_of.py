@@ -31,7 +31,8 @@ from packledger.projections.packuments.reads import (
     public_url_of,
     tarball_of,
 )
-from packledger.projections.read_model import Projection, ReadModel
+from packledger.projections.projection import Fold
+from packledger.projections.read_model import ReadModel
 from packledger.projections.sparse_index import fold as sparse_index
 from packledger.projections.sparse_index.fold import SparseIndex, crate_file_of, index_file_of
 from small_registry import memory_folder
@@ -116,7 +117,7 @@ def test_every_moment_shows_what_was_served_then(
 ) -> None:
     positions = st.integers(0, len(history))
     chosen = sorted(data.draw(st.sets(positions, min_size=1, max_size=6)))
-    projections: list[Projection] = [SparseIndex(), Packuments()]
+    projections: list[Fold] = [SparseIndex(), Packuments()]
     with stored(history) as log, memory_folder() as folder:
         index, packages = (ReadModel(folder / one.name, one) for one in projections)
         done = 0

@@ -29,13 +29,14 @@ from packledger.eventstore.log import Log
 from packledger.eventstore.postgres.settings import Postgres
 from packledger.feeds.store_feed import StoreFeed
 from packledger.projections.catalogue import on_every_node, row_of
-from packledger.projections.comparison import Digest, digest_of
+from packledger.projections.comparison import digest_of
 from packledger.projections.documents import Documents, etag_of
 from packledger.projections.generation import Generations
 from packledger.projections.packuments import reads as packument_reads
 from packledger.projections.packuments.fold import PACKUMENTS
+from packledger.projections.projection import Digest, Projection
 from packledger.projections.projector import Projector
-from packledger.projections.read_model import Projection, ReadModel
+from packledger.projections.read_model import ReadModel
 from packledger.projections.rebuild import Outcome
 from packledger.projections.sparse_index import fold as sparse_index
 from packledger.projections.sparse_index.fold import SPARSE_INDEX

@@ -3,11 +3,12 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
 
-from added_projections import TAGS
+from added_projections import NAMES, TAGS, files_of
 from asgi_server import AsgiServer
 from packledger.cli.verify import verify_all
 from packledger.projections import catalogue
@@ -21,7 +22,7 @@ from small_registry import ADMIN, SmallRegistry, documents_in, memory_folder
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallRegistry]:
-    monkeypatch.setattr(catalogue, "CATALOGUE", (*catalogue.CATALOGUE, TAGS))
+    monkeypatch.setattr(catalogue, "CATALOGUE", (*catalogue.CATALOGUE, TAGS, NAMES))
     with memory_folder() as folder, closing(SmallRegistry(folder)) as small:
         small.publish_crate(ADMIN, "one", "1.0.0")
         small.publish_npm(ADMIN, "two", "1.0.0")
@@ -38,12 +39,11 @@ def test_it_follows_the_log_like_the_others(small: SmallRegistry) -> None:
     found = documents_in(small.live_model(TAGS.name), TAGS.name)
     assert found["crate.registered.v1"] == found["npm.registered.v1"] == b"1"
     assert small.registry.board.position(TAGS.name) == small.log.last_position()
-    assert small.live_documents() == small.fresh_documents(small.read_root / "fresh")
 
 
 def test_a_publish_waits_for_it(small: SmallRegistry) -> None:
     small.catch_up()
-    assert small.registry.board.waiting_for(small.log.last_position() + 1)[-1] == TAGS.name
+    assert TAGS.name in small.registry.board.waiting_for(small.log.last_position() + 1)
 
 
 def test_a_rebuild_mends_it(small: SmallRegistry) -> None:
@@ -106,3 +106,49 @@ def test_the_board_of_another_release_is_not_disturbed(small: SmallRegistry) -> 
     after = places_of(small.settings).board.read_bytes()
     changed = {at // 8 for at in range(len(before)) if before[at] != after[at]}
     assert changed == {TAGS.slot}
+
+
+def folder_of_names(small: SmallRegistry) -> Path:
+    return small.live_model(NAMES.name).parent
+
+
+def test_one_that_is_a_folder_is_built_and_rebuilt(small: SmallRegistry) -> None:
+    small.catch_up()
+    built = files_of(folder_of_names(small))
+    assert set(built) == {"of-one", "of-two"}
+    checked = small.rebuild(NAMES.name, check=True)
+    assert (checked.differences, checked.rows) == ([], len(built))
+    (folder_of_names(small) / "of-one").write_bytes(b"[99, 1]")
+    assert small.rebuild(NAMES.name, check=True).differences == ["of-one"]
+    assert small.rebuild(NAMES.name).differences == ["of-one"]
+    assert files_of(folder_of_names(small)) == built
+    assert small.rebuild(NAMES.name, check=True) == checked
+
+
+def test_one_that_is_a_folder_goes_on_in_its_new_generation(small: SmallRegistry) -> None:
+    small.catch_up()
+    small.rebuild(NAMES.name)
+    small.publish_crate(ADMIN, "three", "1.0.0")
+    small.catch_up()
+    assert "of-three" in files_of(folder_of_names(small))
+    assert small.registry.board.position(NAMES.name) == small.log.last_position()
+
+
+def test_one_that_is_a_folder_is_verified(small: SmallRegistry) -> None:
+    small.catch_up()
+    (folder_of_names(small) / "of-two").unlink()
+    (fault,) = verify_all(small.settings, 0, blobs=False).faults
+    assert "`names` differs" in fault.what
+    assert "of-two" in fault.what
+    assert fault.affects == NAMES.affects
+
+
+def test_one_that_is_a_folder_is_set_aside_when_damaged(small: SmallRegistry) -> None:
+    small.catch_up()
+    (folder_of_names(small) / "meta").write_bytes(b"{")
+    small.projector.close()
+    assert wiring.never_built(small.settings) == [NAMES.name]
+    assert [*wiring.set_damaged_aside(small.settings)] == [NAMES.name]
+    small.reopen_projector()
+    small.catch_up()
+    assert small.rebuild(NAMES.name, check=True).differences == []
