@@ -1,11 +1,14 @@
 """What the log and the credentials need of a database; SQLite and PostgreSQL give it."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from eventsourcing.persistence import InfrastructureFactory, StoredEvent
 from eventsourcing.utils import Environment
+
+if TYPE_CHECKING:
+    from packledger.eventstore.reactions import ReactionTable
 
 LogRow = tuple[int, str, int, str, bytes]
 """Position, stream (32 hex digits), version in its stream, tag, stored bytes."""
@@ -110,7 +113,7 @@ class CredentialsTable(Protocol):
 
 
 class Store(Protocol):
-    """A database with a log, its snapshots and the credentials. Open it after any fork."""
+    """A database with a log, its snapshots, credentials and reactions. Open it after any fork."""
 
     def factory(self, env: Environment) -> InfrastructureFactory[Any]:
         """Return the library's factory; its application recorder is a `LogRecorder`."""
@@ -122,6 +125,10 @@ class Store(Protocol):
 
     def credentials(self) -> CredentialsTable:
         """Return the table of the credentials."""
+        ...
+
+    def reactions(self) -> "ReactionTable":
+        """Return the table of the reactions."""
         ...
 
     def close(self) -> None:

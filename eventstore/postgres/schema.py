@@ -48,7 +48,15 @@ _FIRST = (
     """,
 )
 
-MIGRATIONS = (_FIRST,)
+_REACTIONS = (
+    "CREATE TABLE reactions (reaction text PRIMARY KEY, fence bigint NOT NULL,"
+    " position bigint NOT NULL, attempts bigint NOT NULL, error text NOT NULL,"
+    " leased_until timestamptz NOT NULL)",
+    "CREATE TABLE parked_events (reaction text, position bigint, attempts bigint NOT NULL,"
+    " reason text NOT NULL, PRIMARY KEY (reaction, position))",
+)
+
+MIGRATIONS = (_FIRST, _REACTIONS)
 """The statements that lead from each version of the schema to the next, from 0 on. They grow."""
 
 

@@ -11,6 +11,7 @@ from eventsourcing.utils import Environment
 from packledger.eventstore.postgres.connections import RETRY_S, Connection, Connections
 from packledger.eventstore.postgres.credentials import PostgresCredentials
 from packledger.eventstore.postgres.errors import reason
+from packledger.eventstore.postgres.reactions import PostgresReactions
 from packledger.eventstore.postgres.recorder import PostgresLogFactory
 from packledger.eventstore.postgres.schema import CHANNEL, connect_migrated
 
@@ -21,7 +22,7 @@ log = logging.getLogger("packledger.database")
 
 
 class PostgresStore:
-    """The log, its snapshots and the credentials in one database.
+    """The log, its snapshots, credentials and reactions in one database.
 
     connections: the most that this process keeps, beside one for each watch. They are made when
     they are needed, so it can be opened while the database is away; each of them looks whether
@@ -43,6 +44,10 @@ class PostgresStore:
     def credentials(self) -> PostgresCredentials:
         """Return the table of the credentials."""
         return PostgresCredentials(self._connections)
+
+    def reactions(self) -> PostgresReactions:
+        """Return the table of the reactions."""
+        return PostgresReactions(self._connections)
 
     def close(self) -> None:
         """Close every connection."""

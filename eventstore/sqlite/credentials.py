@@ -1,13 +1,12 @@
 """The credentials in the file of the log."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 from packledger.domain.errors import Unavailable
-from packledger.eventstore.damaged_log import DamagedLog, damage_as_refusal
+from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.sqlite.append_lock import AppendLock
+from packledger.eventstore.sqlite.durable import durable_connection
 from packledger.eventstore.sqlite.schema import CREDENTIALS
 
 
@@ -16,29 +15,15 @@ class SQLiteCredentials:
 
     def __init__(self, path: Path, append_lock: AppendLock) -> None:
         self._path, self._lock = path, append_lock
-        with self._connected() as connection:
+        with durable_connection(self._path) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             for table in CREDENTIALS:
                 connection.execute(table)
 
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection whose commits are durable.
-
-        Raises:
-            DamagedLog: the file is damaged.
-        """
-        with (
-            damage_as_refusal(),
-            closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as connection,
-        ):
-            connection.execute("PRAGMA synchronous=FULL")
-            yield connection
-
     def change(self, statement: str, *values: str) -> int:
         """Run one durable statement and return how many rows it changed."""
         try:
-            with self._lock.held(), self._connected() as connection:
+            with self._lock.held(), durable_connection(self._path) as connection:
                 return connection.execute(statement, values).rowcount
         except sqlite3.OperationalError as error:
             raise Unavailable(
@@ -48,7 +33,7 @@ class SQLiteCredentials:
     def one(self, statement: str, *values: str) -> tuple[str, ...] | None:
         """Return the first row."""
         try:
-            with self._connected() as connection:
+            with durable_connection(self._path) as connection:
                 row: tuple[str, ...] | None = connection.execute(statement, values).fetchone()
         except sqlite3.OperationalError as error:
             raise Unavailable(

@@ -30,6 +30,14 @@ CREDENTIALS = (
     " vkey TEXT NOT NULL, refusal TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS signing_keys (keyid TEXT PRIMARY KEY, private_key TEXT NOT NULL)",
 )
+REACTIONS = (
+    "CREATE TABLE IF NOT EXISTS reactions (reaction TEXT PRIMARY KEY, fence INTEGER NOT NULL,"
+    " position INTEGER NOT NULL, attempts INTEGER NOT NULL, error TEXT NOT NULL,"
+    " leased_from REAL NOT NULL, leased_until REAL NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS parked_events (reaction TEXT NOT NULL, position INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (reaction, position))",
+)
+"""Made by the first reaction that begins; a registry without one has neither."""
 _COLUMNS = (
     'SELECT made.name, field.name, upper(field.type), field."notnull", field.pk'
     " FROM sqlite_master AS made, pragma_table_info(made.name) AS field"
@@ -63,7 +71,7 @@ def as_damage(strange: set[str]) -> str:
 @cache
 def _ours() -> frozenset[tuple[str, tuple[object, ...]]]:
     with closing(sqlite3.connect(":memory:")) as fresh:
-        for table in (EVENTS, SNAPSHOTS, *CREDENTIALS):
+        for table in (EVENTS, SNAPSHOTS, *CREDENTIALS, *REACTIONS):
             fresh.execute(table)
         return frozenset(map(_column, fresh.execute(_COLUMNS)))
 

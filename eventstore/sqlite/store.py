@@ -11,11 +11,12 @@ from packledger.eventstore.bell import Bell
 from packledger.eventstore.damaged_log import damage_as_refusal
 from packledger.eventstore.sqlite.append_lock import AppendLock
 from packledger.eventstore.sqlite.credentials import SQLiteCredentials
+from packledger.eventstore.sqlite.reactions import SQLiteReactions
 from packledger.eventstore.sqlite.recorder import SQLiteLogFactory
 
 
 class SQLiteStore:
-    """The log, its snapshots and the credentials in one file, made when missing."""
+    """The log, its snapshots, credentials and reactions in one file, made when missing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -32,6 +33,10 @@ class SQLiteStore:
     def credentials(self) -> SQLiteCredentials:
         """Return the table of the credentials, created."""
         return SQLiteCredentials(self._path, self._append_lock)
+
+    def reactions(self) -> SQLiteReactions:
+        """Return the table of the reactions, which the first of them creates."""
+        return SQLiteReactions(self._path, self._append_lock)
 
     def close(self) -> None:
         """Give the lock back; the factory closes its own connections."""

@@ -9,7 +9,7 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from event_stores import AT, add_owner, execute_sql, open_log
+from event_stores import AT, add_owner, execute_sql, open_log, open_store
 from packledger.domain.errors import Invalid, Unavailable, WrongSchema
 from packledger.domain.events.cargo import CrateOwnerAdded, CrateRegistered
 from packledger.domain.events.event import encode
@@ -102,6 +102,26 @@ def test_a_migration_that_fails_leaves_the_schema_as_it_was(
             log.last_position()
         assert migrate(place) == len(postgres_schema.MIGRATIONS)
         assert log.last_position() == 0
+
+
+def test_a_database_of_the_first_schema_keeps_what_it_has(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = postgres.new_database()
+    with monkeypatch.context() as older:
+        older.setattr(postgres_schema, "MIGRATIONS", postgres_schema.MIGRATIONS[:1])
+        assert migrate(place) == 1
+        with closing(open_log(place)) as log:
+            register(log, "demo")
+            before = log.read(0, 10)
+    with closing(open_log(place)) as log:
+        with pytest.raises(WrongSchema, match=r"has version 1, .*run `packledger migrate`"):
+            log.last_position()
+        assert migrate(place) == len(postgres_schema.MIGRATIONS)
+        assert log.read(0, 10) == before
+    with closing(open_store(place)) as store:
+        store.reactions().begin("hook", 1)
+        assert store.reactions().states()["hook"].position == 1
 
 
 def test_a_worker_refuses_a_database_that_was_never_migrated_and_creates_nothing(
