@@ -10,7 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV := .venv
 BIN := $(VENV)/bin
-LAYERS := domain eventstore feeds projections audit commands api server cli
+LAYERS := domain eventstore feeds projections reactions audit commands api server cli
 # Any Python from 3.11 on; `make PYTHON=/path/to/python run` chooses another.
 PYTHON ?= $(shell for python in python3.11 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; \

@@ -19,6 +19,7 @@ LAYERS = [
     "eventstore",
     "feeds",
     "projections",
+    "reactions",
     "audit",
     "commands",
     "api",
