@@ -60,6 +60,8 @@ class Context:
     """Whose cosignatures of the log count."""
     log_key: VerifierKey | None
     """That the log is signed with elsewhere; None: here."""
+    reactions: tuple[str, ...]
+    """The names of those that run beside it."""
     policies: Policies
     open_registration: bool
     private: bool

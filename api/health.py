@@ -12,6 +12,7 @@ import falcon.asgi
 import msgspec
 
 from packledger.api.context import Context
+from packledger.api.reaction_health import FAILING, ReactionHealth, reactions_health
 from packledger.audit.translog.checkpoint import parse_checkpoint
 from packledger.audit.translog.notes import BadNote, names_of_signers
 from packledger.domain.errors import NotAuthenticated, TooMany, Unavailable
@@ -51,6 +52,14 @@ class LogHealth(msgspec.Struct, frozen=True):
     witness: str
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What the store says: the position of its newest event, what is signed, the reactions."""
+
+    head: int
+    log: LogHealth
+    reactions: dict[str, ReactionHealth]
+
+
 class ClockHealth(msgspec.Struct, frozen=True):
     """This machine's clock. state: `ok`, or `behind the log`, and then the latest time in that.
 
@@ -66,7 +75,7 @@ class Health:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._asking: asyncio.Task[tuple[int, LogHealth] | None] | None = None
+        self._asking: asyncio.Task[Told | None] | None = None
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer what is well and what is not."""
@@ -74,7 +83,7 @@ class Health:
         # First: what is appended meanwhile may be there already, and is no sign of another log.
         positions = {name: board.position(name) for name in board.present()}
         told = await self._store()
-        head, log = told or (None, None)
+        head, log = (told.head, told.log) if told else (None, None)
         silent = board.overdue()
         states = {name: self._state(name, at, head, silent) for name, at in positions.items()}
         projector = "ok" if board.projector_lives() else "down"
@@ -84,8 +93,8 @@ class Health:
         wrong = [one for one in states.values() if one.state != "ok"]
         well = projector == "ok" and readable and not any(one.awaited for one in wrong)
         ready = well and store != "damaged"
-        unsigned = log is None or log.state == "refused"
-        degraded = silent or wrong or unsigned or clock.state != "ok"
+        unwell = wrong or clock.state != "ok" or _is_degraded(told)
+        degraded = silent or unwell
         resp.status = 200 if ready else 503
         resp.set_header("cache-control", "no-store")
         status = "not ready" if not ready else "degraded" if degraded else "ok"
@@ -100,6 +109,7 @@ class Health:
             "projector": projector,
             "projections": msgspec.to_builtins(states),
             "log": msgspec.to_builtins(log),
+            "reactions": msgspec.to_builtins(told.reactions if told else {}),
             "clock": msgspec.to_builtins(clock),
         }
 
@@ -112,8 +122,8 @@ class Health:
         except (NotAuthenticated, TooMany):
             return False  # a monitor with an old token still learns the status
 
-    async def _store(self) -> tuple[int, LogHealth] | None:
-        """Return the position of the newest event, and what is signed; None if nobody says soon."""
+    async def _store(self) -> Told | None:
+        """Return what the store says; None if nobody says it soon."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(asyncio.to_thread(self._ask_store))
         # Shielded: a question that still waits is not asked again, each would take a thread.
@@ -122,14 +132,15 @@ class Health:
         except TimeoutError:
             return None
 
-    def _ask_store(self) -> tuple[int, LogHealth] | None:
+    def _ask_store(self) -> Told | None:
         registry = self._context.registry
         try:
             position, row = registry.log.last_position(), registry.checkpoints.read()
+            reactions = reactions_health(registry.reactions, self._context.reactions, position)
         except Unavailable:
             return None
         names = names_of_signers(row.published, self._context.witnesses)
-        return position, _log_health(row, ", ".join(names) or NO_WITNESS)
+        return Told(position, _log_health(row, ", ".join(names) or NO_WITNESS), reactions)
 
     def _state(self, name: str, position: int, head: int | None, silent: bool) -> ProjectionHealth:
         board, awaited = self._context.registry.board, row_of(name).awaited
@@ -170,6 +181,13 @@ class Health:
         except Unavailable:
             return False
         return True
+
+
+def _is_degraded(told: Told | None) -> bool:
+    """Return whether the store says nothing, or something that should be seen to."""
+    if told is None or told.log.state == "refused":
+        return True
+    return any(one.state == FAILING for one in told.reactions.values())
 
 
 def _log_health(row: CheckpointRow, witness: str) -> LogHealth:

@@ -22,6 +22,7 @@ from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log
+from packledger.eventstore.reactions import ReactionTable
 from packledger.projections.board import Board
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Registry:
     blobs: BlobStore
     credentials: Credentials
     checkpoints: Checkpoints
+    reactions: ReactionTable
     board: Board
     limits: Limits
     public_url: str

@@ -76,6 +76,7 @@ def open_registry(settings: Settings, *, create: bool) -> Registry:
         blobs=open_blobs(settings, places, create=create),
         credentials=Credentials(table),
         checkpoints=Checkpoints(table),
+        reactions=store.reactions(),
         board=Board(places.board),
         limits=settings.limits,
         public_url=settings.public_url,

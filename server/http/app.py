@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -25,6 +25,8 @@ from packledger.projections.pages.fold import PAGES
 from packledger.projections.search.fold import SEARCH
 from packledger.projections.sparse_index import fold as sparse_index
 from packledger.projections.sparse_index.fold import SPARSE_INDEX
+from packledger.reactions.catalogue import REACTIONS
+from packledger.reactions.reaction import Reaction
 from packledger.server import wiring
 from packledger.server.settings.settings import Settings
 from packledger.server.stores import node_of, places_of
@@ -41,15 +43,20 @@ NO_HOOKS = Hooks()
 Assemble = Callable[[sqlite3.Connection, str], bytes | None]
 
 
-def build_app(settings: Settings, hooks: Hooks = NO_HOOKS) -> App:
+def build_app(
+    settings: Settings, hooks: Hooks = NO_HOOKS, reactions: Sequence[Reaction] = REACTIONS
+) -> App:
     """Return the application on a data directory's stores and read models.
 
-    Call it in the process that serves, after any fork. hooks: an embedding program's own say.
+    Call it in the process that serves, after any fork. hooks: an embedding program's own say;
+    reactions: those that `/health` tells of.
     """
-    return create_app(build_context(settings, hooks))
+    return create_app(build_context(settings, hooks, reactions))
 
 
-def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
+def build_context(
+    settings: Settings, hooks: Hooks = NO_HOOKS, reactions: Sequence[Reaction] = REACTIONS
+) -> Context:
     """Return what the application is given; see `build_app`."""
     registry = wiring.open_registry(settings, create=False)
     places = places_of(settings)
@@ -97,6 +104,7 @@ def build_context(settings: Settings, hooks: Hooks = NO_HOOKS) -> Context:
         feed="kafka" if settings.brokers.servers else "store",
         witnesses=wiring.witness_keys(settings),
         log_key=wiring.log_key(settings),
+        reactions=tuple(one.name for one in reactions),
         policies=hooks.chain(),
         # Settings that were not loaded from anywhere may say both.
         open_registration=settings.access.registration == "open" and not settings.access.private,

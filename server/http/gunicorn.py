@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from gunicorn.glogging import Logger
 from gunicorn.sock import TCP6Socket, TCPSocket
 
 from packledger.api.access.hooks import Hooks
+from packledger.reactions.catalogue import REACTIONS
+from packledger.reactions.reaction import Reaction
 from packledger.server.http.app import build_app
 from packledger.server.http.worker import Worker
 from packledger.server.settings.settings import Settings
@@ -35,9 +38,14 @@ def announce(settings: Settings) -> None:
     )
 
 
-def run_web_server(settings: Settings, sockets: list[socket.socket], hooks: Hooks) -> None:
+def run_web_server(
+    settings: Settings,
+    sockets: list[socket.socket],
+    hooks: Hooks,
+    reactions: Sequence[Reaction] = REACTIONS,
+) -> None:
     """Serve on open listeners until SIGTERM; the application is built in each worker."""
-    arbiter = Arbiter(_Web(settings, hooks))
+    arbiter = Arbiter(_Web(settings, hooks, reactions))
     # Told by their numbers, it would look at each with a socket that it never closes.
     arbiter.LISTENERS = [_taken(listener, arbiter) for listener in sockets]
     arbiter.run()
@@ -63,8 +71,8 @@ class _GunicornLogger(Logger):  # type: ignore[misc]
 class _Web(BaseApplication):  # type: ignore[misc]
     """Gunicorn's settings and where it finds the application."""
 
-    def __init__(self, settings: Settings, hooks: Hooks) -> None:
-        self._settings, self._hooks = settings, hooks
+    def __init__(self, settings: Settings, hooks: Hooks, reactions: Sequence[Reaction]) -> None:
+        self._settings, self._hooks, self._reactions = settings, hooks, reactions
         super().__init__()
 
     def load_config(self) -> None:
@@ -91,4 +99,4 @@ class _Web(BaseApplication):  # type: ignore[misc]
         Worker.patience_s = self._settings.http.client_timeout_s
 
     def load(self) -> Any:
-        return build_app(self._settings, self._hooks)
+        return build_app(self._settings, self._hooks, self._reactions)
