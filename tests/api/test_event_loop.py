@@ -32,7 +32,7 @@ from packledger.domain.events.npm import (
     NpmStarred,
     NpmVersionPublished,
 )
-from packledger.domain.streams import ACCOUNTS, PACKAGES, AnyStream
+from packledger.domain.streams import ACCOUNTS, CRATES, PACKAGES, AnyStream
 from packledger.projections.packuments.fold import PACKUMENTS
 from packledger.projections.packuments.reads import starred_by
 from packledger.server.http.app import build_context
@@ -89,7 +89,7 @@ def fill(small: SmallRegistry) -> None:
     """Append to the log what would take many publishes."""
     owners = [f"owner-{number}" for number in range(OWNERS)]
     append(
-        small, "crate", PACKAGE,
+        small, CRATES, PACKAGE,
         [CrateRegistered(at=AT, by="alice", name=PACKAGE, owner="alice"),
          *(CrateOwnerAdded(at=AT, by="alice", name=PACKAGE, owner=owner) for owner in owners),
          *(crate(f"1.0.{number}") for number in range(VERSIONS))],
@@ -97,7 +97,7 @@ def fill(small: SmallRegistry) -> None:
     some = random.Random(0)
     large = {f"{some.getrandbits(128):x}": f"^1.{number}.0" for number in range(9_000)}
     append(
-        small, "npm", PACKAGE,
+        small, PACKAGES, PACKAGE,
         [NpmRegistered(at=AT, by="alice", name=PACKAGE, owner="alice"),
          *(NpmOwnerAdded(at=AT, by="alice", name=PACKAGE, owner=owner) for owner in owners),
          *(package(PACKAGE, f"1.0.{number}") for number in range(VERSIONS)),
