@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from packledger.api.access.settings import AccessSettings
 from packledger.api.http.errors import body_of
 from packledger.api.mounts import (
     ELSEWHERE,
@@ -50,7 +51,8 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry
 
 @pytest.fixture(scope="module")
 def app(closed: RunningRegistry) -> Any:
-    where = Settings(data=str(closed.data), public_url="http://127.0.0.1:1", private=True)
+    access = AccessSettings(private=True)
+    where = Settings(data=str(closed.data), public_url="http://127.0.0.1:1", access=access)
     return build_app(where)
 
 
