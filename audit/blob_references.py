@@ -1,7 +1,7 @@
 """Which blobs the log names: by a replay of it into a temporary table, in constant memory."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from packledger.domain.events.blobs import BlobPurged
@@ -9,13 +9,12 @@ from packledger.domain.events.cargo import CrateVersionPublished
 from packledger.domain.events.npm import NpmVersionPublished
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log, Recorded
+from packledger.feeds.progress import Progress, no_progress
 
 PAGE_EVENTS = 2_000
 CACHE_KIB = 32 * 1024
 """Of the temporary table, which takes some 120 bytes on the disk for each blob that is named."""
 
-Progress = Callable[[int, int], None]
-"""Called with how many events were read, and how many there are."""
 
 DIGEST_BYTES = 32
 FILE, README = "file", "readme"
@@ -32,10 +31,6 @@ class BlobReference(NamedTuple):
     named_by: str
     what: str
     purged: bool
-
-
-def no_progress(done: int, total: int) -> None:
-    """Tell nobody."""
 
 
 class BlobReferences:

@@ -13,8 +13,8 @@ from generated_log import write_log
 from references import insert_and_encode_per_s, read_and_decode_per_s
 
 import processes
+from packledger.feeds.progress import no_progress
 from packledger.projections.catalogue import on_every_node
-from packledger.projections.rebuild import no_progress
 from packledger.server import wiring
 from packledger.server.processes.rebuilding import rebuild_in_processes
 from packledger.server.settings.settings import Settings, load

@@ -11,8 +11,8 @@ import msgspec
 from packledger.cli.options import common
 from packledger.cli.progress import shown_progress
 from packledger.projections import catalogue
+from packledger.projections.catalogue import row_of
 from packledger.projections.rebuild import Outcome
-from packledger.projections.static_tree.fold import STATIC_TREE
 from packledger.server import wiring
 from packledger.server.processes.rebuilding import rebuild_in_processes
 from packledger.server.settings.settings import Settings
@@ -32,10 +32,10 @@ def rebuild(settings: Settings, projections: tuple[str, ...], check: bool, as_js
     The registry goes on serving. With --check nothing is swapped: each read model is rebuilt aside
     and compared document by document with the live one.
     """
-    if STATIC_TREE in projections and not settings.static.tree:
+    for name in set(projections) - set(wiring.projections_of(settings)):
+        key = row_of(name).setting.replace(".", "_")
         raise click.ClickException(
-            "`static_tree` is not set, so there is no static tree to rebuild; set the directory "
-            "that nginx serves"
+            f"`{key}` is not set, so there is no `{name}` to rebuild; set it"
         )
     with opened(settings) as registry:  # or say here that there is none
         if check:
@@ -57,21 +57,22 @@ def rebuild(settings: Settings, projections: tuple[str, ...], check: bool, as_js
 
 
 def rebuild_shown(settings: Settings, names: Sequence[str], check: bool = False) -> list[Outcome]:
-    """Rebuild read models, and the static tree if it is among them, showing how far it is.
+    """Rebuild read models, and last those with files beside them, showing how far it is.
 
     Raises:
         Gap: the feed is not the whole log.
         DamagedLog, UnknownEvent, Unavailable: the log cannot be read.
     """
-    projections = [name for name in names if name != STATIC_TREE]
+    projections = [name for name in names if not row_of(name).kind.has_files]
     outcomes: list[Outcome] = []
     if projections:
         with shown_progress() as show:
             progress = partial(show, "replaying the log")
             outcomes = rebuild_in_processes(settings, projections, check=check, progress=progress)
-    if STATIC_TREE in names:  # last: it is made from others
-        with opened(settings) as registry:
-            outcomes.append(wiring.rebuild_static_tree(settings, registry, check=check))
+    for name in names:
+        if name not in projections:  # last: its files are made from others
+            with opened(settings) as registry:
+                outcomes.append(wiring.rebuild_files(settings, registry, name, check=check))
     return outcomes
 
 

@@ -24,8 +24,6 @@ from packledger.projections import catalogue
 from packledger.projections.catalogue import row_of
 from packledger.projections.generation import Generations
 from packledger.projections.log_tiles.fold import LOG_TILES
-from packledger.projections.static_tree.check import wrong_files
-from packledger.projections.static_tree.fold import STATIC_TREE
 from packledger.server import wiring
 from packledger.server.processes.rebuilding import groups_of, in_processes
 from packledger.server.processes.verifying import (
@@ -127,8 +125,7 @@ def verify_all(
     if blobs:
         tasks.append((check_blobs, (settings, since)))
     parts = [first, *_run(tasks, position)]
-    if STATIC_TREE in models:
-        parts.append(_files(settings))
+    parts.extend(_files(settings, name) for name in models)
     return Report(
         since=since,
         position=position,
@@ -166,14 +163,13 @@ def _look(settings: Settings) -> tuple[Part, list[str], int]:
     return part, [name for name in names if name not in wrong], position
 
 
-def _files(settings: Settings) -> Part:
-    """Compare the files of the static tree with what the app serves."""
+def _files(settings: Settings, name: str) -> Part:
+    """Compare the files beside a read model with what the app serves."""
     part = Part()
-    with wiring.opened_static_writer(settings) as writer:
-        wrong = wrong_files(writer)
+    wrong = wiring.wrong_files_of(settings, name)
     if wrong:
         shown = ", ".join(wrong[:5])
-        part.add([fault_of(STATIC_TREE, f"has {len(wrong)} wrong files, such as {shown}")])
+        part.add([fault_of(name, f"has {len(wrong)} wrong files, such as {shown}")])
     return part
 
 

@@ -9,19 +9,13 @@ import msgspec
 from packledger.domain.errors import Unavailable
 from packledger.eventstore.damaged_log import misfits_as_damage
 from packledger.feeds.feed import Feed
+from packledger.feeds.progress import Progress, no_progress
 from packledger.projections.board import RUNNING, Board
 from packledger.projections.generation import Generations
 from packledger.projections.projection import Model, Projection
 
 PAGE_EVENTS = 250
 """With what is made of them they fit the cache of a core: 2,000 cost a twentieth more."""
-
-Progress = Callable[[int, int], None]
-"""Called with (position reached, position wanted)."""
-
-
-def no_progress(done: int, total: int) -> None:
-    """Show nothing."""
 
 
 class Outcome(msgspec.Struct, frozen=True):

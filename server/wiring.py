@@ -21,6 +21,7 @@ from packledger.eventstore.checkpoints import Checkpoints
 from packledger.eventstore.credentials import Credentials
 from packledger.eventstore.log import Log
 from packledger.eventstore.snapshot_key import snapshot_key
+from packledger.feeds.progress import Progress, no_progress
 from packledger.projections import catalogue, damage
 from packledger.projections.board import ABSENT, Board
 from packledger.projections.catalogue import Row, on_every_node, row_of
@@ -30,9 +31,7 @@ from packledger.projections.projection import Projection
 from packledger.projections.projector import Projector
 from packledger.projections.rebuild import (
     Outcome,
-    Progress,
     is_built,
-    no_progress,
     rebuild_all,
     stamp_of,
 )
@@ -266,16 +265,26 @@ def run_rebuilds(
         )
 
 
-def rebuild_static_tree(settings: Settings, registry: Registry, *, check: bool) -> Outcome:
-    """Rebuild the static tree, its files too, or with `check` only compare them."""
-    outcome = run_rebuild(settings, registry, STATIC_TREE, check=check)
+def rebuild_files(settings: Settings, registry: Registry, name: str, *, check: bool) -> Outcome:
+    """Rebuild a projection with files beside it, and these; with `check` only compare."""
+    outcome = run_rebuild(settings, registry, name, check=check)
+    if check:
+        wrong = [*outcome.differences, *wrong_files_of(settings, name)]
+        return msgspec.structs.replace(outcome, differences=wrong)
+    assert name == STATIC_TREE, name
     with opened_static_writer(settings) as writer:
-        if check:
-            wrong = [*outcome.differences, *wrong_files(writer)]
-            return msgspec.structs.replace(outcome, differences=wrong)
         writer.adopt()
         writer.write()
     return outcome
+
+
+def wrong_files_of(settings: Settings, name: str) -> list[str]:
+    """Return the paths of files beside a projection that are not as they should be."""
+    if not row_of(name).kind.has_files:
+        return []
+    assert name == STATIC_TREE, name
+    with opened_static_writer(settings) as writer:
+        return wrong_files(writer)
 
 
 def sweep_uploads(registry: Registry) -> None:

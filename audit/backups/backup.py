@@ -18,7 +18,6 @@ from packledger.audit.backups.form import (
     FORMAT,
     BackupPlaces,
     Manifest,
-    Progress,
     copy_blob,
     copy_private,
     sha256,
@@ -31,6 +30,7 @@ from packledger.eventstore.blobs.disk import DiskBlobs
 from packledger.eventstore.blobs.store import BlobStore, DamagedBlob, MissingBlob, sync_directory
 from packledger.eventstore.log import Log
 from packledger.eventstore.sqlite.backup import copy_database, last_event
+from packledger.feeds.progress import NamedProgress
 
 
 class Original(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class BackedUp(msgspec.Struct, frozen=True):
     removed: int
 
 
-def back_up(original: Original, to: Path, at: str, progress: Progress) -> BackedUp:
+def back_up(original: Original, to: Path, at: str, progress: NamedProgress) -> BackedUp:
     """Make or renew a backup while the registry is in use. at: now, RFC 3339.
 
     Every blob is read and compared with its digest when it comes in. One that is missing or damaged
@@ -94,7 +94,7 @@ def _check_same(log: Log, old: Manifest | None, to: Path) -> None:
 
 
 class _Backup:
-    def __init__(self, original: Original, places: BackupPlaces, progress: Progress) -> None:
+    def __init__(self, original: Original, places: BackupPlaces, progress: NamedProgress) -> None:
         self._original, self._places, self._progress = original, places, progress
         self._target = DiskBlobs(places.blobs)
         self._target.create()

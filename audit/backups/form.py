@@ -9,7 +9,6 @@ blobs/sha256/…                 as in the data directory
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -19,8 +18,6 @@ from packledger.eventstore.blobs.store import BlobStore, DamagedBlob, sync_direc
 
 FORMAT = 1
 PIECE_BYTES = 1024 * 1024
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -12,7 +12,6 @@ import msgspec
 from packledger.audit.backups.form import (
     BackupPlaces,
     Manifest,
-    Progress,
     copy_blob,
     copy_private,
     sha256,
@@ -25,6 +24,7 @@ from packledger.eventstore.blobs.store import BlobStore, DamagedBlob, MissingBlo
 from packledger.eventstore.log import Log
 from packledger.eventstore.sqlite.backup import check_database, last_event
 from packledger.eventstore.sqlite.store import SQLiteStore
+from packledger.feeds.progress import NamedProgress
 
 _PARTIAL = ".restoring-"
 _RUN = "run"
@@ -40,7 +40,7 @@ class Restored(msgspec.Struct, frozen=True):
 
 
 def restore(
-    source: Path, data: Path, open_blobs: Callable[[Path], BlobStore], progress: Progress
+    source: Path, data: Path, open_blobs: Callable[[Path], BlobStore], progress: NamedProgress
 ) -> Restored:
     """Restore a backup. data: does not exist or is empty; it appears whole, or stays as it is.
 
@@ -118,7 +118,11 @@ def _copy_verified(source: Path, target: Path, digest: str) -> None:
 
 
 def _restore_blobs(
-    places: BackupPlaces, manifest: Manifest, partial: Path, target: BlobStore, progress: Progress
+    places: BackupPlaces,
+    manifest: Manifest,
+    partial: Path,
+    target: BlobStore,
+    progress: NamedProgress,
 ) -> int:
     source, known, blobs = DiskBlobs(places.blobs), set(manifest.missing), 0
     with (

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 
 from packledger.audit.blob_references import BlobReference, BlobReferences
 from packledger.audit.checks.faults import Fault
 from packledger.eventstore.blobs.store import BlobStore, DamagedBlob, MissingBlob
+from packledger.feeds.progress import Progress
 
 PIECE_BYTES = 1024 * 1024
 THREADS = 4
@@ -16,8 +17,6 @@ THREADS = 4
 WAITING = 32
 REPAIR = "packledger repair blobs --from DIR|URL"
 SHOWN_VERSIONS = 5
-Progress = Callable[[int, int], None]
-"""Called with (blobs read, blobs named)."""
 
 
 def damage_of_blob(blobs: BlobStore, digest: str) -> str:

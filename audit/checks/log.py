@@ -1,7 +1,7 @@
 """Compare the event store, the tiles and the signed checkpoint with each other."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -10,6 +10,7 @@ from packledger.audit.checks.leaves import Leaves, ReadableLog, split_hashes, ti
 from packledger.audit.translog.checkpoint import Checkpoint, open_checkpoint
 from packledger.audit.translog.notes import BadNote, VerifierKey
 from packledger.audit.translog.tile_paths import tile_path
+from packledger.feeds.progress import Progress, no_progress
 from packledger.projections.log_tiles.fold import size_of, tile_of
 from packledger.projections.log_tiles.merkle import (
     HASH_BYTES,
@@ -18,9 +19,6 @@ from packledger.projections.log_tiles.merkle import (
     Edge,
     Tile,
 )
-
-Progress = Callable[[int, int], None]
-"""Called with (position reached, position wanted)."""
 
 
 class SignedLog(msgspec.Struct, frozen=True):
@@ -40,7 +38,7 @@ def verify_log(
     tiles: sqlite3.Connection,
     signed: SignedLog | None,
     since: int = 1,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> Iterator[Fault]:
     """Yield what is wrong with the transparency log, in constant memory.
 

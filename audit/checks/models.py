@@ -16,6 +16,7 @@ from packledger.audit.checks.leaves import ReadableLog
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Recorded
 from packledger.eventstore.mapper import UnknownEvent
+from packledger.feeds.progress import Progress
 from packledger.projections.catalogue import row_of
 from packledger.projections.generation import Generations
 from packledger.projections.projection import Projection
@@ -23,8 +24,6 @@ from packledger.projections.rebuild import PAGE_EVENTS
 
 SHOWN_KEYS = 5
 _OTHER_RELEASE = "is of another release"
-Progress = Callable[[int, int], None]
-"""Called with (position reached, position wanted)."""
 
 
 def look_at(root: Path, kinds: Sequence[Projection], last_position: int) -> Iterator[Fault]:

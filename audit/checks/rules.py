@@ -5,7 +5,7 @@ found; one who is an owner's equal is not: that takes a witness, or a kept check
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from packledger.domain.versions import without_build
 from packledger.eventstore.damaged_log import MISFITS, DamagedLog
 from packledger.eventstore.log import Recorded
 from packledger.eventstore.mapper import UnknownEvent
+from packledger.feeds.progress import Progress
 
 PAGE_EVENTS = 2_000
 MOST = 1_000
@@ -36,8 +37,6 @@ MOST = 1_000
 BACK = timedelta(hours=1)
 """An upload is dated when it began, so a little disorder is usual."""
 SHOWN_JUMPS = 5
-Progress = Callable[[int, int], None]
-"""Called with (position reached, position wanted)."""
 _OF_ACCOUNTS = frozenset(
     {AccountRegistered, AccountPasswordChanged, AccountRoleChanged, TokenIssued}
 )

@@ -20,14 +20,13 @@ from packledger.domain.streams import STREAMS, AnyStream, stream_of
 from packledger.eventstore.damaged_log import DamagedLog
 from packledger.eventstore.log import Log, Recorded, recorded_of
 from packledger.eventstore.mapper import UnknownEvent
+from packledger.feeds.progress import Progress
 from packledger.projections.log_tiles.fold import size_of
 from packledger.projections.log_tiles.merkle import TILE_WIDTH
 
 PAGE_EVENTS = 2_000
 _NAMESPACE = NAMESPACE_URL.bytes
 _sha1 = hashlib.sha1
-Progress = Callable[[int, int], None]
-"""Called with (position reached, position wanted)."""
 
 
 class Places(msgspec.Struct):

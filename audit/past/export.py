@@ -15,7 +15,6 @@ import os
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +29,7 @@ from packledger.domain.npm.names import tarball_filename
 from packledger.eventstore.blobs.store import BlobStore
 from packledger.eventstore.damaged_log import misfits_as_damage
 from packledger.eventstore.log import Log
+from packledger.feeds.progress import NamedProgress
 from packledger.projections.packuments import fold as packuments
 from packledger.projections.packuments.fold import Packuments
 from packledger.projections.packuments.reads import full_of
@@ -39,8 +39,6 @@ from packledger.projections.sparse_index.fold import SparseIndex, index_file_of
 
 PAGE_EVENTS = 2_000
 PIECE_BYTES = 1024 * 1024
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 class Exported(msgspec.Struct, frozen=True):
@@ -60,7 +58,7 @@ class Exported(msgspec.Struct, frozen=True):
 
 
 def export(
-    log: Log, blobs: BlobStore, position: int, to: Path, url: str, progress: Progress
+    log: Log, blobs: BlobStore, position: int, to: Path, url: str, progress: NamedProgress
 ) -> Exported:
     """Write the registry after a position to a new directory. url: where it will be served.
 
@@ -89,7 +87,7 @@ class _Export:
     def __init__(self, log: Log, blobs: BlobStore, root: Path, url: str) -> None:
         self._log, self._blobs, self._root, self._url = log, blobs, root, url
 
-    def run(self, position: int, progress: Progress) -> Exported:
+    def run(self, position: int, progress: NamedProgress) -> Exported:
         work = self._root / "work"
         work.mkdir()
         index = ReadModel(work / "index", SparseIndex(), private=True)
@@ -109,7 +107,7 @@ class _Export:
         self._date(at)
         return exported
 
-    def _replay(self, models: tuple[ReadModel, ...], until: int, progress: Progress) -> str:
+    def _replay(self, models: tuple[ReadModel, ...], until: int, progress: NamedProgress) -> str:
         done, at = 0, ""
         while page := self._log.read(done, min(PAGE_EVENTS, until - done), until):
             for model in models:
@@ -150,7 +148,7 @@ class _Export:
         return len(names)
 
     def _copy(
-        self, index: sqlite3.Connection, packages: sqlite3.Connection, progress: Progress
+        self, index: sqlite3.Connection, packages: sqlite3.Connection, progress: NamedProgress
     ) -> tuple[int, list[str]]:
         crates = index.execute(_CRATES).fetchall()
         tarballs = packages.execute(_TARBALLS).fetchall()

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from typing import Any, TypeVar
 
+from packledger.feeds.progress import Progress
 from packledger.projections import catalogue
-from packledger.projections.rebuild import Outcome, Progress
+from packledger.projections.rebuild import Outcome
 from packledger.server import wiring
 from packledger.server.processes.supervisor import die_with
 from packledger.server.settings.settings import Settings

@@ -24,6 +24,7 @@ from packledger.audit.translog.keys import LogKeys
 from packledger.commands.npm.signing import BadSigningKey, check_key
 from packledger.commands.registry import Registry
 from packledger.eventstore.log import Recorded
+from packledger.feeds.progress import Progress
 from packledger.projections.catalogue import row_of
 from packledger.projections.generation import Generations
 from packledger.projections.log_tiles.fold import LOG_TILES
@@ -32,7 +33,6 @@ from packledger.server.settings.settings import Settings
 from packledger.server.stores import places_of
 from packledger.server.wiring import opened
 
-Progress = Callable[[int, int], None]
 CORES = os.cpu_count() or 1
 
 

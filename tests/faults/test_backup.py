@@ -20,10 +20,10 @@ from packledger.eventstore.blobs.disk import DiskBlobs
 from packledger.eventstore.blobs.store import BlobStore
 from packledger.eventstore.log import Log
 from packledger.eventstore.sqlite.store import SQLiteStore
+from packledger.feeds.progress import NamedProgress
 from small_registry import SmallRegistry, memory_folder
 
 AT = "2026-11-21T10:00:00.000Z"
-Progress = Callable[[str, int, int], None]
 
 
 class Killed(Exception):
@@ -34,7 +34,7 @@ def quiet(what: str, done: int, total: int) -> None:
     pass
 
 
-def killed_at(call: int) -> Progress:
+def killed_at(call: int) -> NamedProgress:
     """Die at this call of the progress, counted from 0."""
     calls = iter(range(10_000))
 
@@ -68,13 +68,13 @@ def opened(data: Path) -> Iterator[SmallRegistry]:
         yield small
 
 
-def backed_up(small: SmallRegistry, to: Path, progress: Progress = quiet) -> BackedUp:
+def backed_up(small: SmallRegistry, to: Path, progress: NamedProgress = quiet) -> BackedUp:
     data = Path(small.settings.data)
     original = Original(small.log, data / "events.sqlite", small.blobs, LogKeys(data))
     return back_up(original, to, AT, progress)
 
 
-def restored(source: Path, data: Path, progress: Progress = quiet) -> Restored:
+def restored(source: Path, data: Path, progress: NamedProgress = quiet) -> Restored:
     return restore(source, data, lambda partial: DiskBlobs(partial / "blobs"), progress)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from added_projections import NAMES, TAGS, files_of
 from asgi_server import AsgiServer
+from packledger.cli.main import main
 from packledger.cli.verify import verify_all
 from packledger.projections import catalogue
 from packledger.projections.board import Board
@@ -152,3 +154,9 @@ def test_one_that_is_a_folder_is_set_aside_when_damaged(small: SmallRegistry) ->
     small.reopen_projector()
     small.catch_up()
     assert small.rebuild(NAMES.name, check=True).differences == []
+
+
+def test_what_a_setting_is_missing_for_is_not_rebuilt(small: SmallRegistry) -> None:
+    said = CliRunner().invoke(main, ["rebuild", "static-tree", "--data", small.settings.data])
+    assert said.exit_code != 0
+    assert "`static_tree` is not set, so there is no `static-tree` to rebuild" in said.output
