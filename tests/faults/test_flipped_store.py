@@ -25,7 +25,7 @@ from packledger.commands.npm.signing import BadSigningKey, check_key
 from packledger.domain.errors import RegistryError, Unavailable, WrongPassword
 from packledger.domain.events.cargo import CrateVersionYanked
 from packledger.domain.events.event import encode, tag_of
-from packledger.domain.streams import CRATES
+from packledger.domain.streams import ACCOUNTS, CRATES, PACKAGES, REGISTRY
 from packledger.eventstore import log as log_module
 from packledger.eventstore.blobs.store import disk_errors_as_refusals
 from packledger.eventstore.damaged_log import DamagedLog
@@ -38,7 +38,7 @@ from small_registry import ADMIN, PUBLIC_URL, SmallRegistry, memory_folder
 from verified_registry import Verified
 
 PASSWORD = "password of alice"
-STREAMS = [("registry", ""), ("crate", "demo"), ("npm", "@acme/tool"), ("account", "alice")]
+STREAMS = [(REGISTRY, ""), (CRATES, "demo"), (PACKAGES, "@acme/tool"), (ACCOUNTS, "alice")]
 AROUND = 2_000
 """Bytes of the file in which all of SQLite's own catalogue lies, and then some."""
 
