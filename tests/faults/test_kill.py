@@ -26,7 +26,8 @@ MIN_PUBLISHED = 200
 KILLS = 12
 LIMIT_S = 120
 SHARED_NAMES = 3
-RETRIES = 40
+PATIENCE_S = 60
+"""A killed registry is started again meanwhile, which takes ten seconds on a busy machine."""
 
 
 class Crowd:
@@ -80,26 +81,29 @@ class Crowd:
         with self._lock:
             self.unknown[one.key] = one
         stubborn = chance.random() < 0.5
-        for attempt in range(RETRIES):
+        deadline_s = time.monotonic() + PATIENCE_S
+        for attempt in itertools.count():
             try:
                 answer = one.put(http, self._token)
             except httpx.TransportError:
                 answer = None
             if answer is not None and answer.status_code in SAID_YES:
-                return self._acknowledge(one)
+                self._acknowledge(one)
+                return
             if answer is not None and answer.status_code == 409:
                 # Only the lost first attempt can have taken the version.
                 assert attempt > 0, f"a conflict with nobody: {answer.text}"
                 assert "already exists" in sentence_of(one.ecosystem, answer)
-                return self._acknowledge(one)
+                self._acknowledge(one)
+                return
             # 503 while the read models are opened anew; nothing else may come.
             assert answer is None or answer.status_code == 503, (
                 f"{answer.status_code} {answer.text}"
             )
             if not stubborn or self._stopping.is_set():
-                return None
+                return
+            assert time.monotonic() < deadline_s, f"no answer in {attempt} attempts"
             time.sleep(0.1)
-        raise AssertionError(f"no answer in {RETRIES} attempts")
 
     def _acknowledge(self, one: Publication) -> None:
         with self._lock:

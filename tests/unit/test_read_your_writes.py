@@ -63,12 +63,12 @@ def test_a_token_is_not_said_to_be_refused_while_accounts_stand_still() -> None:
         board.stop()
         accounts.register(registry, small.actor("alice"), "alice", "password of alice")
         wish = TokenWish(label="t", scopes=LOGIN_SCOPES)
-        issue_token(registry, OPERATOR, small.actor("alice"), "alice", wish)
+        issue_token(registry, registry.caller(OPERATOR), "alice", wish)
         small.catch_up()
         (row,) = tokens_of(small.reader(ACCOUNTS).db(), "alice")
         board.set_state(ACCOUNTS, FAILED)
         for name in on_every_node():
             if name != ACCOUNTS:  # these go on
                 board.set_position(name, small.log.last_position() + 1)
-        assert not revoke_token(registry, OPERATOR, small.actor("alice"), row.identity())
+        assert not revoke_token(registry, registry.caller(OPERATOR), row.identity())
         assert board.waiting_for(small.log.last_position()) == [], "nobody waits for what failed"
