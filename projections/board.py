@@ -48,7 +48,7 @@ class Board:
         self._clock_s = clock_s
         self._first = {row.name: row.slot for row in catalogue.rows()}
         self._on_every_node = catalogue.on_every_node()
-        self._awaited = frozenset(row.name for row in catalogue.rows() if row.awaited)
+        self._awaited = [row.name for row in catalogue.rows() if row.awaited]
 
     def close(self) -> None:
         """Unmap the file."""
@@ -141,19 +141,17 @@ class Board:
 
     def present(self) -> tuple[str, ...]:
         """Return the projections that this node has."""
-        return tuple(
-            name
-            for name, first in self._first.items()
-            if name in self._on_every_node or self._slots[first + _STATE] != ABSENT
-        )
+        return tuple(filter(self._is_present, self._first))
+
+    def _is_present(self, projection: str) -> bool:
+        state = self._slots[self._first[projection] + _STATE]
+        return state != ABSENT or projection in self._on_every_node
 
     def waiting_for(self, position: int) -> list[str]:
         """Return the awaited projections that are healthy and have not reached a position."""
-        return [
-            name
-            for name in self.present()
-            if name in self._awaited and self.position(name) < position and not self.failed(name)
-        ]
+        slots, first = self._slots, self._first  # a publish asks this several times
+        behind = [name for name in self._awaited if slots[first[name] + _POSITION] < position]
+        return [name for name in behind if self._is_present(name) and not self.failed(name)]
 
 
 def _heartbeat(awaited: bool) -> int:
