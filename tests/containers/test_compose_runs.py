@@ -34,9 +34,13 @@ def docker(source: Path) -> Iterator[Engine]:
     """An engine with the image that our Dockerfile makes; what tests do meets its ports."""
     with engine(building=True) as building:
         made = provide(building)
-        put_aside(building)
-        words = ["build", "--network=host", *proxies(), "--tag", "packledger", "."]
-        building(*words, cwd=source, timeout_s=600)
+        try:
+            put_aside(building)
+            words = ["build", "--network=host", *proxies(), "--tag", "packledger", "."]
+            building(*words, cwd=source, timeout_s=600)
+        except BaseException:
+            put_back(building, made)
+            raise
     with engine() as running, running.inside():
         yield running
         put_back(running, made)

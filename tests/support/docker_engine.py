@@ -133,6 +133,7 @@ class _Private(Engine):
     private = True
 
     def __init__(self, folder: Path, *, building: bool) -> None:
+        remove_stale_groups()
         super().__init__(folder / "client", f"unix://{folder}/docker.sock")
         if os.geteuid() != 0:
             raise PermissionError(
@@ -238,3 +239,11 @@ def remove_groups(name: str) -> None:
         for path in sorted(below, key=lambda one: len(one.parts), reverse=True):
             path.rmdir()
         top.rmdir()
+
+
+def remove_stale_groups() -> None:
+    """Remove those of runs that were killed: their names end with the run's process id."""
+    groups = Path("/sys/fs/cgroup")
+    for path in [*groups.glob(f"{_GROUP}-*"), *groups.glob(f"*/{_GROUP}-*")]:
+        if not Path("/proc", path.name.rpartition("-")[2]).exists():
+            remove_groups(path.name)
