@@ -1,14 +1,16 @@
 """Head rows: the small part of each document that changes, cached between pages.
 
 A head is read once, changed in memory by the events of a page, and written once. A rebuild keeps
-all of them to its end. Texts in heads are interned: each one replaced would leave a hole among them
-in which objects of the pages to come end up, so that these are all over the memory, and in no cache
-of a core: that doubled the cost of an event by the end of two million.
+all of them to its end, or as many as it may: `read_model.py: KEEP_ROWS`. Texts in heads are
+interned: each one replaced would leave a hole among them in which objects of the pages to come end
+up, so that these are all over the memory, and in no cache of a core: that doubled the cost of an
+event by the end of two million.
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Generic, TypeVar, TypeVarTuple
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import ClassVar, Generic, TypeVar, TypeVarTuple
 
 import msgspec
 
@@ -21,6 +23,11 @@ What = TypeVarTuple("What")
 
 CACHED_HEADS = 4_096
 """Kept after they were written: about 1 KB each."""
+WAITING = 4_096
+"""Changes of rows that wait in memory, 0.3 KB each; in the temporary table they have 0.1 KB."""
+_WAITING_TABLE = "CREATE TEMP TABLE IF NOT EXISTS waiting (id INTEGER PRIMARY KEY, changes BLOB)"
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[tuple[int, list[str | int | bool]]]).decode
 
 Folds = dict[type[Event], Callable[..., None]]
 """What a projection does with each type of event: a method that is given the connection, the
@@ -55,11 +62,6 @@ class Heads(Generic[Head]):
         self._dirty[name] = head
         return head
 
-    def look(self, db: sqlite3.Connection, name: str) -> Head:
-        """Return a head that is there, not to be changed."""
-        head = self._dirty.get(name) or self._clean.get(name)
-        return head or self._decode(db.execute(self._select, (name,)).fetchone()[0])
-
     def add(self, name: str, head: Head) -> None:
         """Add the head of a new document."""
         self._dirty[name] = head
@@ -69,14 +71,25 @@ class Heads(Generic[Head]):
         return self._dirty
 
     def flush(self, db: sqlite3.Connection) -> None:
-        """Write the changed heads: in the order of the table, which a rebuild fills at once."""
-        encode, dirty = self._encode, self._dirty
-        db.executemany(self._upsert, ((name, encode(dirty[name])) for name in sorted(dirty)))
+        """Write the changed heads."""
+        self._write(db, self._dirty)
         if len(self._clean) + len(self._dirty) > CACHED_HEADS:
             self._clean.clear()
         if len(self._dirty) <= CACHED_HEADS:
             self._clean.update(self._dirty)
         self._dirty.clear()
+
+    def spill(self, db: sqlite3.Connection) -> None:
+        """Write half of the changed heads and drop them: those that were read or added first."""
+        old = list(islice(self._dirty, (len(self._dirty) + 1) // 2))
+        self._write(db, old)
+        for name in old:
+            del self._dirty[name]
+
+    def _write(self, db: sqlite3.Connection, names: Iterable[str]) -> None:
+        """Write changed heads in the order of the table, so that each of its pages comes once."""
+        encode, dirty = self._encode, self._dirty
+        db.executemany(self._upsert, ((name, encode(dirty[name])) for name in sorted(names)))
 
     def forget(self) -> None:
         """Drop everything."""
@@ -89,6 +102,7 @@ class FragmentProjection(SQLiteProjection, Generic[Head]):
 
     Rows of a page are inserted together: one statement for many rows costs a third. What changes
     rows that are there waits for `flush`: it looks them up in an index that a rebuild has not made.
+    Many of them wait in a temporary table.
     """
 
     _folds: ClassVar[Folds] = {}
@@ -96,7 +110,9 @@ class FragmentProjection(SQLiteProjection, Generic[Head]):
     def __init__(self, heads: Heads[Head], insert: str) -> None:
         self._heads, self._insert = heads, insert
         self._published: list[tuple[object, ...]] = []
-        self._changes: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._changes: list[tuple[Callable[..., None], tuple[str | int, ...]]] = []
+        self._kinds: dict[Callable[..., None], int] = {}
+        self._aside = False
 
     def apply(self, db: sqlite3.Connection, page: Sequence[Recorded]) -> None:
         """Fold a page of events."""
@@ -117,28 +133,50 @@ class FragmentProjection(SQLiteProjection, Generic[Head]):
         """Insert the page's rows; call it at the end of each."""
         db.executemany(self._insert, self._published)
         self._published.clear()
+        if len(self._changes) >= WAITING:
+            self._set_aside(db)
 
     def _later(self, change: Callable[[sqlite3.Connection, *What], None], *what: *What) -> None:
-        """Change rows when `flush` comes; rows of later events may be there by then."""
-        self._changes.append((change, what))
+        """Change rows when `flush` comes; rows of later events may be there by then.
+
+        what: texts and numbers, as they may have to wait in a table.
+        """
+        self._changes.append((change, what))  # type: ignore[arg-type]
+
+    def _set_aside(self, db: sqlite3.Connection) -> None:
+        """Move what waits in memory to the temporary table."""
+        kinds = self._kinds
+        packed = [(kinds.setdefault(change, len(kinds)), what) for change, what in self._changes]
+        db.execute(_WAITING_TABLE)
+        db.execute("INSERT INTO waiting (changes) VALUES (?)", (_pack(packed),))
+        self._changes.clear()
+        self._aside = True
 
     def _change_rows(self, db: sqlite3.Connection) -> None:
         """Change rows as the events said, in their order."""
-        for change, what in self._changes:
-            change(db, *what)
+        if self._aside:
+            kinds = list(self._kinds)
+            for (packed,) in db.execute("SELECT changes FROM waiting ORDER BY id"):
+                for kind, what in _unpack(packed):
+                    kinds[kind](db, *what)
+            db.execute("DELETE FROM waiting")
+            self._aside = False
+        for change, values in self._changes:
+            change(db, *values)
         self._changes.clear()
 
     def spill(self, db: sqlite3.Connection) -> None:
+        """Write half of the heads; changes of rows go on waiting, for the indexes."""
+        self._set_aside(db)
+        self._heads.spill(db)
+
+    def flush(self, db: sqlite3.Connection) -> None:
         """Change rows, and write the heads."""
         self._change_rows(db)
         self._heads.flush(db)
 
-    def flush(self, db: sqlite3.Connection) -> None:
-        """Write what was kept."""
-        self.spill(db)
-
     def kept(self) -> int:
-        """Return how many rows wait to be written."""
+        """Return how many heads and changes are in memory."""
         return len(self._heads.changed()) + len(self._changes)
 
     def forget(self) -> None:
@@ -146,3 +184,4 @@ class FragmentProjection(SQLiteProjection, Generic[Head]):
         self._heads.forget()
         self._published.clear()
         self._changes.clear()
+        self._aside = False

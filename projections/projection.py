@@ -179,7 +179,7 @@ class Fold(Protocol):
         ...
 
     def spill(self, db: sqlite3.Connection) -> None:
-        """Write the rows that `apply` kept. What is made of them may wait: nobody reads yet."""
+        """Write enough of what `apply` kept. What needs `indexes` or is made of rows may wait."""
         ...
 
     def kept(self) -> int:

@@ -25,8 +25,9 @@ SKIPPED_EVENTS = 500
 """How many events a checkpoint may lack that changed no row: a page, which takes 10 ms to read."""
 _CACHE = "cache_size=-2000"
 """2 MB: enough for rows that are added at the end of their table."""
-_CACHE_OF_INDEXES = "cache_size=-65536"
-"""The keys of two million versions come in any order, and their index has 70 MB."""
+_LARGE_CACHE = "cache_size=-65536"
+"""For rows that are looked up in any order: those of two million versions, by an index of 70 MB, or
+heads, of which a million have 150 MB."""
 _PRIVATE = ("journal_mode=OFF", "synchronous=OFF", _CACHE)
 _SHARED = (
     "journal_mode=WAL",
@@ -87,7 +88,7 @@ class ReadModel:
         """Make the indexes unless they are there: of many rows at once for a third of the time."""
         if not self._indexed:
             if self._private:
-                self._pragmas([_CACHE_OF_INDEXES])
+                self._pragmas([_LARGE_CACHE])
             run_script(self.db, self._projection.indexes)
             self._indexed = True
 
@@ -155,7 +156,7 @@ class ReadModel:
                     self._projection.flush(self.db)
                     self._set_position(position)
                 elif self._projection.kept() >= KEEP_ROWS:
-                    self._make_indexes()
+                    self._pragmas([_LARGE_CACHE])
                     self._projection.spill(self.db)
         self._passed = self._expected = position
         return position

@@ -118,7 +118,7 @@ class Packuments(FragmentProjection[PackumentHead]):
             case NpmVersionUndeprecated(version=version):
                 self._later(_deprecate, head.name, version, "")
             case NpmVersionSigned(version=version, signature=signature):
-                self._later(_sign, head.name, version, signature)
+                self._later(_sign, head.name, version, signature.keyid, signature.sig)
             case NpmVersionUnpublished(version=version):
                 self._later(_empty, head.name, "version = ?", version)
             case BlobPurged(version=version, reason=reason):
@@ -221,10 +221,10 @@ def set_purged(db: sqlite3.Connection, name: str, version: str, reason: str) -> 
     db.execute(statement, (reason, name, version))
 
 
-def _sign(db: sqlite3.Connection, name: str, version: str, signature: NpmSignature) -> None:
+def _sign(db: sqlite3.Connection, name: str, version: str, keyid: str, sig: str) -> None:
     where = " WHERE name = ? AND version = ?"
     key = (name, version)
     forms = db.execute(f"SELECT full_form, abbreviated FROM versions{where}", key).fetchone()  # noqa: S608
-    full, short = (signed(form, signature) for form in forms)
+    full, short = (signed(form, NpmSignature(keyid, sig)) for form in forms)
     update = f"UPDATE versions SET full_form = ?, abbreviated = ?{where}"  # noqa: S608 - constant
     db.execute(update, (full, short, *key))

@@ -6,7 +6,7 @@ counting a download does not write one anew.
 
 import math
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from sys import intern
 from typing import Any, ClassVar
@@ -51,6 +51,7 @@ class SearchHead(msgspec.Struct):
 
 
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(SearchHead).decode
 
 _FoundRow = tuple[int, str, str, str, str, bool, str, bytes, bytes]
 _WordsRow = tuple[int, str, str, str]
@@ -95,7 +96,7 @@ class Search(FragmentProjection[SearchHead]):
             Heads("packages", SearchHead), "INSERT INTO versions VALUES (?, ?, ?, 0, ?)"
         )
         self._registered: list[str] = []
-        self._spilled: dict[str, int] = {}
+        self._spilled = False
         self._unshown: set[str] = set()
         self._latest = ""
 
@@ -109,7 +110,8 @@ class Search(FragmentProjection[SearchHead]):
     ) -> None:
         key = _key_of(event)
         self._heads.add(key, SearchHead(position, event.name, [intern(event.owner)]))
-        self._registered.append(key)
+        if not self._spilled:
+            self._registered.append(key)
 
     def _publish_crate(
         self, db: sqlite3.Connection, position: int, event: CrateVersionPublished
@@ -199,36 +201,40 @@ class Search(FragmentProjection[SearchHead]):
         self._unshown.clear()
 
     def spill(self, db: sqlite3.Connection) -> None:
-        """Change rows, and write the heads; their documents wait for `flush`."""
-        self._change_rows(db)
-        self._spilled = self._changed()
-        self._heads.flush(db)
-
-    def _changed(self) -> dict[str, int]:
-        """Return the keys and ids of the documents to write."""
-        changed = self._heads.changed().items()
-        return self._spilled | {key: head.id for key, head in changed}
+        """Write half of the heads; every document waits for `flush`, as there is none yet."""
+        super().spill(db)
+        self._spilled = True
+        self._registered.clear()
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Write the changed documents."""
         self._change_rows(db)
-        changed, new = self._changed(), set(self._registered)
-        old = sorted((row,) for key, row in changed.items() if key not in new)
-        db.executemany("DELETE FROM words WHERE rowid = ?", old)
-        db.executemany("DELETE FROM found WHERE id = ?", old)
-        # FTS5 writes out what it gathered when ids go back.
-        keys = iter(sorted(changed, key=changed.__getitem__))
-        while some := list(islice(keys, WRITTEN_TOGETHER)):
-            self._show(db, some)
-        names = ((changed[key], fold_name(key.partition(":")[2])) for key in self._registered)
-        db.executemany("INSERT INTO names (rowid, folded) VALUES (?, ?)", names)
+        self._show_all(db) if self._spilled else self._show_changed(db)
         if self._latest:
             db.execute(_LATEST, (self._latest,))
         self._heads.flush(db)
         self._drop_changes()
 
-    def _show(self, db: sqlite3.Connection, keys: Sequence[str]) -> None:
-        heads = [(key, self._heads.look(db, key)) for key in keys]
+    def _show_changed(self, db: sqlite3.Connection) -> None:
+        changed, new = self._heads.changed(), set(self._registered)
+        old = sorted((head.id,) for key, head in changed.items() if key not in new)
+        db.executemany("DELETE FROM words WHERE rowid = ?", old)
+        db.executemany("DELETE FROM found WHERE id = ?", old)
+        # FTS5 writes out what it gathered when ids go back.
+        heads = iter(sorted(changed.items(), key=lambda item: item[1].id))
+        while some := list(islice(heads, WRITTEN_TOGETHER)):
+            self._show(db, some)
+        _name(db, ((key, changed[key].id) for key in self._registered))
+
+    def _show_all(self, db: sqlite3.Connection) -> None:
+        """Write the documents of all heads, of which most may be in the table alone."""
+        self._heads.flush(db)
+        rows = db.execute("SELECT name, head FROM packages ORDER BY head ->> 'id'")
+        while some := [(key, _decode(head)) for key, head in rows.fetchmany(WRITTEN_TOGETHER)]:
+            self._show(db, some)
+            _name(db, ((key, head.id) for key, head in some))
+
+    def _show(self, db: sqlite3.Connection, heads: Sequence[tuple[str, SearchHead]]) -> None:
         shown = [_shown(key, head, _summary_of(db, head)) for key, head in heads if head.shown]
         db.executemany(
             "INSERT INTO found VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [row for row, _ in shown]
@@ -245,7 +251,7 @@ class Search(FragmentProjection[SearchHead]):
 
     def _drop_changes(self) -> None:
         self._registered.clear()
-        self._spilled.clear()
+        self._spilled = False
         self._unshown.clear()
         self._latest = ""
 
@@ -260,6 +266,12 @@ class Search(FragmentProjection[SearchHead]):
         )
         for key, owners, summary, columns in rows:
             yield key, b"\n".join((owners, summary, columns.encode()))
+
+
+def _name(db: sqlite3.Connection, registered: Iterable[tuple[str, int]]) -> None:
+    """Make new crates and packages known by their names."""
+    names = ((id_, fold_name(key.partition(":")[2])) for key, id_ in registered)
+    db.executemany("INSERT INTO names (rowid, folded) VALUES (?, ?)", names)
 
 
 def _set_hidden(db: sqlite3.Connection, package: int, version: str, hidden: bool) -> None:

@@ -86,8 +86,9 @@ class SparseIndex(FragmentProjection[CrateHead]):
                     self._publish(recorded.position, event)
                 case CrateRegistered(name=name, owner=owner):
                     self._heads.add(name.lower(), CrateHead(name, [intern(owner)], 0))
-                case CrateVersionYanked() | CrateVersionUnyanked():
-                    self._later(_set_yanked, event)
+                case CrateVersionYanked(name=name) | CrateVersionUnyanked(name=name):
+                    yanked = type(event) is CrateVersionYanked
+                    self._later(_set_yanked, name.lower(), event.version, yanked)
                 case CrateOwnerAdded(name=name, owner=owner):
                     self._head(db, name.lower()).owners.append(intern(owner))
                 case CrateOwnerRemoved(name=name, owner=owner):
@@ -113,11 +114,9 @@ class SparseIndex(FragmentProjection[CrateHead]):
             yield f"{name} head", head
 
 
-def _set_yanked(db: sqlite3.Connection, event: CrateVersionYanked | CrateVersionUnyanked) -> None:
-    db.execute(
-        "UPDATE versions SET yanked = ? WHERE name = ? AND version = ?",
-        (isinstance(event, CrateVersionYanked), event.name.lower(), event.version),
-    )
+def _set_yanked(db: sqlite3.Connection, name: str, version: str, yanked: bool) -> None:
+    statement = "UPDATE versions SET yanked = ? WHERE name = ? AND version = ?"
+    db.execute(statement, (yanked, name, version))
 
 
 def set_purged(db: sqlite3.Connection, name: str, version: str, reason: str) -> None:

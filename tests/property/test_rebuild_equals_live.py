@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from histories import histories
 from packledger.domain.events import EVENTS
 from packledger.feeds.feed import Recorded
-from packledger.projections import read_model
+from packledger.projections import heads, read_model
 from packledger.projections.catalogue import on_every_node
 from packledger.projections.comparison import (
     indexes_that_differ,
@@ -90,12 +90,13 @@ def etags(folder: Path, kind: str) -> list[str]:
 
 
 @settings(max_examples=40, deadline=None)
-@given(histories(), CUTS, st.sampled_from([0, 1, 2, 5, 50_000]))
-def test_rows_kept_in_memory_by_a_rebuild_change_nothing(
-    log: Log, cuts: list[int], keep_rows: int
+@given(histories(), CUTS, st.sampled_from([0, 1, 2, 5, 50_000]), st.sampled_from([1, 2, 4_096]))
+def test_what_a_rebuild_keeps_in_memory_changes_nothing(
+    log: Log, cuts: list[int], keep_rows: int, waiting: int
 ) -> None:
     with memory_folder() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(read_model, "KEEP_ROWS", keep_rows)
+        patch.setattr(heads, "WAITING", waiting)
         for name in on_every_node():
             path = folder / f"{name}.built"
             model = ReadModel(path, new_projection(name), private=True)
