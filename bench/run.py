@@ -1,12 +1,13 @@
 """Measure packledger and print one table: each figure, its limit, and the machine's own unit.
 
-    python bench/run.py [PART]... [--quick]
+    python bench/run.py [PART]... [--quick] [--events N]
 
     publish   latency and rate of publishes          compare   reads, beside nginx on the same bytes
     rebuild   all read models from 200,000 events    crowd     memory, large uploads and packuments
     read      from an append until it is visible     install   `npm ci`, beside Verdaccio
     past      an index file as it was                verify    200,000 events, without blobs
-    history   all read models from 2,000,000 events, and verify: eight minutes
+    history   all read models from 2,000,000 events, and verify: eight minutes; `--events 10000000`
+          XX
     real      latency, rate and processor time of publishing 420 real crates and 550 real packages
     tiles     publishing with the transparency log and without
 
@@ -57,15 +58,23 @@ def main() -> int:
     )
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all of them by default")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work: a smoke test")
+    parser.add_argument(
+        "--events", type=int, default=0, help="length of the log of the part `history`"
+    )
     parser.add_argument("--folder", help="where to write; default: a temporary folder")
     arguments = parser.parse_args()
     scale = 10 if arguments.quick else 1
+    parts = dict(PARTS)
+    if arguments.events:
+        parts["history"] = lambda folder, scale: rebuilding.measure_history(
+            folder, arguments.events // scale
+        )
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="packledger-bench-", dir=arguments.folder) as name:
         folder = Path(name)
         for part in arguments.parts or PARTS:
             print(f"measuring: {part}", file=sys.stderr)
-            figures += PARTS[part](folder, scale)
+            figures += parts[part](folder, scale)
     print(table(figures))
     load = os.getloadavg()[0]
     print(f"\n{os.cpu_count()} cores, load average {load:.1f} at the end")
