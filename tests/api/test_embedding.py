@@ -1,12 +1,20 @@
 """The example of docs/EMBEDDING.md, run as it stands there."""
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from packledger.api.access.providers import Credential, Kind
+from packledger.domain.accounts.actions import Action, Package
+from packledger.domain.accounts.actor import Actor
+from packledger.domain.accounts.caller import Caller
 from running_registry import RunningRegistry
+from sealed_registry import BLOCKS
 from uploads import new_crate, npm_body
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "embedded_registry.py"
@@ -113,3 +121,33 @@ def test_stars_name_only_what_the_caller_may_see(embedded: RunningRegistry) -> N
     assert seen == [{"value": "secret-star"}]
     assert embedded.http.get(view).json()["rows"] == []
     assert embedded.http.get("/npm/-/user/v1/star", headers=ANNA).json() == ["secret-star"]
+
+
+def shown(where: str, name: str) -> Any:
+    """The class that a block of the document defines."""
+    defined: dict[str, Any] = {}
+    exec(BLOCKS[where].text, defined)
+    return defined[name]()
+
+
+def test_the_documents_policy_says_what_it_is_asked() -> None:
+    policy = shown("docs/EMBEDDING.md: policy", "Weekdays")
+    assert policy.actions <= set(Action)
+
+    async def is_frozen(ecosystem: str, name: str) -> bool:
+        return name == "frozen"
+
+    policy.calendar = SimpleNamespace(is_frozen=is_frozen)
+    caller = Caller(None, Actor("2026-12-01T00:00:00.000Z", ""))
+    for name in ("frozen", "free"):
+        asked = policy.decide(caller, Action.PUBLISH_NEW, Package("npm", name))
+        verdict = asyncio.run(asked)
+        assert verdict.allowed is (name == "free")
+        assert bool(verdict.because) is (name == "frozen")
+
+
+def test_the_documents_provider_claims_nobody() -> None:
+    provider = shown("docs/EMBEDDING.md: provider", "Directory")
+    assert provider.kinds <= set(Kind)
+    asked = provider.identify(Credential(Kind.TOKEN, "a token"), None)
+    assert asyncio.run(asked) is None

@@ -83,6 +83,8 @@ ELSEWHERE = {
     "docs/NGINX.md: proxy": ("cluster/test_nginx_documents.py", '"proxy"'),
     "docs/NGINX.md: tls": ("cluster/test_nginx_documents.py", '"tls"'),
     "docs/EMBEDDING.md: serve": ("api/test_embedding.py", "embedded_registry"),
+    "docs/EMBEDDING.md: policy": ("api/test_embedding.py", "EMBEDDING.md: policy"),
+    "docs/EMBEDDING.md: provider": ("api/test_embedding.py", "EMBEDDING.md: provider"),
     "docs/NGINX.md: nginx": ("support/nginx_server.py", "As envsubst does"),
     "docs/OPERATIONS.md: compose": ("containers/test_compose_runs.py", "OPERATIONS.md: compose"),
     "docs/PAST.md: export": ("client/test_export.py", '"export"'),
