@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -119,8 +120,9 @@ def test_a_restored_backup_goes_on_from_its_checkpoint(registry: Reacting, tmp_p
 
 def test_a_death_of_its_process_is_mended_and_nothing_is_missed(registry: Reacting) -> None:
     for number in range(3):
+        registry.acted()
         pid = registry.child()
-        os.kill(pid, 9)
+        os.kill(pid, signal.SIGKILL)
         registry.publish(f"crate-{number}")
         soon(lambda dead=pid: children_of(registry, "reactions") not in ([], [dead]), "it lives")
     acted = registry.acted()
