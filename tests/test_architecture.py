@@ -149,9 +149,7 @@ _NAMED = re.compile(r"`([\w-]+/[\w/-]*(?:\.py|\.md|\.toml|\.css|/))(?:: [^`]*)?`
 @pytest.mark.parametrize(("document", "least"), [("ARCHITECTURE", 50), ("CHANGING", 25)])
 def test_the_document_names_what_exists(document: str, least: int) -> None:
     text = (ROOT / f"docs/{document}.md").read_text()
-    named = set(
-        re.findall(r"`([a-zA-Z_-]+/[a-zA-Z_/-]*(?:\.py|\.md|\.toml|\.css|/))(?:: [^`]*)?`", text)
-    )
+    named = set(_NAMED.findall(text))
     assert len(named) >= least
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
