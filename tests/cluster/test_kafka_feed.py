@@ -414,9 +414,7 @@ def test_a_node_is_not_rebuilt_from_a_lost_topic_before_that_is_whole_again(
         for number in range(3):
             small.publish_crate("alice", "demo", f"1.{number}.0")
         small.catch_up()
-        small.settings = msgspec.structs.replace(
-            small.settings, kafka=address.servers, kafka_topic=address.topic
-        )
+        small.settings = msgspec.structs.replace(small.settings, brokers=address)
         log, served = small.log.read(0, 100), small.live_documents()
         relay_all(ListFeed(log, len(log) - 1), address)
         with pytest.raises(Unavailable, match=f"what is served knows {len(log)}"):

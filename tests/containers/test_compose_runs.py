@@ -185,7 +185,8 @@ def test_nginx_answers_from_files_while_the_node_is_away(cluster: Composed) -> N
     try:
         assert crate_lines(cluster.http, "on-file-cargo").keys() == {"1.0.0"}
         assert packument(cluster.http, "on-file-npm")["versions"].keys() == {"1.0.0"}
-        assert cluster.http.get("/health").status_code == 502
+        # Refused, or nobody there who could refuse: nginx finds either.
+        assert cluster.http.get("/health").status_code in {502, 504}
     finally:
         cluster.compose("start", "web")
     cluster.wait()
