@@ -11,6 +11,8 @@ import platform
 import time
 from pathlib import Path
 
+from packledger.eventstore.mapped_file import map_shared
+
 LOOK_S = 0.05
 """Whoever changes something may die before it rings."""
 POLL_S = 0.0005
@@ -77,13 +79,8 @@ class BellFile:
     """A bell in a file of its own, made when missing."""
 
     def __init__(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            # Not a hole: on a full disk the first write to one would end the process (SIGBUS).
-            os.posix_fallocate(fd, 0, _WORD_BYTES)
-            self._map = mmap.mmap(fd, _WORD_BYTES)
-        finally:
-            os.close(fd)
+        self._map, fd = map_shared(path, _WORD_BYTES)
+        os.close(fd)
         self.bell = Bell(self._map)
 
     def close(self) -> None:

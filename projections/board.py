@@ -5,13 +5,13 @@ a hint: checkpoints live with the rows, and the board is written anew from them.
 aligned, so it is read and written whole.
 """
 
-import mmap
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from packledger.eventstore.bell import Bell
+from packledger.eventstore.mapped_file import map_shared
 from packledger.projections import catalogue
 
 ABSENT, RUNNING, FAILED, BUILDING = 0, 1, 2, 3
@@ -35,13 +35,8 @@ class Board:
 
     def __init__(self, path: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            # Not a hole: on a full disk the first write to one would end the process (SIGBUS).
-            os.posix_fallocate(fd, 0, _SIZE_BYTES)
-            self._map = mmap.mmap(fd, _SIZE_BYTES)
-        finally:
-            os.close(fd)
+        self._map, fd = map_shared(path, _SIZE_BYTES)
+        os.close(fd)
         self._slots = memoryview(self._map).cast("Q")
         self.moved = Bell(self._map, _BELL * _SLOT_BYTES)
         """Rings when the projector has written here what somebody may wait for."""

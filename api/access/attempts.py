@@ -7,7 +7,6 @@ holds this window's count and the last one's, which together approximate a slidi
 
 import fcntl
 import hashlib
-import mmap
 import os
 import re
 import secrets
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from packledger.domain.accounts.addresses import network_of
 from packledger.domain.errors import TooMany
+from packledger.eventstore.mapped_file import map_shared
 
 WINDOW_S = 300
 PER_ACCOUNT_AND_ADDRESS = 10
@@ -49,10 +49,7 @@ class Counters:
     """The table. now_s: seconds since the epoch, for tests."""
 
     def __init__(self, path: Path, now_s: Callable[[], float] = time.time) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        # Not a hole: on a full disk the first write to one would end the process (SIGBUS).
-        os.posix_fallocate(self._fd, 0, _SIZE_BYTES)
-        self._map = mmap.mmap(self._fd, _SIZE_BYTES)
+        self._map, self._fd = map_shared(path, _SIZE_BYTES)
         self._now_s = now_s
         with self._locked():
             if not any(self._map[:_KEY_BYTES]):

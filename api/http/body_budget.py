@@ -5,7 +5,6 @@ row is locked as long as its worker lives, so that what a killed one held is for
 """
 
 import fcntl
-import mmap
 import os
 import struct
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from packledger.domain.errors import TooMany
+from packledger.eventstore.mapped_file import map_shared
 
 MEMORY, AUDITS, DISK = 0, 1, 2
 """What bodies are held in. AUDITS: memory, too; anybody may send those, and they are no reason to
@@ -33,10 +33,7 @@ class BodyBudget:
 
     def __init__(self, path: Path, largest_upload_bytes: int) -> None:
         self.limits = (32 * MIB, 16 * MIB, UPLOADS * largest_upload_bytes)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        # Not a hole: on a full disk the first write to one would end the process (SIGBUS).
-        os.posix_fallocate(self._fd, 0, _SIZE_BYTES)
-        self._map = mmap.mmap(self._fd, _SIZE_BYTES)
+        self._map, self._fd = map_shared(path, _SIZE_BYTES)
         self._counts = memoryview(self._map).cast("Q")
         self._own = self._take_row() * _KINDS
 
