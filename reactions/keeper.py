@@ -22,36 +22,36 @@ STOP_S = 5.0
 log = logging.getLogger("packledger.reactions")
 
 
-class Bell:
+class Waker:
     """Wakes every thread that waits: something was appended, or it is time to stop."""
 
     def __init__(self) -> None:
-        self._rings = threading.Condition()
+        self._changed = threading.Condition()
         self._count = 0
         self.stopping = False
 
-    def heard(self) -> int:
-        """Return how often it rang."""
+    def calls(self) -> int:
+        """Return how often it was called."""
         return self._count
 
-    def ring(self, *, stop: bool = False) -> None:
+    def wake(self, *, stop: bool = False) -> None:
         """Wake everybody. stop: for good."""
-        with self._rings:
+        with self._changed:
             self._count += 1
             self.stopping |= stop
-            self._rings.notify_all()
+            self._changed.notify_all()
 
-    def wait(self, heard: int, timeout_s: float) -> None:
-        """Wait until it has rung more often than was heard, at most so long."""
-        with self._rings:
-            self._rings.wait_for(lambda: self._count != heard, timeout_s)
+    def wait(self, calls: int, timeout_s: float) -> None:
+        """Wait until it was called more often than that, at most so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._count != calls, timeout_s)
 
 
 class Keeper:
-    """Runs reactions until they are to stop. bell: tells them."""
+    """Runs reactions until they are to stop. waker: tells them."""
 
-    def __init__(self, runners: Sequence[Runner], bell: Bell) -> None:
-        self._runners, self._bell = runners, bell
+    def __init__(self, runners: Sequence[Runner], waker: Waker) -> None:
+        self._runners, self._waker = runners, waker
 
     def run(self, listen: Callable[[float], bool], stopping: Callable[[], bool]) -> str:
         """Run until `stopping` says so; return why it could not go on, empty if it was to stop.
@@ -68,9 +68,9 @@ class Keeper:
         stuck: dict[Runner, str] = {}
         while not stuck and not stopping():
             if listen(LISTEN_S):
-                self._bell.ring()
+                self._waker.wake()
             stuck = {one: why for one in self._runners if (why := one.check())}
-        self._bell.ring(stop=True)
+        self._waker.wake(stop=True)
         deadline_s = time.monotonic() + (0.0 if stuck else STOP_S)
         for thread in threads:
             thread.join(max(0.0, deadline_s - time.monotonic()))
@@ -81,8 +81,8 @@ class Keeper:
 
     def _drive(self, runner: Runner) -> None:
         said = ""
-        while not self._bell.stopping:
-            heard = self._bell.heard()
+        while not self._waker.stopping:
+            calls = self._waker.calls()
             try:
                 pause_s = runner.step()
                 said = ""
@@ -92,4 +92,4 @@ class Keeper:
                     log.error("%s waits: %s", runner.reaction.name, said)
                 pause_s = AGAIN_S
             if pause_s > 0:
-                self._bell.wait(heard, pause_s)
+                self._waker.wait(calls, pause_s)

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from packledger.eventstore.log import Log
 from packledger.feeds.store_feed import StoreFeed
-from packledger.reactions.keeper import Bell, Keeper
+from packledger.reactions.keeper import Keeper, Waker
 from packledger.reactions.reaction import Reaction
 from packledger.reactions.runner import Runner
 from packledger.server.processes.supervisor import Child, StopAsked
@@ -40,11 +40,11 @@ def react(settings: Settings, reactions: Sequence[Reaction]) -> None:
     """
     stop = StopAsked()
     store = open_store(settings, create=False)
-    bell = Bell()
+    waker = Waker()
     with closing(Log(store)) as history, closing(StoreFeed(history)) as feed:
         table = store.reactions()
-        runners = [Runner(one, history, table, lambda: bell.stopping) for one in reactions]
-        why = Keeper(runners, bell).run(feed.wait, stop)
+        runners = [Runner(one, history, table, lambda: waker.stopping) for one in reactions]
+        why = Keeper(runners, waker).run(feed.wait, stop)
     if why:
         log.critical("the process of the reactions ends and is to be started again: %s", why)
         sys.exit(1)

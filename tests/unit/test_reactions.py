@@ -13,7 +13,7 @@ from packledger.eventstore.reactions import Parked, ReactionState
 from packledger.eventstore.sqlite.append_lock import AppendLock
 from packledger.eventstore.sqlite.reactions import SQLiteReactions
 from packledger.feeds.feed import BrokenFeed
-from packledger.reactions.keeper import Bell, Keeper
+from packledger.reactions.keeper import Keeper, Waker
 from packledger.reactions.lease import Clock
 from packledger.reactions.reaction import Begins, Page, Reaction
 from packledger.reactions.runner import IDLE_S, SAVE_EVENTS, SAVE_S, STANDBY_S, Runner, reason_of
@@ -240,16 +240,16 @@ class Kept:
     """Some reactions in one process, until the block ends."""
 
     def __init__(self, small: Small, *reactions: Reaction) -> None:
-        self.bell = Bell()
+        self.waker = Waker()
         self._end = threading.Event()
         self.runners = [
-            Runner(one, small.log, small.rows, lambda: self.bell.stopping) for one in reactions
+            Runner(one, small.log, small.rows, lambda: self.waker.stopping) for one in reactions
         ]
         self.why: str | None = None
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
-        keeper = Keeper(self.runners, self.bell)
+        keeper = Keeper(self.runners, self.waker)
         self.why = keeper.run(lambda timeout_s: self._end.wait(0.01), self._end.is_set)
 
     def __enter__(self) -> "Kept":
