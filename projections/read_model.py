@@ -19,8 +19,8 @@ from packledger.projections.projection import Digest, Fold
 
 KEEP_ROWS = 400_000
 """Heads that a private read model keeps in memory before half of them are written: about 0.6 KB
-each, so that four models and their caches have 1.5 GiB. From there on two events in three read a
-head again, and write it again: a fifth more of all that an event costs (ADR 0062)."""
+each, so that four models and their caches should stay below 1.5 GiB. From there on most events read
+a head again, and write it again: in a small log a fifth more of what an event costs (ADR 0062)."""
 SKIPPED_EVENTS = 500
 """How many events a checkpoint may lack that changed no row: a page, which takes 10 ms to read."""
 _CACHE = "cache_size=-2000"
