@@ -210,7 +210,8 @@ def test_no_route_holds_the_loop_however_much_there_is(large: tuple[SmallRegistr
 def test_a_large_body_does_not_hold_the_loop(large: tuple[SmallRegistry, str]) -> None:
     names = (f'"{number:x}":["1.0.0"]' for number in range(200_000))
     body = f"{{{','.join(names)}}}".encode()
-    found = [*steps(large, ["/npm/-/npm/v1/security/advisories/bulk"] * 2, body)]
+    # The least of several: another process beside it makes the same step half as long again.
+    found = [*steps(large, ["/npm/-/npm/v1/security/advisories/bulk"] * 8, body)]
     assert {status for _, status, _ in found} == {200}
     assert min(longest_s for _, _, longest_s in found) < MOST_S, found
 
